@@ -1,0 +1,123 @@
+"""Background jobs, schedules, events and HTTP APIs for Python."""
+
+from __future__ import annotations
+
+from importlib.metadata import version as _version
+from typing import TYPE_CHECKING, Any
+
+from conduit import parallel
+from conduit.core.errors import (
+    ArgumentError,
+    ConduitError,
+    ConfigurationError,
+    InvalidOptionError,
+    InvalidPatternError,
+    InvalidScheduleError,
+    InvalidTaskError,
+    JobNotFoundError,
+    JobStateError,
+    LeaseLostError,
+    NoCurrentJobError,
+    PayloadError,
+    PayloadTooLargeError,
+    QueueCorruptError,
+    QueueError,
+    QueueSchemaError,
+    QueueUnavailableError,
+    SerializationError,
+    ServiceCrashedError,
+    ServiceImportError,
+    SubmitConflictError,
+    SubmitUnknownError,
+    TaskCancelledError,
+    TaskError,
+    TaskFailedError,
+    TaskTimeoutError,
+    UnknownFunctionError,
+)
+from conduit.core.model import JobStatus
+from conduit.core.result import TaskResult
+from conduit.engine.context import Context, Fail, Retry, current_job
+from conduit.parallel import (
+    as_completed,
+    first_completed,
+    gather,
+    gather_sync,
+    map_tasks,
+    map_tasks_sync,
+    submit_many,
+    submit_many_sync,
+)
+from conduit.sdk.events import EventHandle
+from conduit.sdk.future import Future
+from conduit.sdk.run import run
+from conduit.sdk.task import TaskHandle
+from conduit.sdk.worker import Worker
+
+if TYPE_CHECKING:
+    from conduit.sdk.api import Api
+
+__version__ = _version("conduit")
+
+get_current_context = current_job
+
+__all__ = [
+    "Api",
+    "ArgumentError",
+    "ConduitError",
+    "ConfigurationError",
+    "Context",
+    "EventHandle",
+    "Fail",
+    "Future",
+    "InvalidOptionError",
+    "InvalidPatternError",
+    "InvalidScheduleError",
+    "InvalidTaskError",
+    "JobNotFoundError",
+    "JobStateError",
+    "JobStatus",
+    "LeaseLostError",
+    "NoCurrentJobError",
+    "PayloadError",
+    "PayloadTooLargeError",
+    "QueueCorruptError",
+    "QueueError",
+    "QueueSchemaError",
+    "QueueUnavailableError",
+    "Retry",
+    "SerializationError",
+    "ServiceCrashedError",
+    "ServiceImportError",
+    "SubmitConflictError",
+    "SubmitUnknownError",
+    "TaskCancelledError",
+    "TaskError",
+    "TaskFailedError",
+    "TaskHandle",
+    "TaskResult",
+    "TaskTimeoutError",
+    "UnknownFunctionError",
+    "Worker",
+    "__version__",
+    "as_completed",
+    "current_job",
+    "first_completed",
+    "gather",
+    "gather_sync",
+    "get_current_context",
+    "map_tasks",
+    "map_tasks_sync",
+    "parallel",
+    "run",
+    "submit_many",
+    "submit_many_sync",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Api":  # not a program without an API has to have FastAPI, or to wait for it
+        from conduit.sdk.api import Api
+
+        return Api
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,108 @@
+"""Lifecycle events: what each transition records, in the same atomic step as the transition.
+
+An event says which job, its place in the job's history (`seq`, strictly rising and without a gap
+per job), which attempt, and when by the store's clock. Order is `seq` alone; times are for people.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from msgspec import Raw, Struct
+
+from conduit.core.model import Artifact, JobError, JobStatus, LogLine
+
+NOTHING = Raw()
+"""An event's JSON value that isn't there; unlike the value `null`, which is `b"null"`."""
+
+
+class EventKind(StrEnum):
+    """Every kind of job event."""
+
+    SUBMITTED = "job.submitted"
+    QUEUED = "job.queued"
+    STARTED = "job.started"
+    PROGRESS = "job.progress"
+    METADATA = "job.metadata"
+    CHECKPOINT = "job.checkpoint"
+    LOG = "job.log"
+    ARTIFACT = "job.artifact"
+    RETRYING = "job.retrying"
+    RELEASED = "job.released"
+    RESCUED = "job.rescued"
+    COMPLETED = "job.completed"
+    FAILED = "job.failed"
+    CANCEL_REQUESTED = "job.cancel_requested"
+    CANCELLED = "job.cancelled"
+    REQUEUED = "job.requeued"
+    DELETED = "job.deleted"
+
+
+class Submission(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """What is fixed when a job is submitted; rides on its `job.submitted` event."""
+
+    function: str
+    queue: str
+    args: Raw
+    priority: int = 0
+    key: str | None = None
+    parent_id: str | None = None
+    root_id: str | None = None
+    retries: int | None = None
+    timeout_ms: int | None = None
+    max_deliveries: int = 0
+    expires_at: int | None = None
+    metadata: Raw = NOTHING
+
+
+class Event(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """One step in a job's life.
+
+    `status` is the status after the step. The rest is present where the kind calls for it: a
+    `job.completed` has its result, a `job.retrying` its error and the time of the next attempt.
+    `metadata`, `checkpoint` and `steps` are whole values, never differences, so that any one event
+    stands for all earlier ones of its kind.
+    """
+
+    kind: EventKind
+    job_id: str
+    seq: int
+    attempt: int
+    at: int
+    status: JobStatus
+    generation: int = 1
+    fence: int = 0
+    failures: int = 0
+    rescues: int = 0
+    submission: Submission | None = None
+    worker_id: str | None = None
+    run_at: int | None = None
+    reason: str | None = None
+    error: JobError | None = None
+    result: Raw = NOTHING
+    progress: float | None = None
+    progress_message: str | None = None
+    metadata: Raw = NOTHING
+    checkpoint: Raw = NOTHING
+    steps: Raw = NOTHING
+    logs: tuple[LogLine, ...] = ()
+    artifact: Artifact | None = None
+
+
+class Report(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """News that isn't about one job: `worker.started`, `worker.stopped`, `cron.ticked` and so on.
+
+    `subject` is the worker's id or the schedule's name; `data` is small JSON.
+    """
+
+    kind: str
+    subject: str
+    at: int
+    data: Raw = NOTHING
+
+
+class Entry(Struct, frozen=True, omit_defaults=True):
+    """What one atomic step appended to the event stream: the events of a whole batch of jobs."""
+
+    events: tuple[Event, ...] = ()
+    reports: tuple[Report, ...] = ()

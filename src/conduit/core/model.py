@@ -1,0 +1,230 @@
+"""A job and what surrounds it, as plain frozen records shared by every layer.
+
+All times are integers: milliseconds since the epoch by the *store's* clock. All payloads
+(arguments, results, metadata, checkpoints) are JSON bytes made by `conduit.core.codec`; no layer
+below the SDK opens them.
+
+`gc=False` on the records of the hot path spares the garbage collector from walking millions of
+them; none can be part of a cycle.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+DEFAULT_QUEUE = "default"
+DEFAULT_MAX_DELIVERIES = 3
+MIN_PRIORITY, MAX_PRIORITY = -100, 100
+
+
+class JobStatus(StrEnum):
+    """Where a job is in its life. The legal moves between these stand in `transitions.py`."""
+
+    BLOCKED = "blocked"
+    SCHEDULED = "scheduled"
+    QUEUED = "queued"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def finished(self) -> bool:
+        """Whether the status is terminal."""
+        return self in FINISHED
+
+
+FINISHED = frozenset({JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED})
+UNFINISHED = frozenset(JobStatus) - FINISHED
+
+
+class Reason(StrEnum):
+    """Why a job ended other than by completing. A cancel may carry its caller's words instead."""
+
+    ERROR = "error"
+    TIMEOUT = "timeout"
+    FAIL = "fail"
+    MAX_DELIVERIES = "max_deliveries"
+    BAD_PAYLOAD = "bad_payload"
+    BAD_RESULT = "bad_result"
+    UNKNOWN_FUNCTION = "unknown_function"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+
+
+class JobError(Struct, frozen=True, omit_defaults=True):
+    """What an attempt died of: the exception's type name, its words, its traceback as text."""
+
+    type: str
+    message: str
+    traceback: str | None = None
+
+
+class NewJob(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """A job as it is submitted.
+
+    `id` is made by the caller, so that a submit can be repeated safely. `delay_ms` counts from the
+    store's clock at submission; `run_at` is absolute and wins. `expires_ms` and `unique_ms` count
+    from submission too. `timeout_ms`, `retries` override the function's own settings.
+    """
+
+    id: str
+    function: str
+    queue: str = DEFAULT_QUEUE
+    args: bytes = b"{}"
+    priority: int = 0
+    delay_ms: int = 0
+    run_at: int | None = None
+    expires_ms: int | None = None
+    key: str | None = None
+    unique_ms: int | None = None
+    timeout_ms: int | None = None
+    retries: int | None = None
+    max_deliveries: int = DEFAULT_MAX_DELIVERIES
+    metadata: bytes = b"{}"
+    parent_id: str | None = None
+    root_id: str | None = None
+
+
+class Job(Struct, frozen=True, gc=False):
+    """A stored job, as the queue knows it now.
+
+    `attempt` is what people count: 1 for the first run, one more after each failure or rescue; a
+    job that was handed back keeps it. `fence` is what the store counts: the number of leases ever
+    granted; it never falls, not even over a retry that opens a new `generation`. `seq` numbers the
+    job's events without a gap.
+    """
+
+    id: str
+    function: str
+    queue: str
+    status: JobStatus
+    args: bytes
+    submitted_at: int
+    run_at: int
+    priority: int = 0
+    key: str | None = None
+    parent_id: str | None = None
+    root_id: str | None = None
+    retries: int | None = None
+    timeout_ms: int | None = None
+    max_deliveries: int = DEFAULT_MAX_DELIVERIES
+    expires_at: int | None = None
+    started_at: int | None = None
+    finished_at: int | None = None
+    generation: int = 1
+    attempt: int = 0
+    failures: int = 0
+    rescues: int = 0
+    fence: int = 0
+    seq: int = 1
+    token: str | None = None
+    worker_id: str | None = None
+    cancel_requested: bool = False
+    reason: str | None = None
+    error: JobError | None = None
+    result: bytes | None = None
+    progress: float | None = None
+    progress_message: str | None = None
+    metadata: bytes = b"{}"
+    checkpoint: bytes | None = None
+    steps: bytes = b"{}"
+
+
+class Lease(Struct, frozen=True, gc=False):
+    """The right to change one running job: `token` is `fence:random`, new for each claim."""
+
+    job_id: str
+    token: str
+
+
+class Level(StrEnum):
+    """Severity of a captured log line."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+    CRITICAL = "critical"
+
+
+class LogLine(Struct, frozen=True):
+    """One captured log record of a job; `at` is the worker's clock, `number` counts per job."""
+
+    at: int
+    level: Level
+    logger: str
+    message: str
+    attempt: int = 0
+    number: int = 0
+
+
+class Artifact(Struct, frozen=True):
+    """A named file that a job kept: its description, without the bytes."""
+
+    name: str
+    content_type: str
+    size: int
+    sha256: str
+
+
+class FunctionInfo(Struct, frozen=True, kw_only=True):
+    """What a worker says of a function it can run, so that others can submit it by name."""
+
+    name: str
+    worker: str
+    queue: str = DEFAULT_QUEUE
+    signature: str = "()"
+    doc: str = ""
+    retries: int = 0
+    timeout_ms: int | None = None
+    priority: int = 0
+    max_deliveries: int = DEFAULT_MAX_DELIVERIES
+    event: str | None = None
+    """The event pattern that this function handles, if it is a handler."""
+
+
+class CronInfo(Struct, frozen=True, kw_only=True):
+    """A schedule as the queue keeps it; `last_tick` is the mark that makes ticks unique.
+
+    `schedule` and `timezone` are what `parse_schedule` takes.
+    """
+
+    name: str
+    function: str
+    worker: str
+    schedule: str
+    timezone: str
+    fingerprint: str
+    catchup: str
+    queue: str = DEFAULT_QUEUE
+    last_tick: int = 0
+    paused: bool = False
+
+
+class WorkerInfo(Struct, frozen=True, kw_only=True):
+    """One running worker process as it reports itself; `seen_at` is its last heartbeat."""
+
+    id: str
+    name: str
+    host: str
+    pid: int
+    version: str
+    queues: tuple[str, ...]
+    concurrency: int
+    running: int = 0
+    started_at: int = 0
+    seen_at: int = 0
+
+
+class QueueInfo(Struct, frozen=True, kw_only=True):
+    """Depth and state of one queue; `oldest_at` is when its longest-waiting job became due."""
+
+    name: str
+    paused: bool = False
+    queued: int = 0
+    scheduled: int = 0
+    running: int = 0
+    oldest_at: int | None = None
