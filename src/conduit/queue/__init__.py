@@ -1,0 +1,33 @@
+"""Where jobs wait: the protocol in `base`, a folder per backend, and the way from URL to queue."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from conduit.core.errors import ConfigurationError
+from conduit.queue.base import Queue
+
+__all__ = ["Queue", "open_queue"]
+
+
+def open_queue(url: str) -> Queue:
+    """The queue at a URL, not opened yet: `async with open_queue(url) as queue`.
+
+    `sqlite:///relative.db`, `sqlite:////absolute.db`. Raises `ConfigurationError` for a scheme that
+    no backend serves.
+    """
+    parts = urlsplit(url)
+    if parts.scheme == "sqlite":
+        from conduit.queue.sqlite import SqliteQueue
+
+        path = unquote(parts.path).removeprefix("/")
+        if parts.netloc or not path:
+            raise ConfigurationError(
+                f"{url!r} isn't a queue file: write sqlite:///folder/queue.db, "
+                "or sqlite:////folder/queue.db for an absolute path"
+            )
+        return SqliteQueue(Path(path))
+    raise ConfigurationError(
+        f"no queue speaks {parts.scheme or url!r}: use a URL such as sqlite:///.conduit/queue.db"
+    )

@@ -1,0 +1,459 @@
+"""The queue protocol: the one seam between what runs jobs and where they wait.
+
+A backend keeps jobs, moves them along the table in `conduit.core.transitions`, and appends the
+event of each move to the event stream **in the same atomic step**. To write one, implement `Queue`
+and add a factory to `tests/conformance/backends.py`; the suite there is the specification.
+
+Rules that hold for every verb:
+
+* **Batches.** A verb that changes jobs takes many and answers one result per item, in order. Each
+  job moves atomically by itself; one bad job in a batch never harms its neighbours.
+* **Fences.** `extend`, `finish` and `record` carry leases. A lease whose token isn't the job's
+  current one changes nothing and is told so.
+* **Repeats.** Every verb may be sent again after a lost answer. Submitting an id twice, or
+  finishing with the same token twice, reports success and writes nothing more. A note recorded
+  twice leaves the same state, its log lines and events twice.
+* **JSON.** Payloads that aren't JSON are refused with a `QueueError`; a result that isn't fails its
+  own job.
+* **Clocks.** "Now" is the store's clock. Durations are milliseconds unless the name says seconds.
+* **Retention.** Unfinished jobs never age out. Finished ones do, in `sweep`.
+* **Hints.** The `wait_…` verbs may return early or spuriously, never miss a change for long; the
+  truth is always in the verb called next.
+* **Errors.** `QueueUnavailableError` means the store can't answer now, and nothing of the call was
+  kept, or all of it was; everything else under `QueueError` is final.
+
+A `Queue` belongs to the event loop it was opened in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Protocol, Self
+
+from msgspec import Struct
+
+from conduit.core.events import Entry
+from conduit.core.model import (
+    Artifact,
+    CronInfo,
+    FunctionInfo,
+    Job,
+    JobError,
+    JobStatus,
+    Lease,
+    LogLine,
+    NewJob,
+    QueueInfo,
+    WorkerInfo,
+)
+from conduit.core.transitions import OutcomeKind
+
+DEFAULT_LEASE_MS = 15_000
+DEFAULT_RESULT_TTL_MS = 24 * 3600 * 1000
+
+
+class Submitted(Struct, frozen=True, gc=False):
+    """Answer to one submitted job: the id under which it runs.
+
+    `duplicate` says that the id is another, unfinished job's, which holds the same key.
+    """
+
+    job_id: str
+    duplicate: bool = False
+
+
+class Claim(Struct, frozen=True, kw_only=True):
+    """What a worker asks for: up to `limit` jobs of these functions, from these queues in order.
+
+    Within a queue: rescued jobs first, then by priority (higher first), functions taking turns in
+    the order named here, older jobs first.
+    """
+
+    worker_id: str
+    queues: tuple[str, ...]
+    functions: tuple[str, ...]
+    limit: int
+    lease_ms: int = DEFAULT_LEASE_MS
+
+
+class Held(StrEnum):
+    """How a lease stands, in answer to `extend`."""
+
+    HELD = "held"
+    CANCEL = "cancel"
+    """Held, and the job is to be cancelled."""
+    LOST = "lost"
+
+
+class Outcome(Struct, frozen=True, kw_only=True, gc=False):
+    """How an attempt ended. `delay_ms` counts from the store's clock, for retries and releases."""
+
+    lease: Lease
+    kind: OutcomeKind
+    result: bytes | None = None
+    error: JobError | None = None
+    reason: str | None = None
+    delay_ms: int = 0
+
+
+class Finished(StrEnum):
+    """Answer to one outcome."""
+
+    OK = "ok"
+    ALREADY = "already"
+    """The same outcome was recorded before; its first answer was lost on the way."""
+    STALE = "stale"
+    """The lease was lost; nothing was written."""
+
+
+class Note(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """News from a running job. What is None is left as it is.
+
+    `metadata` and `steps` are JSON objects merged into the stored ones, key by key; `checkpoint`
+    replaces. `artifact` comes with its bytes in `data`.
+    """
+
+    lease: Lease
+    progress: float | None = None
+    progress_message: str | None = None
+    metadata: bytes | None = None
+    checkpoint: bytes | None = None
+    steps: bytes | None = None
+    logs: tuple[LogLine, ...] = ()
+    artifact: Artifact | None = None
+    data: bytes | None = None
+
+
+class Acted(StrEnum):
+    """Answer to an operator's action on one job."""
+
+    DONE = "done"
+    REQUESTED = "requested"
+    """Cancel only: the job is running, and its worker has been asked to stop it."""
+    REFUSED = "refused"
+    """The job's status forbids it."""
+    KEY_TAKEN = "key_taken"
+    """Retry only: another unfinished job holds this job's key."""
+    UNKNOWN = "unknown"
+
+
+class Action(Struct, frozen=True):
+    """What an action did, and the job's status after it (None: there is no such job)."""
+
+    acted: Acted
+    status: JobStatus | None = None
+
+
+class JobFilter(Struct, frozen=True, kw_only=True):
+    """Which jobs to find. Several values of one field are alternatives; fields combine by *and*.
+
+    `submitted_after` and `submitted_before` are milliseconds; after is inclusive, before is not.
+    """
+
+    statuses: tuple[JobStatus, ...] = ()
+    functions: tuple[str, ...] = ()
+    queues: tuple[str, ...] = ()
+    worker_ids: tuple[str, ...] = ()
+    key: str | None = None
+    parent_id: str | None = None
+    root_id: str | None = None
+    submitted_after: int | None = None
+    submitted_before: int | None = None
+
+
+class JobPage(Struct, frozen=True):
+    """A page of jobs, newest first; `total` is the exact count under the same filter."""
+
+    items: list[Job]
+    total: int
+    next_cursor: str | None = None
+
+
+class Registration(Struct, frozen=True, kw_only=True):
+    """All that a worker brings: replaces what an earlier worker of the same name registered."""
+
+    worker: WorkerInfo
+    functions: tuple[FunctionInfo, ...] = ()
+    crons: tuple[CronInfo, ...] = ()
+
+
+class Tick(Struct, frozen=True):
+    """One due tick of a schedule, with the job it is to become. `at` is the tick's own time."""
+
+    cron: str
+    fingerprint: str
+    at: int
+    job: NewJob
+
+
+class SweepReport(Struct, frozen=True, kw_only=True):
+    """What a sweep did, in numbers of jobs. `more` says that there is more of it to do now."""
+
+    promoted: int = 0
+    expired: int = 0
+    rescued: int = 0
+    failed: int = 0
+    purged: int = 0
+    granted: int = 0
+    """Leases that got another term, because nobody could have extended them in time."""
+    more: bool = False
+
+
+class Retention(Struct, frozen=True, kw_only=True):
+    """How long the queue remembers what is over, in milliseconds."""
+
+    results_ms: int = DEFAULT_RESULT_TTL_MS
+    events_ms: int = DEFAULT_RESULT_TTL_MS
+    workers_ms: int = 60_000
+
+
+class StoredEntry(Struct, frozen=True):
+    """An entry of the event stream with its place; `deliveries` counts how often it was given."""
+
+    position: str
+    entry: Entry
+    deliveries: int = 1
+
+
+class Health(Struct, frozen=True, kw_only=True):
+    """A look at the store: what it is and what about it deserves a warning."""
+
+    backend: str
+    address: str
+    """The URL, with its password masked."""
+    version: str
+    durable: bool
+    warnings: tuple[str, ...] = ()
+
+
+class Queue(Protocol):
+    """Where jobs wait. See the module's rules; every method is one atomic step unless it waits."""
+
+    # --- life ---------------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        """Connect, create or check the schema. Opening twice is an error."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of every connection and thread; what was answered is kept. Twice is fine."""
+        ...
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(self, *exc: object) -> None: ...
+
+    async def now(self) -> int:
+        """The store's clock, in milliseconds since the epoch."""
+        ...
+
+    async def health(self) -> Health:
+        """Check the store from end to end. Raises `QueueUnavailableError` if it doesn't answer."""
+        ...
+
+    # --- submitting ---------------------------------------------------------------------------
+
+    async def submit(self, jobs: Sequence[NewJob]) -> list[Submitted]:
+        """Keep jobs; on return they are durable.
+
+        A key held by an unfinished job (or within its `unique_ms`) answers with that job's id. An
+        id that is stored already with the same function, queue and arguments is accepted again
+        without effect; with others, `SubmitConflictError` is raised and nothing of the batch is
+        kept.
+        """
+        ...
+
+    async def start(self, job: NewJob, worker_id: str, lease_ms: int) -> Job:
+        """Submit one job and claim it in the same step, for a caller that runs it itself.
+
+        `key` isn't honoured here: the caller asked for this very run.
+        """
+        ...
+
+    # --- running ------------------------------------------------------------------------------
+
+    async def claim(self, claim: Claim) -> list[Job]:
+        """Lease queued jobs to a worker. Due scheduled jobs are promoted on the way.
+
+        The returned jobs are `running` and carry their token and attempt; progress starts anew.
+        """
+        ...
+
+    async def extend(self, leases: Sequence[Lease], lease_ms: int) -> list[Held]:
+        """Renew leases for `lease_ms` from now, and learn which are lost or to be cancelled."""
+        ...
+
+    async def finish(self, outcomes: Sequence[Outcome]) -> list[Finished]:
+        """Record how attempts ended. Decided by `transitions.settle`, fenced by the token."""
+        ...
+
+    async def record(self, notes: Sequence[Note]) -> list[bool]:
+        """Record progress, metadata, checkpoints, steps, logs, artifacts of running jobs.
+
+        False: the lease was lost, nothing was written.
+        """
+        ...
+
+    async def sweep(self, retention: Retention, *, limit: int = 1000) -> SweepReport:
+        """Promote due jobs, expire, rescue jobs of lost leases, forget what has passed retention.
+
+        Safe to run anywhere at any time; a lock merely saves work. When the last sweep is so long
+        ago (half a lease) that no holder can be blamed for a late extension, as after a suspended
+        machine or a clock that jumped ahead, lapsed leases get half a term more before they are
+        rescued. Leases that reach absurdly far ahead (a clock that jumped back) are cut to a term.
+        """
+        ...
+
+    # --- waiting (hints) ----------------------------------------------------------------------
+
+    async def wait_for_jobs(self, queues: Sequence[str], timeout: float) -> None:
+        """Return when there may be something to claim, at the latest after `timeout` seconds.
+
+        Also when a scheduled job comes due. Never returns at once twice in a row for one change.
+        """
+        ...
+
+    async def wait_finished(self, job_ids: Sequence[str], timeout: float) -> list[Job]:
+        """Those of the jobs that are finished, as soon as one is; empty after `timeout` seconds.
+
+        Raises `JobNotFoundError` for an id that isn't stored.
+        """
+        ...
+
+    async def wait_for_cancels(
+        self, worker_id: str, timeout: float, *, known: Sequence[Lease] = ()
+    ) -> list[Lease]:
+        """Leases of this worker whose jobs are to be cancelled, as soon as there is a new one.
+
+        Those in `known` are left out. Empty after `timeout` seconds.
+        """
+        ...
+
+    # --- operating ----------------------------------------------------------------------------
+
+    async def cancel(self, job_ids: Sequence[str], reason: str) -> list[Action]:
+        """Cancel what waits; ask the worker of what runs. Finished jobs are refused."""
+        ...
+
+    async def retry(self, job_ids: Sequence[str]) -> list[Action]:
+        """Open a new generation of failed or cancelled jobs, with fresh attempts, queued now.
+
+        Arguments, metadata, checkpoint and steps are kept.
+        """
+        ...
+
+    async def delete(self, job_ids: Sequence[str]) -> list[Action]:
+        """Forget finished jobs and all that belongs to them. Unfinished ones are refused."""
+        ...
+
+    async def pause(self, queue: str) -> None:
+        """Stop claims from a queue; submits and running jobs go on."""
+        ...
+
+    async def resume(self, queue: str) -> None:
+        """Allow claims from a queue again."""
+        ...
+
+    # --- looking ------------------------------------------------------------------------------
+
+    async def get(self, job_ids: Sequence[str]) -> list[Job | None]:
+        """The jobs as they are now; None for what isn't stored."""
+        ...
+
+    async def find(
+        self, filter: JobFilter, *, limit: int = 50, cursor: str | None = None
+    ) -> JobPage:
+        """Jobs that match, newest submission first. Raises `ValueError` for a foreign cursor."""
+        ...
+
+    async def logs(self, job_id: str) -> list[LogLine]:
+        """A job's captured log lines, oldest first."""
+        ...
+
+    async def artifacts(self, job_id: str) -> list[Artifact]:
+        """What a job kept, without the bytes, by name."""
+        ...
+
+    async def artifact(self, job_id: str, name: str) -> bytes | None:
+        """The bytes of one artifact."""
+        ...
+
+    async def queues(self) -> list[QueueInfo]:
+        """Every queue that has jobs, is paused, or has a worker; by name."""
+        ...
+
+    # --- workers, functions, schedules ----------------------------------------------------------
+
+    async def register(self, registration: Registration) -> None:
+        """Announce a worker with its functions and crons.
+
+        A new cron starts with `last_tick` now; a known one stays paused if it was, and keeps its
+        high-water mark unless its fingerprint changed: then its ticks count from now. Functions
+        and crons that earlier workers of this name had and this one doesn't are dropped.
+        """
+        ...
+
+    async def heartbeat(self, worker_id: str, running: int) -> None:
+        """Say that a worker lives."""
+        ...
+
+    async def unregister(self, worker_id: str) -> None:
+        """Say that a worker has stopped; its functions and crons stay known."""
+        ...
+
+    async def workers(self) -> list[WorkerInfo]:
+        """Workers that were heard of lately."""
+        ...
+
+    async def functions(self) -> list[FunctionInfo]:
+        """Functions that some worker has registered, by name, including events' handlers."""
+        ...
+
+    async def crons(self) -> list[CronInfo]:
+        """Schedules with their high-water marks, by name."""
+        ...
+
+    async def tick(self, ticks: Sequence[Tick]) -> list[bool]:
+        """Turn due ticks into jobs: True for those that this call won.
+
+        A tick at or before its schedule's high-water mark, or of another fingerprint, was someone
+        else's. A paused schedule's mark advances and no job comes of it.
+        """
+        ...
+
+    async def pause_cron(self, name: str, *, paused: bool) -> bool:
+        """Pause or resume a schedule. False: there is no such schedule."""
+        ...
+
+    # --- locks ----------------------------------------------------------------------------------
+
+    async def lock(self, name: str, token: str, ttl_ms: int) -> bool:
+        """Take a lock, or extend it if `token` holds it already. False: another holds it."""
+        ...
+
+    async def unlock(self, name: str, token: str) -> bool:
+        """Release a lock if `token` holds it. False: it doesn't."""
+        ...
+
+    # --- the event stream -----------------------------------------------------------------------
+
+    async def read_events(
+        self, group: str, consumer: str, *, limit: int = 100, timeout: float = 0
+    ) -> list[StoredEntry]:
+        """Entries that no consumer of the group was given yet, oldest first.
+
+        A new group starts at the oldest entry kept. Waits up to `timeout` seconds for the first.
+        Entries stay pending with this consumer until `ack`.
+        """
+        ...
+
+    async def ack(self, group: str, positions: Sequence[str]) -> int:
+        """Settle entries for the group; how many were pending."""
+        ...
+
+    async def claim_stale(
+        self, group: str, consumer: str, idle_ms: int, *, limit: int = 100
+    ) -> list[StoredEntry]:
+        """Take over entries that have been pending for `idle_ms`, whoever had them."""
+        ...

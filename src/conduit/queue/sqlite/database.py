@@ -1,0 +1,395 @@
+"""One SQLite file, a writer thread, a reader thread, and the file's change counter.
+
+The writer takes whatever has piled up while it was busy and commits it in one transaction (group
+commit, as databases do it for their own log), each piece in a savepoint of its own, so that a
+hundred small callers cost one flush to disk. The reader serves queries beside it and, while
+someone waits for a change, looks at the file's change counter: a few microseconds, a thousand
+times a second when something has just happened, down to fifty times at rest, so that other
+processes' commits are seen within 20 ms. Instances on the same file in the same process tell each
+other at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+import weakref
+from collections.abc import Callable
+from contextlib import suppress
+from importlib import resources
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any, TypeVar
+
+from conduit.core.errors import (
+    QueueCorruptError,
+    QueueError,
+    QueueSchemaError,
+    QueueUnavailableError,
+)
+
+T = TypeVar("T")
+Piece = Callable[[sqlite3.Connection], T]
+
+APPLICATION_ID = 0x436F6E64  # "Cond"
+SCHEMA_VERSION = 1
+OLDEST_SQLITE = (3, 38, 0)  # JSON functions built in; also RETURNING, STRICT, UPDATE FROM
+BUSY_TIMEOUT_S = 5.0
+WATCH_FIRST_S = 0.001
+WATCH_REST_S = 0.02
+WATCH_KEEN = 50
+MAX_GROUP = 64
+
+
+class _Neighbours:
+    """The open databases of this process, by file."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._by_path: dict[Path, weakref.WeakSet[Database]] = {}
+
+    def add(self, database: Database) -> None:
+        with self._lock:
+            self._by_path.setdefault(database.place, weakref.WeakSet()).add(database)
+
+    def remove(self, database: Database) -> None:
+        with self._lock:
+            self._by_path[database.place].discard(database)
+            if not self._by_path[database.place]:
+                del self._by_path[database.place]
+
+    def of(self, database: Database) -> list[Database]:
+        with self._lock:
+            others = self._by_path.get(database.place, ())
+            return [other for other in others if other is not database]
+
+
+_neighbours = _Neighbours()
+
+
+class _Call:
+    __slots__ = ("error", "future", "piece", "value")
+
+    def __init__(self, piece: Piece[Any], future: asyncio.Future[Any] | None = None) -> None:
+        self.piece = piece
+        self.future = future
+        self.value: Any = None
+        self.error: BaseException | None = None
+
+
+class Database:
+    """Access to the file from one event loop. Open it first; close it last."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.place = path
+        """The path with links resolved, once open."""
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._writes: SimpleQueue[_Call | None] = SimpleQueue()
+        self._reads: SimpleQueue[_Call | None] = SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        self._watchers = 0
+        self._changed = asyncio.Event()
+        self.version = 0
+        """Rises with each change anyone makes to the file, as far as noticed."""
+
+    # --- life ---------------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        """Create or check the file and start the threads."""
+        if self._loop is not None:
+            raise QueueError(f"{self.path} is open already")
+        loop = asyncio.get_running_loop()
+        writer = await asyncio.to_thread(_connect_checked, self.path)
+        reader = await asyncio.to_thread(connect, self.path)
+        self._loop = loop
+        self.place = self.path.resolve()
+        _neighbours.add(self)
+        self._threads = [
+            threading.Thread(target=self._write_forever, args=(writer,), daemon=True),
+            threading.Thread(target=self._read_forever, args=(reader,), daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    async def close(self) -> None:
+        """Finish what was asked for and close the connections."""
+        if self._loop is None:
+            return
+        self._loop = None
+        _neighbours.remove(self)
+        self._writes.put(None)
+        self._reads.put(None)
+        for thread in self._threads:
+            try:
+                await asyncio.to_thread(thread.join)
+            except RuntimeError:  # the interpreter is ending and starts no more threads
+                thread.join()
+
+    async def write(self, piece: Piece[T]) -> T:
+        """Run `piece` in a transaction; durable when this returns, undone when it raises."""
+        return await self._call(self._writes, piece)
+
+    async def read(self, piece: Piece[T]) -> T:
+        """Run queries beside the writer, on the last committed state."""
+        return await self._call(self._reads, piece)
+
+    async def _call(self, inbox: SimpleQueue[_Call | None], piece: Piece[T]) -> T:
+        if self._loop is None:
+            raise QueueError(f"{self.path} isn't open")
+        future: asyncio.Future[T] = self._loop.create_future()
+        inbox.put(_Call(piece, future))
+        return await future
+
+    # --- changes ------------------------------------------------------------------------------
+
+    async def wait_for_change(self, since: int, timeout: float) -> bool:
+        """Wait until `version` is past `since`; False after `timeout` seconds."""
+        self._watchers += 1
+        self._reads.put(_Call(_nothing))  # wakes the reader to watch
+        try:
+            async with asyncio.timeout(max(0.0, timeout)):
+                while self.version == since:
+                    self._changed.clear()
+                    await self._changed.wait()
+            return True
+        except TimeoutError:
+            return False
+        finally:
+            self._watchers -= 1
+
+    def _note_change(self) -> None:
+        self.version += 1
+        self._changed.set()
+
+    # --- the threads --------------------------------------------------------------------------
+
+    def _write_forever(self, connection: sqlite3.Connection) -> None:
+        stopping = False
+        while not stopping:
+            calls: list[_Call] = []
+            call = self._writes.get()
+            with suppress(Empty):
+                while call is not None:
+                    calls.append(call)
+                    if len(calls) == MAX_GROUP:
+                        break
+                    call = self._writes.get_nowait()
+            stopping = call is None
+            if calls:
+                changes = connection.total_changes
+                self._commit(connection, calls)
+                changed = connection.total_changes != changes
+                self._tell_loop(self._settle, calls, changed)
+                if changed:
+                    for neighbour in _neighbours.of(self):
+                        neighbour._tell_loop(neighbour._note_change)
+        connection.close()
+
+    def _commit(self, connection: sqlite3.Connection, calls: list[_Call]) -> None:
+        """Commit the calls together; should that fail as a whole, each on its own."""
+        if not self._commit_together(connection, calls) and len(calls) > 1:
+            for call in calls:
+                self._commit_together(connection, [call])
+
+    def _commit_together(self, connection: sqlite3.Connection, calls: list[_Call]) -> bool:
+        alone = len(calls) == 1
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            for call in calls:
+                call.error = None
+                if alone:
+                    call.value = call.piece(connection)
+                else:
+                    _run_in_savepoint(connection, call)
+            connection.execute("COMMIT")
+        except BaseException as error:
+            if connection.in_transaction:
+                with suppress(sqlite3.Error):
+                    connection.execute("ROLLBACK")
+            for call in calls:
+                call.error = translate(error, self.path)
+            return False
+        return True
+
+    def _read_forever(self, connection: sqlite3.Connection) -> None:
+        seen = _data_version(connection)
+        quiet = 0  # looks at the counter since something last happened
+        while True:
+            try:
+                call = self._reads.get(timeout=_pause(quiet) if self._watchers else None)
+                if call is None:
+                    break
+                quiet = 0
+                self._answer(connection, call)
+            except Empty:
+                quiet += 1
+            if self._watchers:
+                version = _data_version(connection)
+                if version != seen:
+                    seen, quiet = version, 0
+                    self._tell_loop(self._note_change)
+        connection.close()
+
+    def _answer(self, connection: sqlite3.Connection, call: _Call) -> None:
+        try:
+            call.value = call.piece(connection)
+        except BaseException as error:
+            call.error = translate(error, self.path)
+        self._tell_loop(self._settle, [call], False)
+
+    def _tell_loop(self, callback: Callable[..., None], *args: object) -> None:
+        loop = self._loop
+        if loop is not None:
+            with suppress(RuntimeError):  # the loop was closed without closing the queue
+                loop.call_soon_threadsafe(callback, *args)
+
+    def _settle(self, calls: list[_Call], changed: bool) -> None:
+        if changed:
+            self._note_change()
+        for call in calls:
+            if call.future is None or call.future.done():
+                continue  # nobody asked, or whoever asked has been cancelled
+            if call.error is None:
+                call.future.set_result(call.value)
+            else:
+                call.future.set_exception(call.error)
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """A connection to the file with the settings that every part of Conduit relies on."""
+    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+        raise QueueSchemaError(
+            f"this Python comes with SQLite {sqlite3.sqlite_version}; the embedded queue needs "
+            f"{'.'.join(map(str, OLDEST_SQLITE))} or newer: use a newer Python build"
+        )
+    try:
+        connection = sqlite3.connect(
+            path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+        )
+        # FULL: a commit is on the disk before it is answered, also over a power cut.
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA cache_size = -16000")
+        connection.execute("PRAGMA journal_size_limit = 67108864")
+    except sqlite3.Error as error:
+        raise translate(error, path) from error
+    return connection
+
+
+def _connect_checked(path: Path) -> sqlite3.Connection:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise QueueUnavailableError(
+            f"the folder {path.parent} can't be made: {error.strerror}; "
+            "choose another with CONDUIT_DATA_DIR or CONDUIT_QUEUE_URL"
+        ) from error
+    connection = connect(path)
+    try:
+        _ensure_schema(connection, path)
+    except sqlite3.Error as error:
+        connection.close()
+        raise translate(error, path) from error
+    except QueueError:
+        connection.close()
+        raise
+    return connection
+
+
+def _ensure_schema(connection: sqlite3.Connection, path: Path) -> None:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    if application == APPLICATION_ID and version == SCHEMA_VERSION:
+        return
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("BEGIN EXCLUSIVE")
+    try:
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        (application,) = connection.execute("PRAGMA application_id").fetchone()
+        (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if application != APPLICATION_ID and tables:
+            raise QueueCorruptError(
+                f"{path} is a SQLite file of some other program; name another file for the queue"
+            )
+        if application == APPLICATION_ID and version > SCHEMA_VERSION:
+            raise QueueSchemaError(
+                f"{path} was written by a newer Conduit (schema {version}, this one knows "
+                f"{SCHEMA_VERSION}); upgrade Conduit here or name another file"
+            )
+        if application != APPLICATION_ID:
+            schema = (
+                resources.files("conduit.queue.sqlite").joinpath("schema.sql").read_text("utf-8")
+            )
+            for statement in _statements(schema):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _statements(script: str) -> list[str]:
+    statements: list[str] = []
+    pending = ""
+    for line in script.splitlines(keepends=True):
+        pending += line
+        if sqlite3.complete_statement(pending):
+            statements.append(pending)
+            pending = ""
+    return statements
+
+
+def _run_in_savepoint(connection: sqlite3.Connection, call: _Call) -> None:
+    connection.execute("SAVEPOINT piece")
+    try:
+        call.value = call.piece(connection)
+    except QueueError as error:
+        connection.execute("ROLLBACK TO piece")
+        call.error = error
+    connection.execute("RELEASE piece")
+
+
+def _pause(quiet: int) -> float:
+    """Seconds until the next look at the change counter, after so many looks in vain."""
+    return WATCH_FIRST_S if quiet < WATCH_KEEN else WATCH_REST_S
+
+
+def _nothing(_connection: sqlite3.Connection) -> None:
+    return None
+
+
+def _data_version(connection: sqlite3.Connection) -> int:
+    return connection.execute("PRAGMA data_version").fetchone()[0]
+
+
+def translate(error: BaseException, path: Path) -> BaseException:
+    """What a caller should hear of an error out of SQLite; others pass through."""
+    if not isinstance(error, sqlite3.Error):
+        return error
+    code = getattr(error, "sqlite_errorcode", None) or 0
+    primary = code & 0xFF
+    if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        words = (
+            f"{path} has been locked by another process for {BUSY_TIMEOUT_S:.0f} s; "
+            "look for a stopped process or an open transaction on that file"
+        )
+    elif primary == sqlite3.SQLITE_FULL:
+        words = f"the disk of {path} is full; nothing was written: make room and try again"
+    elif primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return QueueCorruptError(
+            f"{path} is damaged or isn't a SQLite file ({error}); restore it from a backup, or "
+            "move it away to start with an empty queue"
+        )
+    elif primary == sqlite3.SQLITE_READONLY:
+        words = f"{path} can't be written: check the file's and the folder's permissions"
+    elif primary == sqlite3.SQLITE_CANTOPEN:
+        words = f"{path} can't be opened: check that the folder exists and may be written"
+    elif primary == sqlite3.SQLITE_IOERR:
+        words = f"the disk of {path} gave an error ({error}); nothing was written"
+    else:
+        return QueueError(f"{path}: {error}")
+    return QueueUnavailableError(words)

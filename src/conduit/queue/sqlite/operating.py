@@ -1,0 +1,137 @@
+"""cancel, retry, delete, pause, resume: what people do to jobs and queues."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+
+from msgspec import structs
+
+from conduit.core.events import Event, EventKind
+from conduit.core.model import Job, JobStatus
+from conduit.core.transitions import Verb, allowed
+from conduit.queue.base import Acted, Action
+from conduit.queue.sqlite import rows
+from conduit.queue.sqlite.submitting import key_holder
+from conduit.queue.sqlite.sweeping import forget
+
+_SELECT = f"""
+SELECT n, {rows.COLUMNS} FROM jobs WHERE id IN (SELECT value FROM json_each(?))
+"""
+
+_CANCEL_WAITING = """
+UPDATE jobs SET status = 'cancelled', reason = ?2, seq = seq + 1, finished_at = ?3 WHERE n = ?1
+"""
+
+_ASK_TO_CANCEL = """
+UPDATE jobs SET cancel_requested = 1, reason = ?2, seq = seq + 1 WHERE n = ?1
+"""
+
+_REQUEUE = """
+UPDATE jobs
+SET status = 'queued', generation = generation + 1, failures = 0, rescues = 0, seq = seq + 1,
+    run_at = ?2, expires_at = NULL, unique_until = NULL, started_at = NULL, finished_at = NULL,
+    cancel_requested = 0, reason = NULL, error = NULL, result = NULL, progress = NULL,
+    progress_message = NULL, front = 1
+WHERE n = ?1
+"""
+
+
+def _load(db: sqlite3.Connection, job_ids: Iterable[str]) -> dict[str, tuple[int, Job]]:
+    found = db.execute(_SELECT, (rows.ids_json(job_ids),))
+    return {row[1]: (row[0], rows.job_from(row[1:])) for row in found}
+
+
+def cancel(db: sqlite3.Connection, now: int, job_ids: Sequence[str], reason: str) -> list[Action]:
+    """Cancel jobs; see `Queue.cancel`."""
+    events: list[Event] = []
+    answers: list[Action] = []
+    for job_id in job_ids:
+        n, job = _load(db, [job_id]).get(job_id, (0, None))
+        if job is None:
+            answers.append(Action(Acted.UNKNOWN))
+        elif not allowed(Verb.CANCEL, job.status):
+            answers.append(Action(Acted.REFUSED, job.status))
+        elif job.status is JobStatus.RUNNING:
+            answers.append(Action(Acted.REQUESTED, job.status))
+            if not job.cancel_requested:
+                db.execute(_ASK_TO_CANCEL, (n, reason))
+                asked = structs.replace(job, seq=job.seq + 1)
+                events.append(rows.event(EventKind.CANCEL_REQUESTED, asked, now, reason=reason))
+        else:
+            answers.append(Action(Acted.DONE, JobStatus.CANCELLED))
+            db.execute(_CANCEL_WAITING, (n, reason, now))
+            ended = structs.replace(job, seq=job.seq + 1, status=JobStatus.CANCELLED)
+            events.append(rows.event(EventKind.CANCELLED, ended, now, reason=reason))
+    rows.append(db, now, events)
+    return answers
+
+
+def retry(db: sqlite3.Connection, now: int, job_ids: Sequence[str]) -> list[Action]:
+    """Open new generations; see `Queue.retry`."""
+    events: list[Event] = []
+    answers: list[Action] = []
+    for job_id in job_ids:
+        n, job = _load(db, [job_id]).get(job_id, (0, None))
+        if job is None:
+            answers.append(Action(Acted.UNKNOWN))
+        elif not allowed(Verb.RETRY, job.status):
+            answers.append(Action(Acted.REFUSED, job.status))
+        elif not _take_key(db, now, n, job):
+            answers.append(Action(Acted.KEY_TAKEN, job.status))
+        else:
+            answers.append(Action(Acted.DONE, JobStatus.QUEUED))
+            db.execute(_REQUEUE, (n, now))
+            again = structs.replace(
+                job,
+                status=JobStatus.QUEUED,
+                generation=job.generation + 1,
+                seq=job.seq + 1,
+                failures=0,
+                rescues=0,
+            )
+            events.append(rows.event(EventKind.REQUEUED, again, now, run_at=now))
+    rows.append(db, now, events)
+    return answers
+
+
+def _take_key(db: sqlite3.Connection, now: int, n: int, job: Job) -> bool:
+    """Let the job hold its key again; False when another job holds it."""
+    if job.key is None:
+        return True
+    if key_holder(db, now, job.key) not in (None, job.id):
+        return False
+    db.execute("INSERT OR REPLACE INTO keys (key, n) VALUES (?, ?)", (job.key, n))
+    return True
+
+
+def delete(db: sqlite3.Connection, now: int, job_ids: Sequence[str]) -> list[Action]:
+    """Forget finished jobs; see `Queue.delete`."""
+    jobs = _load(db, job_ids)
+    events: list[Event] = []
+    answers: list[Action] = []
+    gone: list[int] = []
+    for job_id in job_ids:
+        n, job = jobs.pop(job_id, (0, None))
+        if job is None:
+            answers.append(Action(Acted.UNKNOWN))
+        elif not job.status.finished:
+            answers.append(Action(Acted.REFUSED, job.status))
+        else:
+            gone.append(n)
+            answers.append(Action(Acted.DONE))
+            last = structs.replace(job, seq=job.seq + 1)
+            events.append(rows.event(EventKind.DELETED, last, now))
+    forget(db, gone)
+    rows.append(db, now, events)
+    return answers
+
+
+def pause(db: sqlite3.Connection, queue: str) -> None:
+    """Stop claims from a queue."""
+    db.execute("INSERT OR IGNORE INTO paused_queues (queue) VALUES (?)", (queue,))
+
+
+def resume(db: sqlite3.Connection, queue: str) -> None:
+    """Allow claims from a queue."""
+    db.execute("DELETE FROM paused_queues WHERE queue = ?", (queue,))

@@ -1,0 +1,408 @@
+"""claim, extend, finish, record: what workers do to jobs."""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from conduit.core.events import Event, EventKind
+from conduit.core.model import Job, JobError, JobStatus, Lease, LogLine, Reason
+from conduit.core.transitions import Ending, OutcomeKind, settle
+from conduit.queue.base import Claim, Finished, Held, Note, Outcome
+from conduit.queue.sqlite import rows
+
+_LANE = """
+SELECT json_group_array(json_array(front, -priority, n)) FROM (
+    SELECT front, priority, n FROM jobs
+    WHERE status = 'queued' AND queue = ?1 AND function = ?2
+      AND (expires_at IS NULL OR expires_at > ?3)
+    ORDER BY front, priority DESC, n LIMIT ?4
+)
+"""
+
+_CLAIM = """
+UPDATE jobs
+SET status = 'running', front = 1, attempt = failures + rescues + 1, fence = fence + 1,
+    seq = seq + 1, token = (fence + 1) || ?2, worker_id = ?3, started_at = ?4,
+    progress = NULL, progress_message = NULL, reason = NULL
+WHERE n IN (SELECT value FROM json_each(?1))
+"""
+
+_LEASE = """
+INSERT OR REPLACE INTO leases (n, expires, term) SELECT value, ?2, ?3 FROM json_each(?1)
+"""
+
+_CLAIMED = f"""
+SELECT json_group_array(json(line)) FROM (
+    SELECT {rows.JSON_ROW} AS line
+    FROM json_each(?1) AS chosen JOIN jobs ON jobs.n = chosen.value ORDER BY chosen.key
+)
+"""
+
+_PROMOTE = f"""
+UPDATE jobs SET status = 'queued', seq = seq + 1
+WHERE n IN (SELECT n FROM jobs WHERE status = 'scheduled' AND run_at <= ?1 ORDER BY run_at LIMIT ?2)
+RETURNING {rows.COLUMNS}
+"""
+
+_BY_ID = f"""
+SELECT n, {rows.COLUMNS} FROM jobs WHERE id IN (SELECT value FROM json_each(?))
+"""
+
+# What finish needs to know, without reading payloads again.
+_STATE = """
+SELECT json_group_array(json_array(
+    id, n, status, token, cancel_requested, generation, attempt, failures, rescues, fence, seq,
+    reason
+)) FROM jobs WHERE id IN (SELECT value FROM json_each(?))
+"""
+
+_COMPLETE = """
+UPDATE jobs
+SET status = 'completed', seq = seq + 1, finished_at = ?2,
+    result = CAST(json_extract(ended.value, '$[1]') AS BLOB),
+    reason = NULL, error = NULL, cancel_requested = 0
+FROM json_each(?1) AS ended
+WHERE jobs.n = json_extract(ended.value, '$[0]')
+"""
+
+_END = """
+UPDATE jobs
+SET status = ?2, seq = seq + 1, failures = failures + ?3, rescues = rescues + ?4, run_at = ?5,
+    finished_at = ?6, reason = coalesce(?7, reason), error = coalesce(?8, error), front = ?9
+WHERE n = ?1
+"""
+
+_RECORD = """
+UPDATE jobs
+SET seq = ?2, progress = coalesce(?3, progress),
+    progress_message = coalesce(?4, progress_message),
+    metadata = coalesce(?5, metadata), checkpoint = coalesce(?6, checkpoint),
+    steps = coalesce(?7, steps)
+WHERE n = ?1
+"""
+
+_Rank = tuple[int, int, int, int, int]
+
+_encode = msgspec.json.Encoder().encode
+_decode_lane = msgspec.json.Decoder(list[tuple[int, int, int]]).decode
+
+
+def claim(db: sqlite3.Connection, now: int, wanted: Claim) -> list[Job]:
+    """Lease jobs; see `Queue.claim`."""
+    events: list[Event] = []
+    promote(db, now, 500, events)
+    chosen = _choose(db, now, wanted)
+    jobs: list[Job] = []
+    if chosen:
+        numbers = rows.ids_json(chosen)
+        db.execute(_CLAIM, (numbers, f":{secrets.token_hex(8)}", wanted.worker_id, now))
+        db.execute(_LEASE, (numbers, now + wanted.lease_ms, wanted.lease_ms))
+        (claimed,) = db.execute(_CLAIMED, (numbers,)).fetchone()
+        jobs = rows.jobs_from_json(claimed)
+    started = EventKind.STARTED
+    events.extend(rows.event(started, job, now, worker_id=wanted.worker_id) for job in jobs)
+    rows.append(db, now, events)
+    return jobs
+
+
+def _choose(db: sqlite3.Connection, now: int, wanted: Claim) -> list[int]:
+    """Row numbers to claim: queues in order; in a queue, functions take turns at equal priority."""
+    paused = {queue for (queue,) in db.execute("SELECT queue FROM paused_queues")}
+    chosen: list[int] = []
+    for queue in wanted.queues:
+        room = wanted.limit - len(chosen)
+        if room <= 0:
+            break
+        if queue in paused:
+            continue
+        lanes = [_lane(db, (queue, function, now, room)) for function in wanted.functions]
+        busy = [lane for lane in lanes if lane]
+        if len(busy) == 1:
+            chosen.extend(n for _, _, n in busy[0])
+        else:
+            ranked = chain.from_iterable(_ranked(lane, place) for place, lane in enumerate(busy))
+            chosen.extend(n for *_, n in sorted(ranked)[:room])
+    return chosen
+
+
+def _lane(db: sqlite3.Connection, lane: tuple[str, str, int, int]) -> list[tuple[int, int, int]]:
+    """The first jobs of one function in one queue: rescued or not, priority negated, row number."""
+    (found,) = db.execute(_LANE, lane).fetchone()
+    return _decode_lane(found)
+
+
+def _ranked(lane: list[tuple[int, int, int]], place: int) -> list[_Rank]:
+    """A lane's jobs with their turn: the first of each function before the second of any."""
+    ranks: list[_Rank] = []
+    level: tuple[int, int] | None = None
+    turn = 0
+    for front, priority, n in lane:
+        turn = turn + 1 if level == (front, priority) else 0
+        level = (front, priority)
+        ranks.append((front, priority, turn, place, n))
+    return ranks
+
+
+def promote(db: sqlite3.Connection, now: int, limit: int, events: list[Event]) -> int:
+    """Queue scheduled jobs that are due; adds their events. How many there were."""
+    due = db.execute(
+        "SELECT 1 FROM jobs WHERE status = 'scheduled' AND run_at <= ? LIMIT 1", (now,)
+    ).fetchone()
+    if due is None:
+        return 0
+    jobs = [rows.job_from(row) for row in db.execute(_PROMOTE, (now, limit))]
+    events.extend(rows.event(EventKind.QUEUED, job, now) for job in jobs)
+    return len(jobs)
+
+
+def extend(db: sqlite3.Connection, now: int, leases: Sequence[Lease], lease_ms: int) -> list[Held]:
+    """Renew leases; see `Queue.extend`."""
+    states = _states(db, (lease.job_id for lease in leases))
+    answers: list[Held] = []
+    renewed: list[tuple[int, int, int]] = []
+    for lease in leases:
+        state = states.get(lease.job_id)
+        if state is None or not state.held_by(lease):
+            answers.append(Held.LOST)
+            continue
+        answers.append(Held.CANCEL if state.cancel_requested else Held.HELD)
+        renewed.append((now + lease_ms, lease_ms, state.n))
+    db.executemany("UPDATE leases SET expires = ?, term = ? WHERE n = ?", renewed)
+    return answers
+
+
+class _State(Struct, array_like=True, gc=False):
+    """The part of a job that decides what an outcome does to it, in the order of `_STATE`."""
+
+    job_id: str
+    n: int
+    status: JobStatus
+    token: str | None
+    cancel_requested: int
+    generation: int
+    attempt: int
+    failures: int
+    rescues: int
+    fence: int
+    seq: int
+    reason: str | None
+
+    def held_by(self, lease: Lease) -> bool:
+        return self.status is JobStatus.RUNNING and self.token == lease.token
+
+
+_decode_states = msgspec.json.Decoder(list[_State]).decode
+
+
+def _states(db: sqlite3.Connection, job_ids: Iterable[str]) -> dict[str, _State]:
+    (found,) = db.execute(_STATE, (rows.ids_json(job_ids),)).fetchone()
+    return {state.job_id: state for state in _decode_states(found)}
+
+
+def finish(db: sqlite3.Connection, now: int, outcomes: Sequence[Outcome]) -> list[Finished]:
+    """Record how attempts ended; see `Queue.finish`."""
+    states = _states(db, (outcome.lease.job_id for outcome in outcomes))
+    answers: list[Finished] = []
+    events: list[Event] = []
+    completed: list[tuple[int, str]] = []
+    others: list[tuple[Any, ...]] = []
+    over: list[int] = []
+    for outcome in map(_storable, outcomes):
+        state = states.get(outcome.lease.job_id)
+        if state is None or state.token != outcome.lease.token:
+            answers.append(Finished.STALE)
+            continue
+        if state.status is not JobStatus.RUNNING:
+            answers.append(Finished.ALREADY)
+            continue
+        answers.append(Finished.OK)
+        over.append(state.n)
+        ending = settle(
+            outcome.kind,
+            cancel_requested=bool(state.cancel_requested),
+            delay_ms=outcome.delay_ms,
+            reason=outcome.reason,
+            error=outcome.error,
+        )
+        if ending.move.target is JobStatus.COMPLETED:
+            completed.append((state.n, (outcome.result or b"null").decode()))
+        else:
+            others.append(_end_row(state.n, ending, now))
+        events.append(_end_event(state, ending, now, outcome.result))
+        state.status = ending.move.target  # the same lease twice in a batch: the second is a repeat
+    if completed:
+        db.execute(_COMPLETE, (_encode(completed).decode(), now))
+    if others:
+        db.executemany(_END, others)
+    db.execute(
+        "DELETE FROM leases WHERE n IN (SELECT value FROM json_each(?))", (rows.ids_json(over),)
+    )
+    rows.append(db, now, events)
+    return answers
+
+
+def _storable(outcome: Outcome) -> Outcome:
+    """The outcome, or a failure in its place when its result isn't JSON."""
+    if outcome.result is None or rows.is_json(outcome.result):
+        return outcome
+    return Outcome(
+        lease=outcome.lease,
+        kind=OutcomeKind.FAIL,
+        reason=Reason.BAD_RESULT,
+        error=JobError(type="QueueError", message="the result isn't JSON"),
+    )
+
+
+def _end_row(n: int, ending: Ending, now: int, *, front: int = 1) -> tuple[Any, ...]:
+    target = ending.move.target
+    return (
+        n,
+        target.value,
+        ending.failures,
+        ending.rescues,
+        now + ending.delay_ms,
+        now if target.finished else None,
+        ending.reason,
+        rows.encode_error(ending.error),
+        front,
+    )
+
+
+def _end_event(state: _State, ending: Ending, now: int, result: bytes | None = None) -> Event:
+    target = ending.move.target
+    return Event(
+        kind=ending.move.event,
+        job_id=state.job_id,
+        seq=state.seq + 1,
+        attempt=state.attempt,
+        at=now,
+        status=target,
+        generation=state.generation,
+        fence=state.fence,
+        failures=state.failures + ending.failures,
+        rescues=state.rescues + ending.rescues,
+        run_at=now + ending.delay_ms if target is JobStatus.SCHEDULED else None,
+        reason=ending.reason or (state.reason if target is JobStatus.CANCELLED else None),
+        error=ending.error,
+        result=rows.raw(result if target is JobStatus.COMPLETED else None),
+    )
+
+
+def rescue_row(db: sqlite3.Connection, now: int, n: int, job: Job, ending: Ending) -> Event:
+    """Write what `transitions.rescue` decided for a job whose lease ran out."""
+    db.execute(_END, _end_row(n, ending, now, front=0))
+    # Whoever held that lease comes too late from now on; it hasn't "already" reported anything.
+    db.execute("UPDATE jobs SET token = NULL WHERE n = ?", (n,))
+    target = ending.move.target
+    return Event(
+        kind=ending.move.event,
+        job_id=job.id,
+        seq=job.seq + 1,
+        attempt=job.attempt,
+        at=now,
+        status=target,
+        generation=job.generation,
+        fence=job.fence,
+        failures=job.failures,
+        rescues=job.rescues + 1,
+        worker_id=job.worker_id,
+        reason=ending.reason or (job.reason if target is JobStatus.CANCELLED else None),
+        error=ending.error,
+    )
+
+
+def record(db: sqlite3.Connection, now: int, notes: Sequence[Note]) -> list[bool]:
+    """Record news of running jobs; see `Queue.record`."""
+    wanted = rows.ids_json(note.lease.job_id for note in notes)
+    jobs = {row[1]: (row[0], rows.job_from(row[1:])) for row in db.execute(_BY_ID, (wanted,))}
+    answers: list[bool] = []
+    events: list[Event] = []
+    for note in notes:
+        rows.check_json(note.metadata, note.checkpoint, note.steps)
+        n, job = jobs.get(note.lease.job_id, (0, None))
+        held = job is not None and job.status is JobStatus.RUNNING and job.token == note.lease.token
+        answers.append(held)
+        if job is not None and held:
+            jobs[job.id] = (n, _write_note(db, now, n, job, note, events))
+    rows.append(db, now, events)
+    return answers
+
+
+def _write_note(
+    db: sqlite3.Connection, now: int, n: int, job: Job, note: Note, events: list[Event]
+) -> Job:
+    """Apply one note; the job after it."""
+    replace = msgspec.structs.replace
+
+    def happened(kind: EventKind, **news: Any) -> None:
+        nonlocal job
+        job = replace(job, seq=job.seq + 1)
+        events.append(rows.event(kind, job, now, **news))
+
+    metadata = None if note.metadata is None else merge(job.metadata, note.metadata)
+    steps = None if note.steps is None else merge(job.steps, note.steps)
+    if note.progress is not None:
+        message = note.progress_message or job.progress_message
+        job = replace(job, progress=note.progress, progress_message=message)
+        happened(EventKind.PROGRESS, progress=note.progress, progress_message=message)
+    if metadata is not None:
+        job = replace(job, metadata=metadata)
+        happened(EventKind.METADATA, metadata=rows.raw(metadata))
+    if note.checkpoint is not None or steps is not None:
+        job = replace(job, checkpoint=note.checkpoint or job.checkpoint, steps=steps or job.steps)
+        happened(
+            EventKind.CHECKPOINT, checkpoint=rows.raw(job.checkpoint), steps=rows.raw(job.steps)
+        )
+    if note.logs:
+        happened(EventKind.LOG, logs=_write_logs(db, n, job, note))
+    if note.artifact is not None:
+        _write_artifact(db, n, note)
+        happened(EventKind.ARTIFACT, artifact=note.artifact)
+    db.execute(
+        _RECORD,
+        (n, job.seq, note.progress, note.progress_message, metadata, note.checkpoint, steps),
+    )
+    return job
+
+
+def _write_logs(db: sqlite3.Connection, n: int, job: Job, note: Note) -> tuple[LogLine, ...]:
+    """Store a note's lines, numbered on from the job's last one; the lines as stored."""
+    (last,) = db.execute("SELECT coalesce(max(number), 0) FROM logs WHERE n = ?", (n,)).fetchone()
+    lines = tuple(
+        msgspec.structs.replace(line, attempt=job.attempt, number=last + i)
+        for i, line in enumerate(note.logs, 1)
+    )
+    db.executemany(
+        "INSERT INTO logs (n, number, at, attempt, level, logger, message) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?)",
+        [
+            (n, line.number, line.at, line.attempt, line.level.value, line.logger, line.message)
+            for line in lines
+        ],
+    )
+    return lines
+
+
+def _write_artifact(db: sqlite3.Connection, n: int, note: Note) -> None:
+    kept = note.artifact
+    assert kept is not None
+    db.execute(
+        "INSERT OR REPLACE INTO artifacts (n, name, content_type, size, sha256, data) "
+        "VALUES (?, ?, ?, ?, ?, ?)",
+        (n, kept.name, kept.content_type, kept.size, kept.sha256, note.data or b""),
+    )
+
+
+_decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+
+def merge(stored: bytes, news: bytes) -> bytes:
+    """Two JSON objects as one; the later one's fields win, values are never re-encoded."""
+    return msgspec.json.encode(_decode_object(stored) | _decode_object(news))

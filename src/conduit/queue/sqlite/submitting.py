@@ -1,0 +1,164 @@
+"""submit and start: how jobs come into being."""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+from collections.abc import Sequence
+
+from msgspec import Raw, structs
+
+from conduit.core.errors import SubmitConflictError
+from conduit.core.events import Event, EventKind, Submission
+from conduit.core.model import Job, JobStatus, NewJob
+from conduit.queue.base import Submitted
+from conduit.queue.sqlite import rows
+
+_INSERT = """
+INSERT INTO jobs (
+    id, function, queue, status, args, priority, key, parent_id, root_id, retries, timeout_ms,
+    max_deliveries, submitted_at, run_at, expires_at, unique_until, metadata
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (id) DO NOTHING
+"""
+
+_KEY_HOLDER = """
+SELECT jobs.id FROM keys JOIN jobs USING (n)
+WHERE keys.key = ?1
+  AND (jobs.status NOT IN ('completed', 'failed', 'cancelled') OR jobs.unique_until > ?2)
+"""
+
+_SAME = "SELECT function, queue, args FROM jobs WHERE id = ?"
+
+_START = """
+UPDATE jobs
+SET status = 'running', attempt = 1, fence = 1, seq = 2, token = ?2, worker_id = ?3, started_at = ?4
+WHERE id = ?1
+"""
+
+
+def submit(db: sqlite3.Connection, now: int, jobs: Sequence[NewJob]) -> list[Submitted]:
+    """Keep a batch; see `Queue.submit`."""
+    answers: list[Submitted] = []
+    events: list[Event] = []
+    for job in jobs:
+        holder = None if job.key is None else _other_holder(db, now, job)
+        if holder is not None:
+            answers.append(Submitted(holder, duplicate=True))
+            continue
+        answers.append(Submitted(job.id))
+        stored = _insert(db, now, job)
+        if stored is not None:
+            events.append(stored)
+    rows.append(db, now, events)
+    return answers
+
+
+def start(db: sqlite3.Connection, now: int, job: NewJob, worker_id: str, lease_ms: int) -> Job:
+    """Keep one job and lease it at once; see `Queue.start`."""
+    unkeyed = structs.replace(job, key=None, delay_ms=0, run_at=None, expires_ms=None)
+    submitted = _insert(db, now, unkeyed)
+    if submitted is None:
+        raise SubmitConflictError(f"job {job.id} exists already and can't be started again")
+    token = f"1:{secrets.token_hex(8)}"
+    db.execute(_START, (job.id, token, worker_id, now))
+    db.execute(
+        "INSERT INTO leases (n, expires, term) SELECT n, ?2, ?3 FROM jobs WHERE id = ?1",
+        (job.id, now + lease_ms, lease_ms),
+    )
+    started = Event(
+        kind=EventKind.STARTED,
+        job_id=job.id,
+        seq=2,
+        attempt=1,
+        at=now,
+        status=JobStatus.RUNNING,
+        fence=1,
+        worker_id=worker_id,
+    )
+    rows.append(db, now, [submitted, started])
+    found = db.execute(f"SELECT {rows.COLUMNS} FROM jobs WHERE id = ?", (job.id,))
+    return rows.job_from(found.fetchone())
+
+
+def _other_holder(db: sqlite3.Connection, now: int, job: NewJob) -> str | None:
+    """The job that holds this one's key, unless this one is stored already: then it's a repeat."""
+    if db.execute(_SAME, (job.id,)).fetchone() is not None:
+        return None
+    return key_holder(db, now, job.key or "")
+
+
+def _insert(db: sqlite3.Connection, now: int, job: NewJob) -> Event | None:
+    """Store the job; None when it is stored already. Raises `SubmitConflictError`."""
+    rows.check_json(job.args, job.metadata)
+    run_at = job.run_at if job.run_at is not None else now + job.delay_ms
+    status = JobStatus.SCHEDULED if run_at > now else JobStatus.QUEUED
+    expires_at = None if job.expires_ms is None else now + job.expires_ms
+    unique_until = None if job.unique_ms is None else now + job.unique_ms
+    cursor = db.execute(
+        _INSERT,
+        (
+            job.id,
+            job.function,
+            job.queue,
+            status.value,
+            job.args,
+            job.priority,
+            job.key,
+            job.parent_id,
+            job.root_id,
+            job.retries,
+            job.timeout_ms,
+            job.max_deliveries,
+            now,
+            run_at,
+            expires_at,
+            unique_until,
+            job.metadata,
+        ),
+    )
+    if cursor.rowcount == 0:
+        _check_same(db, job)
+        return None
+    if job.key is not None:
+        db.execute(
+            "INSERT OR REPLACE INTO keys (key, n) VALUES (?, ?)", (job.key, cursor.lastrowid)
+        )
+    return Event(
+        kind=EventKind.SUBMITTED,
+        job_id=job.id,
+        seq=1,
+        attempt=0,
+        at=now,
+        status=status,
+        run_at=run_at,
+        submission=Submission(
+            function=job.function,
+            queue=job.queue,
+            args=Raw(job.args),
+            priority=job.priority,
+            key=job.key,
+            parent_id=job.parent_id,
+            root_id=job.root_id,
+            retries=job.retries,
+            timeout_ms=job.timeout_ms,
+            max_deliveries=job.max_deliveries,
+            expires_at=expires_at,
+            metadata=Raw(job.metadata),
+        ),
+    )
+
+
+def _check_same(db: sqlite3.Connection, job: NewJob) -> None:
+    stored = db.execute(_SAME, (job.id,)).fetchone()
+    if tuple(stored) != (job.function, job.queue, job.args):
+        raise SubmitConflictError(
+            f"job {job.id} is stored already with another function, queue or arguments; "
+            "a new job needs a new id"
+        )
+
+
+def key_holder(db: sqlite3.Connection, now: int, key: str) -> str | None:
+    """The job that holds a key: unfinished, or within its unique window."""
+    found = db.execute(_KEY_HOLDER, (key, now)).fetchone()
+    return None if found is None else found[0]
