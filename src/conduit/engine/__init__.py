@@ -1,0 +1,1 @@
+"""What runs jobs: worker loop, executors, leases, schedules, sweeper, runner."""

@@ -1,0 +1,421 @@
+"""One attempt at one job: from the claimed job to the outcome that the queue is told.
+
+Nothing that a task does gets out of `Attempt.run` as an exception: it becomes an outcome.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import random
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from enum import StrEnum
+from types import TracebackType
+from typing import Any
+
+from msgspec import structs
+
+from conduit.core.errors import ConduitError, PayloadError, SerializationError
+from conduit.core.model import Job, JobError, Lease, Reason
+from conduit.core.transitions import OutcomeKind
+from conduit.engine import context as current
+from conduit.engine.context import Context, Fail, JobView, Retry
+from conduit.engine.function import NO_HOOKS, Function, Hook, Mode, WorkerSpec
+from conduit.engine.logs import BoundedLog, clean
+from conduit.engine.processes import ProcessPool, RemoteError, RemoteTraceback
+from conduit.engine.reporter import Reporter
+from conduit.engine.threads import ThreadPool
+from conduit.queue.base import Note, Outcome
+
+MAX_MESSAGE = 4 * 1024
+MAX_TRACEBACK = 16 * 1024
+
+
+class Stop(StrEnum):
+    """Why a running attempt is to end early."""
+
+    CANCEL = "cancel"
+    RELEASE = "release"
+    TIMEOUT = "timeout"
+    LOST = "lost"
+
+
+_URGENCY = {reason: place for place, reason in enumerate(Stop)}  # a later reason overrules
+
+
+_OURS = ("conduit.engine.", "conduit.sdk.")
+
+
+class BadResultError(Exception):
+    """A task returned what can't be stored; `why` is the codec's error."""
+
+    def __init__(self, why: ConduitError) -> None:
+        super().__init__(str(why))
+        self.why = why
+
+
+class Tools:
+    """What every attempt of a worker shares."""
+
+    def __init__(
+        self, spec: WorkerSpec, reporter: Reporter, threads: ThreadPool, processes: ProcessPool
+    ) -> None:
+        self.spec = spec
+        self.reporter = reporter
+        self.threads = threads
+        self.processes = processes
+        self.loop = asyncio.get_running_loop()
+        self.loop_thread = threading.get_ident()
+
+
+class Attempt:
+    """A claimed job in this worker, waiting or running. Is its own `Port`."""
+
+    __slots__ = (
+        "_context",
+        "_done",
+        "_flag",
+        "_interrupted",
+        "_interruptible",
+        "_log",
+        "_timer",
+        "_tools",
+        "function",
+        "inline",
+        "job",
+        "lease",
+        "stop_reason",
+        "task",
+    )
+
+    def __init__(self, job: Job, function: Function, tools: Tools, *, inline: bool = False) -> None:
+        self.job = job
+        self.function = function
+        self.inline = inline  # asked for by `Worker.execute`: this attempt is the only one
+        self.lease = Lease(job.id, job.token or "")
+        self.stop_reason: Stop | None = None
+        self.task: asyncio.Task[None] | None = None
+        self._tools = tools
+        self._interruptible = False  # true while the user's code runs
+        self._interrupted = False
+        self._flag: threading.Event | None = None
+        self._context: Context | None = None
+        self._done: asyncio.Event | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._log: BoundedLog | None = None
+
+    # --- being settled ------------------------------------------------------------------------
+
+    def settle(self) -> None:
+        """The queue has answered to the outcome, or there was none to report."""
+        if self._done is not None:
+            self._done.set()
+
+    async def settled(self) -> None:
+        """Wait until the attempt is settled."""
+        self._done = asyncio.Event()
+        await self._done.wait()
+
+    # --- being stopped ------------------------------------------------------------------------
+
+    def flag(self, reason: Stop) -> bool:
+        """Make `ctx.cancelled` true; from any thread. False when that says nothing new."""
+        if self.stop_reason is not None and _URGENCY[reason] <= _URGENCY[self.stop_reason]:
+            return False
+        self.stop_reason = reason
+        if self._flag is not None:
+            self._flag.set()
+        return True
+
+    def stop(self, reason: Stop) -> None:
+        """End the attempt early: at its next await, by ending its process, or by asking its thread.
+
+        One that isn't running yet finds the flag when it begins.
+        """
+        news = self.flag(reason)
+        if self.task is None or not self._interruptible or not (news or not self._interrupted):
+            return
+        # A thread can't be interrupted. Asked to cancel, it may still return in good order; past
+        # its time or its lease it is left behind.
+        if self.function.mode is not Mode.THREAD or self.stop_reason is not Stop.CANCEL:
+            self._interrupted = True
+            self.task.cancel()
+
+    # --- running ------------------------------------------------------------------------------
+
+    async def run(self) -> Outcome | None:
+        """Run the function; None when the lease was lost and there is nothing to report."""
+        if self.stop_reason is not None:
+            return self.unrun_outcome()
+        function = self.function
+        error: BaseException | None = None
+        result: bytes | None = None
+        self._interruptible = True
+        current.enter_job(self)
+        try:
+            if function.hooks is not NO_HOOKS:
+                await self._hook(function.hooks.on_start)
+            if self._tools.spec.middleware:
+                result = await self._through_middleware()
+            else:
+                result = await self._call()
+        except asyncio.CancelledError as cancelled:
+            error = cancelled
+        except (Exception, SystemExit, GeneratorExit) as raised:
+            error = raised
+        self._interruptible = False
+        if self._timer is not None:
+            self._timer.cancel()
+        outcome = self._outcome(result, error)
+        if function.hooks is not NO_HOOKS and outcome is not None:
+            await self._closing_hooks(outcome, error)
+        return outcome
+
+    @property
+    def context(self) -> Context:
+        """The job's view of itself, made when it is first asked for."""
+        if self._context is None:
+            self._context = Context(self._view(), self)
+        return self._context
+
+    async def _call(self) -> bytes:
+        """Run the function where its mode says; its encoded result."""
+        function, job = self.function, self.job
+        timeout = self._timeout()
+        if timeout is not None:
+            self._timer = self._tools.loop.call_later(timeout, self.stop, Stop.TIMEOUT)
+        if function.mode is Mode.PROCESS:
+            assert function.target is not None
+            try:
+                return await self._tools.processes.run(
+                    function.target, job.args, self._view(), self
+                )
+            except SerializationError as error:
+                if error.path.startswith("result"):
+                    raise BadResultError(error) from error
+                raise
+        args, kwargs = function.signature.decode(job.args)
+        if function.mode is Mode.ASYNC:
+            value = await function.call(*args, **kwargs)
+        else:
+            value = await self._tools.threads.run(lambda: function.call(*args, **kwargs))
+            if inspect.isawaitable(value):  # a plain function may hand out a coroutine
+                value = await value
+        return self._encoded(value)
+
+    def _encoded(self, value: Any) -> bytes:
+        limit = self._tools.spec.payload_limit
+        try:
+            return self.function.signature.encode_result(value, limit=limit)
+        except ConduitError as error:
+            raise BadResultError(error) from error
+
+    async def _through_middleware(self) -> bytes:
+        """Run the function inside the worker's middleware, the first one outermost."""
+        result = b"null"
+
+        async def innermost() -> Any:
+            nonlocal result
+            result = await self._call()
+            return self.function.signature.decode_result(result)
+
+        call: Callable[[], Any] = innermost
+        for middleware in reversed(self._tools.spec.middleware):
+            call = _wrap(middleware, self.context, call)
+        return self._encoded(await call())
+
+    def _timeout(self) -> float | None:
+        own = self.job.timeout_ms
+        return own / 1000 if own is not None else self.function.timeout
+
+    def _view(self) -> JobView:
+        job = self.job
+        timeout = self._timeout()
+        return JobView(
+            lease=self.lease,
+            function=job.function,
+            queue=job.queue,
+            attempt=job.attempt,
+            max_attempts=self._retries() + 1,
+            fence=job.fence,
+            key=job.key,
+            parent_id=job.parent_id,
+            root_id=job.root_id,
+            deadline=None if timeout is None else time.time() + timeout,
+            metadata=job.metadata,
+            checkpoint=job.checkpoint,
+            steps=job.steps,
+        )
+
+    def _retries(self) -> int:
+        own = self.job.retries
+        return own if own is not None else self.function.retry.retries
+
+    def unrun_outcome(self) -> Outcome | None:
+        """What to report of a claimed job that was stopped before it began."""
+        if self.stop_reason is Stop.LOST:
+            return None
+        cancelled = self.stop_reason is Stop.CANCEL
+        return Outcome(
+            lease=self.lease, kind=OutcomeKind.CANCEL if cancelled else OutcomeKind.RELEASE
+        )
+
+    # --- what came of it ----------------------------------------------------------------------
+
+    def _outcome(self, result: bytes | None, error: BaseException | None) -> Outcome | None:
+        stopped = self.stop_reason
+        if stopped is Stop.LOST:
+            return None
+        if stopped is Stop.TIMEOUT:
+            error = TimeoutError(f"the attempt ran longer than its timeout of {self._timeout()} s")
+            return self._retry_or_fail(error, Reason.TIMEOUT, wanted=None)
+        if error is None:
+            return Outcome(lease=self.lease, kind=OutcomeKind.COMPLETE, result=result)
+        if stopped is Stop.RELEASE and isinstance(error, asyncio.CancelledError):
+            return Outcome(lease=self.lease, kind=OutcomeKind.RELEASE)
+        if stopped is Stop.CANCEL:
+            told = None if isinstance(error, asyncio.CancelledError) else job_error(error)
+            return Outcome(lease=self.lease, kind=OutcomeKind.CANCEL, error=told)
+        if isinstance(error, Fail):
+            return self._fail(error, Reason.FAIL)
+        if isinstance(error, PayloadError):
+            return self._fail(error, Reason.BAD_PAYLOAD)
+        if isinstance(error, BadResultError):
+            return self._fail(error.why, Reason.BAD_RESULT)
+        if isinstance(error, Retry):
+            return self._retry_or_fail(error, Reason.ERROR, wanted=error)
+        return self._retry_or_fail(error, Reason.ERROR, wanted=None)
+
+    def _fail(self, error: BaseException, reason: Reason) -> Outcome:
+        return Outcome(
+            lease=self.lease, kind=OutcomeKind.FAIL, reason=reason, error=job_error(error)
+        )
+
+    def _retry_or_fail(
+        self, error: BaseException, reason: Reason, *, wanted: Retry | None
+    ) -> Outcome:
+        policy, retries, failures = self.function.retry, self._retries(), self.job.failures
+        granted = failures < retries
+        if wanted is None:
+            granted = granted and policy.allows(error)
+        elif retries == 0:
+            granted = True  # a task without a policy of its own may ask as often as it likes
+        if not granted or self.inline:
+            return self._fail(error, reason)
+        delay = wanted.delay if wanted is not None else None
+        if delay is None:
+            delay = policy.delay_before(failures + 1, random=random.random())
+        return Outcome(
+            lease=self.lease,
+            kind=OutcomeKind.RETRY_LATER,
+            reason=reason,
+            error=job_error(error),
+            delay_ms=round(delay * 1000),
+        )
+
+    # --- hooks --------------------------------------------------------------------------------
+
+    async def _closing_hooks(self, outcome: Outcome, error: BaseException | None) -> None:
+        hooks = self.function.hooks
+        if outcome.kind is OutcomeKind.COMPLETE:
+            if hooks.on_success is not None and outcome.result is not None:
+                value = self.function.signature.decode_result(outcome.result)
+                await self._hook(hooks.on_success, value)
+            await self._hook(hooks.on_complete)
+        elif outcome.kind is OutcomeKind.RETRY_LATER:
+            await self._hook(hooks.on_retry, error)
+        elif outcome.kind is OutcomeKind.FAIL:
+            await self._hook(hooks.on_failure, error)
+            await self._hook(hooks.on_complete)
+
+    async def _hook(self, hook: Hook | None, *args: Any) -> None:
+        if hook is None:
+            return
+        context = self.context
+        try:
+            if inspect.iscoroutinefunction(hook):
+                await hook(context, *args)
+            else:
+                await self._tools.threads.run(lambda: hook(context, *args))
+        except Exception:
+            context.log.exception("a hook of this job failed")
+
+    # --- the port of the job's context ----------------------------------------------------------
+
+    def send(self, note: Note) -> None:
+        """See `Port.send`."""
+        if note.logs:
+            self._log = self._log or BoundedLog()
+            admitted = tuple(line for each in note.logs if (line := self._log.admit(each)))
+            note = structs.replace(note, logs=admitted)
+            if not admitted and note.progress is None:
+                return
+        self._tools.reporter.soon(note)
+
+    async def record(self, note: Note) -> None:
+        """See `Port.record`. Works from any event loop."""
+        if threading.get_ident() == self._tools.loop_thread:
+            await self._tools.reporter.record(note)
+        else:
+            recorded = asyncio.run_coroutine_threadsafe(
+                self._tools.reporter.record(note), self._tools.loop
+            )
+            await asyncio.wrap_future(recorded)
+
+    def record_sync(self, note: Note) -> None:
+        """See `Port.record_sync`."""
+        if threading.get_ident() == self._tools.loop_thread:
+            raise RuntimeError(
+                "a _sync method was called on the event loop's thread, which it would block; "
+                "in an async task await the method without _sync"
+            )
+        recorded = self._tools.reporter.record(note)
+        asyncio.run_coroutine_threadsafe(recorded, self._tools.loop).result()
+
+    def cancelled(self) -> bool:
+        """See `Port.cancelled`."""
+        return self.stop_reason is not None
+
+    def wait_cancelled(self, timeout: float) -> bool:
+        """See `Port.wait_cancelled`."""
+        if self._flag is None:
+            self._flag = threading.Event()
+        if self.stop_reason is not None:
+            return True
+        return self._flag.wait(timeout)
+
+
+def _wrap(middleware: Any, context: Context, inner: Callable[[], Any]) -> Callable[[], Any]:
+    async def call() -> Any:
+        return await middleware(context, inner)
+
+    return call
+
+
+def job_error(error: BaseException) -> JobError:
+    """An exception as it is stored: name, words, and the traceback from the user's code on."""
+    try:
+        words = str(error)
+    except Exception as broken:  # a user's __str__ can fail, and the job's end must still be told
+        words = f"(its message can't be shown: {type(broken).__name__})"
+    remote = error.__cause__
+    if isinstance(remote, RemoteTraceback):
+        text = str(remote)
+    else:
+        text = "".join(traceback.format_exception(type(error), error, _users_part(error)))
+    return JobError(
+        type=error.type_name if isinstance(error, RemoteError) else type(error).__name__,
+        message=clean(words, MAX_MESSAGE),
+        traceback=clean(text[-MAX_TRACEBACK:], MAX_TRACEBACK),
+    )
+
+
+def _users_part(error: BaseException) -> TracebackType | None:
+    """The traceback without Conduit's own frames in front, unless there are no others."""
+    frame = error.__traceback__
+    while frame is not None and frame.tb_frame.f_globals.get("__name__", "").startswith(_OURS):
+        frame = frame.tb_next
+    return frame or error.__traceback__

@@ -1,0 +1,132 @@
+"""What a worker knows of a task function, and of itself: declared once, never changed."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from conduit.core.codec import DEFAULT_PAYLOAD_LIMIT, Signature
+from conduit.core.model import DEFAULT_MAX_DELIVERIES, DEFAULT_QUEUE, CronInfo, FunctionInfo
+from conduit.core.retry import RetryPolicy
+from conduit.core.schedule import Catchup, Schedule
+from conduit.engine.context import Context
+from conduit.engine.processes import ProcessTarget
+from conduit.queue.base import DEFAULT_LEASE_MS
+
+Hook = Callable[..., Awaitable[None] | None]
+Next = Callable[[], Awaitable[Any]]
+Middleware = Callable[[Context, Next], Awaitable[Any]]
+"""Wraps every job of a worker: `async def middleware(ctx, call_next)`, which calls the latter."""
+
+
+class Mode(StrEnum):
+    """Where a function runs: coroutine functions on the loop, plain ones in a thread or process."""
+
+    ASYNC = "async"
+    THREAD = "thread"
+    PROCESS = "process"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hooks:
+    """Callables, plain or async, around a job. An error in one is logged and changes nothing.
+
+    `on_start(ctx)` · `on_success(ctx, value)` · `on_failure(ctx, error)` · `on_retry(ctx, error)` ·
+    `on_complete(ctx)`, the last one after success and final failure alike.
+    """
+
+    on_start: Hook | None = None
+    on_success: Hook | None = None
+    on_failure: Hook | None = None
+    on_retry: Hook | None = None
+    on_complete: Hook | None = None
+
+
+NO_HOOKS = Hooks()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Function:
+    """A task function with its options. Times in seconds."""
+
+    name: str
+    call: Callable[..., Any]
+    signature: Signature
+    mode: Mode
+    queue: str = DEFAULT_QUEUE
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    timeout: float | None = None
+    priority: int = 0
+    max_deliveries: int = DEFAULT_MAX_DELIVERIES
+    hooks: Hooks = NO_HOOKS
+    event: str | None = None
+    """The pattern of events that this function handles."""
+    target: ProcessTarget | None = None
+    """How a worker process finds the function again; set in process mode."""
+
+    def info(self, worker: str) -> FunctionInfo:
+        """What others are told of this function."""
+        return FunctionInfo(
+            name=self.name,
+            worker=worker,
+            queue=self.queue,
+            signature=str(self.signature),
+            doc=(self.call.__doc__ or "").strip().partition("\n")[0],
+            retries=self.retry.retries,
+            timeout_ms=None if self.timeout is None else round(self.timeout * 1000),
+            priority=self.priority,
+            max_deliveries=self.max_deliveries,
+            event=self.event,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cron:
+    """A schedule and the function it submits, without arguments."""
+
+    name: str
+    function: str
+    queue: str
+    schedule: Schedule
+    timezone: str
+    catchup: Catchup = Catchup.SKIP
+
+    def info(self, worker: str) -> CronInfo:
+        """What the queue keeps of this schedule."""
+        return CronInfo(
+            name=self.name,
+            function=self.function,
+            worker=worker,
+            schedule=self.schedule.spec(),
+            timezone=self.timezone,
+            fingerprint=self.schedule.fingerprint(),
+            catchup=self.catchup.value,
+            queue=self.queue,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerSpec:
+    """All that `WorkerService` needs to run. Times in seconds unless the name says otherwise.
+
+    `queues` maps a queue's name to its weight: a queue of weight 3 is asked first three times as
+    often as one of weight 1; equal weights take turns.
+    """
+
+    name: str
+    functions: Mapping[str, Function]
+    crons: Sequence[Cron] = ()
+    queues: Mapping[str, int] = field(default_factory=lambda: {DEFAULT_QUEUE: 1})
+    concurrency: int = 50
+    prefetch: int | None = None
+    """Jobs to hold beyond those that run; None: as many as run, while jobs are short, else none."""
+    processes: int = 2
+    """Worker processes for functions in process mode."""
+    lifespan: Callable[[], AbstractAsyncContextManager[Any]] | None = None
+    middleware: Sequence[Middleware] = ()
+    lease_ms: int = DEFAULT_LEASE_MS
+    shutdown_timeout: float = 25.0
+    payload_limit: int = DEFAULT_PAYLOAD_LIMIT

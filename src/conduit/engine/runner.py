@@ -1,0 +1,166 @@
+"""Runs components side by side: starts them in order, supervises them, brings all down together."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Protocol
+
+from conduit.core.errors import ConduitError
+
+EXIT_OK = 0
+EXIT_CRASHED = 1
+EXIT_INTERRUPTED = 130
+
+
+class Service(Protocol):
+    """A component of a run: a worker, an API."""
+
+    @property
+    def name(self) -> str:
+        """What the component is called in messages."""
+        ...
+
+    async def start(self) -> None:
+        """Be ready on return; raise what stands in the way."""
+        ...
+
+    async def wait(self) -> None:
+        """Until stopped; raise what it crashed of."""
+        ...
+
+    async def stop(self) -> None:
+        """Stop in good order."""
+        ...
+
+    async def stop_now(self) -> None:
+        """Stop without waiting for anyone."""
+        ...
+
+
+OnCrash = Callable[[str, BaseException], None]
+
+
+def show_crash(name: str, error: BaseException) -> None:
+    """Print what a component crashed of: a sentence for our own errors, else a traceback."""
+    if isinstance(error, ConduitError):
+        sys.stderr.write(f"{name} stopped: {error}\n")
+    else:
+        sys.stderr.write(f"{name} crashed:\n")
+        traceback.print_exception(error, file=sys.stderr)
+
+
+async def run_services(
+    services: Sequence[Service],
+    *,
+    on_started: Callable[[], None] | None = None,
+    on_crash: OnCrash = show_crash,
+) -> int:
+    """Run until a signal or the first component that ends; the exit code.
+
+    SIGTERM stops in good order with 0, SIGINT with 130; a second signal stops now. A component
+    that crashes, at its start or later, brings the others down in reverse order: 1, or the code of
+    the `ConduitError` it crashed of.
+    """
+    run = _Run(on_crash)
+    with run.signals():
+        try:
+            for service in services:
+                if run.stop_asked.is_set():
+                    break
+                await run.start(service)
+            else:
+                if on_started is not None and run.code == EXIT_OK:
+                    on_started()
+                await run.until_ended()
+        finally:
+            await run.bring_down()
+    return run.code
+
+
+class _Run:
+    def __init__(self, on_crash: OnCrash) -> None:
+        self.code = EXIT_OK
+        self.stop_asked = asyncio.Event()
+        self._now = asyncio.Event()
+        self._on_crash = on_crash
+        self._started: list[Service] = []
+
+    def signals(self) -> _Signals:
+        return _Signals(self._on_signal)
+
+    def _on_signal(self, number: int) -> None:
+        if self.stop_asked.is_set():
+            self._now.set()
+        elif number == signal.SIGINT:
+            self.code = EXIT_INTERRUPTED
+        self.stop_asked.set()
+
+    def _crashed(self, name: str, error: BaseException) -> None:
+        self._on_crash(name, error)
+        if self.code in (EXIT_OK, EXIT_INTERRUPTED):
+            self.code = error.exit_code if isinstance(error, ConduitError) else EXIT_CRASHED
+        self.stop_asked.set()
+
+    async def start(self, service: Service) -> None:
+        try:
+            await service.start()
+        except Exception as error:
+            self._crashed(service.name, error)
+        else:
+            self._started.append(service)
+
+    async def until_ended(self) -> None:
+        """Until a signal, or until any component ends."""
+        waits = {asyncio.ensure_future(service.wait()) for service in self._started}
+        waits.add(asyncio.ensure_future(_flag(self.stop_asked)))
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
+        await asyncio.wait(waits)
+
+    async def bring_down(self) -> None:
+        """Stop in reverse order of starting, and report each one that had crashed."""
+        for service in reversed(self._started):
+            try:
+                await self._stop(service)
+                await service.wait()
+            except Exception as error:
+                self._crashed(service.name, error)
+
+    async def _stop(self, service: Service) -> None:
+        stopping = asyncio.ensure_future(service.stop())
+        hurry = asyncio.ensure_future(_flag(self._now))
+        await asyncio.wait({stopping, hurry}, return_when=asyncio.FIRST_COMPLETED)
+        if not stopping.done():
+            await service.stop_now()
+        hurry.cancel()
+        await stopping
+
+
+async def _flag(event: asyncio.Event) -> None:
+    await event.wait()
+
+
+class _Signals:
+    """Handles SIGINT and SIGTERM while entered, where the loop can (the main thread)."""
+
+    def __init__(self, handle: Callable[[int], None]) -> None:
+        self._handle = handle
+        self._taken: list[int] = []
+
+    def __enter__(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with suppress(NotImplementedError, RuntimeError, ValueError):
+                loop.add_signal_handler(number, self._handle, number)
+                self._taken.append(number)
+
+    def __exit__(self, *exc: object) -> None:
+        loop = asyncio.get_running_loop()
+        for number in self._taken:
+            loop.remove_signal_handler(number)

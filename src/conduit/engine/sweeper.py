@@ -1,0 +1,44 @@
+"""The sweeper: one worker at a time keeps the queue tidy."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from contextlib import suppress
+
+from conduit.core.errors import QueueUnavailableError
+from conduit.engine.backoff import Outage
+from conduit.queue.base import Queue, Retention
+
+INTERVAL_S = 1.0
+LOCK = "sweeper"
+LOCK_MS = 5_000
+
+
+async def sweep_forever(queue: Queue, retention: Retention | None = None) -> None:
+    """Sweep every second while this worker holds the lock, at once while there is more to do.
+
+    The lock only spares the others the work: sweeping twice at once would be harmless. It outlives
+    its holder by 5 s, well within a lease, so a killed sweeper delays no rescue.
+    """
+    token = secrets.token_hex(16)
+    loop = asyncio.get_running_loop()
+    outage = Outage("the queue can't be swept")
+    renew_at = 0.0
+    try:
+        while True:
+            try:
+                held = loop.time() < renew_at or await queue.lock(LOCK, token, LOCK_MS)
+                if held and loop.time() >= renew_at:
+                    renew_at = loop.time() + LOCK_MS / 2000
+                report = await queue.sweep(retention or Retention()) if held else None
+                outage.over()
+            except QueueUnavailableError as error:
+                renew_at = 0.0
+                await outage.pause(error)
+                continue
+            if report is None or not report.more:
+                await asyncio.sleep(INTERVAL_S)
+    finally:
+        with suppress(QueueUnavailableError):  # then it expires by itself
+            await asyncio.shield(queue.unlock(LOCK, token))

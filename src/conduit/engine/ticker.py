@@ -1,0 +1,74 @@
+"""The ticker: turns due ticks of schedules into jobs.
+
+Every worker tries every tick, and the queue lets exactly one through: no leader, no chain of jobs
+that plan each other and can break.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from conduit.core.errors import QueueError, QueueUnavailableError
+from conduit.core.model import NewJob
+from conduit.core.schedule import due_ticks
+from conduit.engine.backoff import Outage
+from conduit.engine.function import Cron
+from conduit.queue.base import Queue, Tick
+
+logger = logging.getLogger("conduit.engine")
+
+MAX_SLEEP_S = 15.0
+"""The longest sleep between looks at the store's clock, which may be set."""
+
+
+async def tick_forever(queue: Queue, crons: Sequence[Cron]) -> None:
+    """Submit the jobs of due ticks; returns only by being cancelled."""
+    if not crons:
+        await asyncio.Event().wait()
+    outage = Outage("schedules can't tick")
+    marks: dict[str, int] | None = None
+    while True:
+        try:
+            if marks is None:
+                marks = {info.name: info.last_tick for info in await queue.crons()}
+            now = await queue.now()
+            ticks = [
+                tick for cron in crons for tick in _due(cron, marks.setdefault(cron.name, now), now)
+            ]
+            if ticks:
+                await _submit(queue, ticks)
+                marks.update((tick.cron, tick.at) for tick in ticks)
+            outage.over()
+        except QueueUnavailableError as error:
+            marks = None
+            await outage.pause(error)
+            continue
+        upcoming = min(cron.schedule.next_after(now) for cron in crons)
+        await asyncio.sleep(min(MAX_SLEEP_S, max(0.0, (upcoming - await queue.now()) / 1000)))
+
+
+def _due(cron: Cron, last_tick: int, now: int) -> list[Tick]:
+    fingerprint = cron.schedule.fingerprint()
+    due = due_ticks(cron.schedule, last_tick=last_tick, now=now, catchup=cron.catchup)
+    return [
+        Tick(
+            cron.name,
+            fingerprint,
+            at,
+            NewJob(
+                id=f"cron:{cron.name}:{fingerprint}:{at}", function=cron.function, queue=cron.queue
+            ),
+        )
+        for at in due
+    ]
+
+
+async def _submit(queue: Queue, ticks: list[Tick]) -> None:
+    try:
+        await queue.tick(ticks)
+    except QueueUnavailableError:
+        raise
+    except QueueError:
+        logger.exception("ticks were refused: %s", ", ".join(tick.job.id for tick in ticks))
