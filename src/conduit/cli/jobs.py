@@ -1,0 +1,249 @@
+"""`conduit jobs`: list, show, cancel, retry and delete jobs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from cyclopts import App, Parameter
+from cyclopts.validators import Number
+from rich.text import Text
+
+from conduit.cli.acting import CANCEL, CAREFUL, DELETE, RETRY, Care, act
+from conduit.cli.connect import QueueUrl, existing_queue
+from conduit.cli.matching import ANYTHING, Matching
+from conduit.cli.output import (
+    Cell,
+    iso,
+    moment,
+    print_json,
+    printable,
+    record,
+    records,
+    say,
+    screen,
+    show_pairs,
+    show_table,
+    span,
+    status_cell,
+)
+from conduit.cli.problems import UsageError
+from conduit.core.errors import JobNotFoundError
+from conduit.core.model import Artifact, Job, JobStatus, Level, LogLine
+
+app = App(name="jobs", help="List, show, cancel, retry and delete jobs.")
+
+_LEVEL_STYLES = {
+    Level.DEBUG: "dim",
+    Level.INFO: "",
+    Level.WARNING: "yellow",
+    Level.ERROR: "red",
+    Level.CRITICAL: "bold red",
+}
+
+
+@app.command(name="list")
+async def list_jobs(
+    *,
+    matching: Matching = ANYTHING,
+    limit: Annotated[int, Parameter(validator=Number(gte=1, lte=500))] = 50,
+    cursor: str | None = None,
+    queue_url: QueueUrl = None,
+    json: bool = False,
+) -> None:
+    """List jobs, newest first.
+
+    Args:
+        limit: How many, from 1 to 500.
+        cursor: Go on where an earlier page ended.
+        json: Print a JSON object with items, total and next_cursor.
+    """
+    async with existing_queue(queue_url) as queue:
+        try:
+            page = await queue.find(matching.filter(), limit=limit, cursor=cursor)
+        except ValueError as error:
+            raise UsageError(f"--cursor: {error}") from error
+        now = await queue.now()
+    if json:
+        print_json(record(page) | {"items": records(page.items)})
+        return
+    show_table(
+        ("job", "function", "status", "attempt", "queue", "submitted", "took"),
+        [_row(job, now) for job in page.items],
+        numbers=("attempt", "took"),
+    )
+    shown = f"{len(page.items)} of {page.total} jobs"
+    say(f"{shown}; the next page: --cursor {page.next_cursor}" if page.next_cursor else shown)
+
+
+def _row(job: Job, now: int) -> tuple[Cell, ...]:
+    return (
+        job.id,
+        job.function,
+        status_cell(job.status),
+        str(job.attempt),
+        job.queue,
+        moment(job.submitted_at, now),
+        _took(job, now),
+    )
+
+
+def _took(job: Job, now: int) -> str:
+    if job.started_at is None:
+        return ""
+    return span((job.finished_at or now) - job.started_at)
+
+
+@app.command
+async def show(job_id: str, *, queue_url: QueueUrl = None, json: bool = False) -> None:
+    """Show all that the queue knows of one job.
+
+    Args:
+        job_id: The job's id, as submit or list prints it.
+        json: Print a JSON object, its logs and artifacts included.
+    """
+    async with existing_queue(queue_url) as queue:
+        (job,) = await queue.get([job_id])
+        if job is None:
+            raise JobNotFoundError(job_id)
+        logs, artifacts = await queue.logs(job_id), await queue.artifacts(job_id)
+        now = await queue.now()
+    if json:
+        print_json(record(job) | {"logs": records(logs), "artifacts": records(artifacts)})
+        return
+    show_pairs(_facts(job, now))
+    _show_error(job)
+    _show_logs(logs)
+    _show_artifacts(artifacts)
+
+
+def _facts(job: Job, now: int) -> list[tuple[str, Cell]]:
+    """What there is to say, in the order of a job's life; what is empty is left out."""
+    progress = "" if job.progress is None else f"{job.progress:.0%} {job.progress_message or ''}"
+    asked = ", asked to stop" if job.cancel_requested and not job.status.finished else ""
+    facts: list[tuple[str, Cell]] = [
+        ("job", job.id),
+        ("function", job.function),
+        ("status", Text.assemble(status_cell(job.status), asked)),
+        ("reason", job.reason or ""),
+        ("attempt", str(job.attempt) if job.attempt else ""),
+        ("queue", job.queue),
+        ("priority", str(job.priority) if job.priority else ""),
+        ("key", job.key or ""),
+        ("parent", job.parent_id or ""),
+        ("root", job.root_id or ""),
+        ("worker", job.worker_id or ""),
+        ("submitted", moment(job.submitted_at, now)),
+        ("due", moment(job.run_at, now) if job.status is JobStatus.SCHEDULED else ""),
+        ("expires", moment(job.expires_at, now)),
+        ("started", moment(job.started_at, now)),
+        ("finished", moment(job.finished_at, now)),
+        ("took", _took(job, now)),
+        ("progress", progress.strip()),
+        ("arguments", _json(job.args)),
+        ("metadata", _json(job.metadata)),
+        ("checkpoint", _json(job.checkpoint)),
+        ("steps", _json(job.steps)),
+        ("result", _json(job.result)),
+    ]
+    return [(name, value) for name, value in facts if value]
+
+
+def _json(payload: bytes | None) -> str:
+    """A payload for reading: short ones on one line, long ones indented; empty ones not at all."""
+    if payload is None or payload == b"{}":
+        return ""
+    indent = 2 if len(payload) > 80 else 0
+    return msgspec.json.format(payload, indent=indent).decode()
+
+
+def _clock(ms: int) -> str:
+    return iso(ms)[11:-1]
+
+
+def _heading(words: str) -> None:
+    screen().print(Text(f"\n{words}", style="dim"))
+
+
+def _show_error(job: Job) -> None:
+    if job.error is None:
+        return
+    _heading("error")
+    screen().print(Text(printable(f"{job.error.type}: {job.error.message}"), style="red"))
+    if job.error.traceback:
+        screen().print(Text(printable(job.error.traceback.rstrip())))
+
+
+def _show_logs(lines: list[LogLine]) -> None:
+    if not lines:
+        return
+    _heading("log")
+    show_table(
+        ("at (UTC)", "attempt", "level", "logger", "message"),
+        [
+            (
+                _clock(line.at),
+                str(line.attempt),
+                Text(line.level.value, style=_LEVEL_STYLES[line.level]),
+                line.logger,
+                line.message,
+            )
+            for line in lines
+        ],
+    )
+
+
+def _show_artifacts(artifacts: list[Artifact]) -> None:
+    if not artifacts:
+        return
+    _heading("artifacts")
+    show_table(
+        ("name", "type", "bytes", "sha256"),
+        [(each.name, each.content_type, str(each.size), each.sha256) for each in artifacts],
+        numbers=("bytes",),
+    )
+
+
+@app.command
+async def cancel(
+    *job_ids: str,
+    matching: Matching = ANYTHING,
+    care: Care = CAREFUL,
+    queue_url: QueueUrl = None,
+) -> int:
+    """Cancel jobs that wait, and ask workers to stop those that run.
+
+    Args:
+        job_ids: The jobs; or give a filter instead.
+    """
+    return await act(CANCEL, job_ids, matching, care, queue_url)
+
+
+@app.command
+async def retry(
+    *job_ids: str,
+    matching: Matching = ANYTHING,
+    care: Care = CAREFUL,
+    queue_url: QueueUrl = None,
+) -> int:
+    """Run failed or cancelled jobs again, with fresh attempts.
+
+    Args:
+        job_ids: The jobs; or give a filter instead.
+    """
+    return await act(RETRY, job_ids, matching, care, queue_url)
+
+
+@app.command
+async def delete(
+    *job_ids: str,
+    matching: Matching = ANYTHING,
+    care: Care = CAREFUL,
+    queue_url: QueueUrl = None,
+) -> int:
+    """Forget finished jobs, with their logs and artifacts.
+
+    Args:
+        job_ids: The jobs; or give a filter instead.
+    """
+    return await act(DELETE, job_ids, matching, care, queue_url)

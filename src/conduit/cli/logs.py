@@ -1,0 +1,77 @@
+"""How `conduit run` writes log records to stderr: lines for people, or JSON for collectors."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from datetime import UTC, datetime
+
+import msgspec
+
+from conduit.cli.output import messages, printable
+from conduit.cli.plan import LogFormat
+from conduit.cli.problems import debugging
+
+_RESET = "\x1b[0m"
+_DIM = "\x1b[2m"
+_COLOURS = {
+    logging.DEBUG: "\x1b[2m",
+    logging.INFO: "\x1b[36m",
+    logging.WARNING: "\x1b[33m",
+    logging.ERROR: "\x1b[31m",
+    logging.CRITICAL: "\x1b[1;31m",
+}
+
+
+def configure_logging(log_format: LogFormat) -> None:
+    """Send records of INFO and above to stderr; Conduit's own from DEBUG when debugging."""
+    handler = logging.StreamHandler(sys.stderr)
+    if log_format is LogFormat.JSON:
+        handler.setFormatter(JsonFormatter())
+    else:
+        console = messages()
+        coloured = console.is_terminal and not console.no_color
+        handler.setFormatter(TextFormatter(coloured=coloured))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    if debugging():
+        logging.getLogger("conduit").setLevel(logging.DEBUG)
+
+
+class TextFormatter(logging.Formatter):
+    """`09:41:07 INFO     conduit.engine  message`, in local time."""
+
+    def __init__(self, *, coloured: bool) -> None:
+        super().__init__()
+        self._coloured = coloured
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line, and the traceback's lines where there is one."""
+        time = self.formatTime(record, "%H:%M:%S")
+        level, message = f"{record.levelname:<8}", printable(super().format(record))
+        if not self._coloured:
+            return f"{time} {level} {record.name}  {message}"
+        colour = _COLOURS.get(record.levelno, "")
+        return (
+            f"{_DIM}{time}{_RESET} {colour}{level}{_RESET} {_DIM}{record.name}{_RESET}  {message}"
+        )
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object per line: ts, level, logger, message; in a job its job_id."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line."""
+        from conduit.engine.context import find_current_job
+
+        fields = {
+            "ts": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            fields["traceback"] = self.formatException(record.exc_info)
+        job = find_current_job()
+        if job is not None:
+            fields["job_id"] = job.job_id
+        return msgspec.json.encode(fields).decode()

@@ -1,0 +1,193 @@
+"""What the command line prints: tables for people, JSON for programs, both on stdout.
+
+On a terminal tables are coloured and times are relative; into a pipe they are plain and complete.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Collection, Iterable, Sequence
+from datetime import UTC, datetime
+from functools import cache
+
+import msgspec
+from msgspec import Raw, Struct, structs
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from conduit.core.model import JobStatus
+
+Cell = str | Text
+
+_PIPE_WIDTH = 10_000  # a pipe has no width: nothing is folded or cut
+_UNPRINTED = frozenset({"token"})  # the right to change a running job is its worker's alone
+
+STATUS_STYLES = {
+    JobStatus.BLOCKED: "magenta",
+    JobStatus.SCHEDULED: "blue",
+    JobStatus.QUEUED: "yellow",
+    JobStatus.RUNNING: "cyan",
+    JobStatus.COMPLETED: "green",
+    JobStatus.FAILED: "red",
+    JobStatus.CANCELLED: "bright_black",
+}
+
+
+class _PipeAwareConsole(Console):
+    def on_broken_pipe(self) -> None:
+        """Leave a reader that went away to whoever runs the command."""
+        raise BrokenPipeError
+
+
+def _console(*, stderr: bool) -> Console:
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() else _PIPE_WIDTH
+    return _PipeAwareConsole(stderr=stderr, highlight=False, width=width)
+
+
+@cache
+def screen() -> Console:
+    """The console for data: stdout."""
+    return _console(stderr=False)
+
+
+@cache
+def messages() -> Console:
+    """The console for messages: stderr."""
+    return _console(stderr=True)
+
+
+def say(message: str) -> None:
+    """A message for people, on stderr."""
+    messages().print(Text(printable(message)))
+
+
+def emit(line: str) -> None:
+    """A line of data, on stdout, as it is."""
+    sys.stdout.write(f"{printable(line)}\n")
+
+
+def printable(text: str) -> str:
+    """Text without the control characters by which stored words could drive a terminal."""
+    if text.isprintable():
+        return text
+    return "".join(
+        letter if letter.isprintable() or letter in "\n\t" else ascii(letter)[1:-1]
+        for letter in text
+    )
+
+
+# --- tables --------------------------------------------------------------------------------------
+
+
+def show_table(
+    headers: Sequence[str], rows: Iterable[Sequence[Cell]], *, numbers: Collection[str] = ()
+) -> None:
+    """Print a table; the columns named in `numbers` are set flush right."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for position, header in enumerate(headers):
+        justify = "right" if header in numbers else "left"
+        # The first column is what one copies: it is never folded.
+        table.add_column(header, justify=justify, no_wrap=position == 0, overflow="fold")
+    for row in rows:
+        table.add_row(*(cell if isinstance(cell, Text) else Text(printable(cell)) for cell in row))
+    _print(table)
+
+
+def show_pairs(pairs: Iterable[tuple[str, Cell]]) -> None:
+    """Print names and values, one pair per line."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in pairs:
+        table.add_row(name, value if isinstance(value, Text) else Text(printable(value)))
+    _print(table)
+
+
+def _print(table: Table) -> None:
+    console = screen()
+    with console.capture() as capture:
+        console.print(table)
+    for line in capture.get().splitlines():
+        sys.stdout.write(f"{line.rstrip()}\n")
+
+
+def status_cell(status: JobStatus) -> Text:
+    """A status in its colour."""
+    return Text(status.value, style=STATUS_STYLES[status])
+
+
+# --- times ---------------------------------------------------------------------------------------
+
+
+def iso(ms: int) -> str:
+    """A time in ISO 8601, UTC."""
+    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
+
+
+def span(ms: int) -> str:
+    """A duration in its two largest units: `4 ms`, `2.50 s`, `42 s`, `3 min 20 s`, `2 h 5 min`."""
+    if ms < 1000:
+        return f"{ms} ms"
+    if ms < 10_000:
+        return f"{ms / 1000:.2f} s"
+    whole = round(ms / 1000)
+    if whole < 60:
+        return f"{whole} s"
+    for size, unit, smaller_size, smaller in (
+        (86_400, "d", 3600, "h"),
+        (3600, "h", 60, "min"),
+        (60, "min", 1, "s"),
+    ):
+        if whole >= size:
+            count, rest = divmod(whole, size)
+            parts = [f"{count} {unit}"]
+            if rest >= smaller_size:
+                parts.append(f"{rest // smaller_size} {smaller}")
+            return " ".join(parts)
+    raise AssertionError("a minute or more has a unit above")
+
+
+def moment(ms: int | None, now: int) -> str:
+    """A time for people: how long ago or ahead on a terminal, ISO 8601 elsewhere."""
+    if ms is None:
+        return ""
+    if not screen().is_terminal:
+        return iso(ms)
+    return f"{span(now - ms)} ago" if ms <= now else f"in {span(ms - now)}"
+
+
+# --- JSON ----------------------------------------------------------------------------------------
+
+
+def print_json(value: object) -> None:
+    """Print JSON, indented, on stdout."""
+    text = msgspec.json.format(msgspec.json.encode(value), indent=2)
+    sys.stdout.write(f"{text.decode()}\n")
+
+
+def record(item: Struct) -> dict[str, object]:
+    """A struct's fields by name: times as ISO 8601, payloads as the JSON that they are."""
+    return {
+        name: _plain(name, value)
+        for name, value in structs.asdict(item).items()
+        if name not in _UNPRINTED
+    }
+
+
+def records(items: Iterable[Struct]) -> list[dict[str, object]]:
+    """The same for many."""
+    return [record(item) for item in items]
+
+
+def _plain(name: str, value: object) -> object:
+    match value:
+        case Struct():
+            return record(value)
+        case bytes():
+            return Raw(value)
+        case int() if name in ("at", "last_tick") or name.endswith("_at"):
+            return iso(value)
+        case _:
+            return value

@@ -1,0 +1,74 @@
+"""`conduit queues`: how deep each queue is, and whether it may be claimed from."""
+
+from __future__ import annotations
+
+from cyclopts import App
+from rich.text import Text
+
+from conduit.cli.connect import QueueUrl, existing_queue
+from conduit.cli.output import emit, moment, print_json, records, say, show_table
+from conduit.queue.base import Queue
+
+app = App(name="queues", help="List, pause and resume queues.")
+
+
+@app.command(name="list")
+async def list_queues(*, queue_url: QueueUrl = None, json: bool = False) -> None:
+    """List queues with their depth.
+
+    Args:
+        json: Print a JSON array.
+    """
+    async with existing_queue(queue_url) as queue:
+        found, now = await queue.queues(), await queue.now()
+    if json:
+        print_json(records(found))
+        return
+    show_table(
+        ("queue", "state", "queued", "scheduled", "running", "waiting since"),
+        [
+            (
+                info.name,
+                Text("paused", style="yellow") if info.paused else Text("open", style="green"),
+                str(info.queued),
+                str(info.scheduled),
+                str(info.running),
+                moment(info.oldest_at, now),
+            )
+            for info in found
+        ],
+        numbers=("queued", "scheduled", "running"),
+    )
+
+
+@app.command
+async def pause(name: str, *, queue_url: QueueUrl = None) -> None:
+    """Stop workers from claiming a queue's jobs; submits and running jobs go on.
+
+    Args:
+        name: The queue.
+    """
+    async with existing_queue(queue_url) as queue:
+        await _mention_unknown(queue, name)
+        await queue.pause(name)
+    emit(f"{name} paused")
+
+
+@app.command
+async def resume(name: str, *, queue_url: QueueUrl = None) -> None:
+    """Let workers claim a queue's jobs again.
+
+    Args:
+        name: The queue.
+    """
+    async with existing_queue(queue_url) as queue:
+        await _mention_unknown(queue, name)
+        await queue.resume(name)
+    emit(f"{name} resumed")
+
+
+async def _mention_unknown(queue: Queue, name: str) -> None:
+    """A queue comes to be by its first job, so an unknown name is allowed, and likely a slip."""
+    known = [info.name for info in await queue.queues()]
+    if name not in known:
+        say(f"note: no job or worker uses queue {name!r} yet; in use: {', '.join(known) or 'none'}")

@@ -1,0 +1,88 @@
+"""`conduit run`: the components of service files, in this process or in several."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Annotated
+
+from cyclopts import Parameter
+from cyclopts.validators import Number
+
+from conduit.cli.connect import QueueUrl
+from conduit.cli.plan import Components, LogFormat, RunPlan, load_components
+from conduit.cli.problems import UsageError, show_crash
+
+
+def run(
+    *services: str,
+    only: tuple[str, ...] = (),
+    queue_url: QueueUrl = None,
+    concurrency: Annotated[int | None, Parameter(validator=Number(gte=1))] = None,
+    processes: Annotated[int, Parameter(validator=Number(gte=1))] = 1,
+    watch: bool = False,
+    log_format: LogFormat = LogFormat.TEXT,
+) -> int:
+    """Run the workers and APIs of service files until a signal.
+
+    Args:
+        services: Python files (service.py) or modules (shop.tasks).
+        only: Run only the worker or API of this name; may be repeated.
+        concurrency: How many jobs each worker runs at a time.
+        processes: Run the workers in so many processes, to use more cores.
+        watch: Start anew when a Python file beside the services changes.
+        log_format: How log lines are written to stderr.
+    """
+    if not services:
+        raise UsageError("which service? conduit run service.py; conduit init writes a first one")
+    plan = RunPlan(
+        services=services,
+        only=only,
+        queue_url=queue_url,
+        concurrency=concurrency,
+        processes=processes,
+        log_format=log_format,
+    )
+    if watch:
+        from conduit.cli.watch import watch_and_run
+
+        return asyncio.run(watch_and_run(plan))
+    return carry_out(plan)
+
+
+def carry_out(plan: RunPlan, *, on_started: Callable[[], None] | None = None) -> int:
+    """Run a plan in this process, or in children of it; the exit code."""
+    from conduit.cli.logs import configure_logging
+
+    configure_logging(plan.log_format)
+    components = load_components(plan)
+
+    def started() -> None:
+        if plan.banner:
+            _show_banner(plan, components)
+        if on_started is not None:
+            on_started()
+
+    if plan.processes == 1:
+        return _run_here(components, started)
+    if not components.workers:
+        raise UsageError("--processes multiplies workers, and none is selected: leave it out")
+    from conduit.cli.children import run_children
+
+    return asyncio.run(run_children(plan, started))
+
+
+def _run_here(components: Components, on_started: Callable[[], None]) -> int:
+    from conduit.engine.runner import run_services
+
+    services = [*components.workers, *components.apis]
+    return asyncio.run(run_services(services, on_started=on_started, on_crash=show_crash))
+
+
+def _show_banner(plan: RunPlan, components: Components) -> None:
+    from conduit import __version__
+    from conduit.cli.banner import show_banner
+
+    now = time.time_ns() // 1_000_000
+    show_banner(components, version=__version__, processes=plan.processes, now=now)

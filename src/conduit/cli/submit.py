@@ -1,0 +1,146 @@
+"""`conduit submit`: a job from the command line, by its function's name."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+import uuid_utils
+
+from conduit.cli.arguments import bind, parse_array, parse_object
+from conduit.cli.connect import QueueUrl, existing_queue
+from conduit.cli.output import emit, print_json, printable, record, say
+from conduit.cli.problems import EXIT_FAILURE, UsageError, did_you_mean, show_message
+from conduit.core.codec import encode_value
+from conduit.core.errors import ConduitError, InvalidOptionError, UnknownFunctionError
+from conduit.core.model import (
+    MAX_PRIORITY,
+    MIN_PRIORITY,
+    FunctionInfo,
+    Job,
+    JobStatus,
+    NewJob,
+)
+from conduit.queue.base import Queue, Submitted
+
+_POLL_S = 60.0  # a wait returns at once when there is news; this bounds one round of it
+
+
+async def submit(
+    function: str,
+    *,
+    args: str = "[]",
+    kwargs: str = "{}",
+    queue: str | None = None,
+    delay: float = 0.0,
+    priority: int | None = None,
+    key: str | None = None,
+    wait: bool = False,
+    timeout: float | None = None,
+    queue_url: QueueUrl = None,
+    json: bool = False,
+) -> int:
+    """Submit a job; prints its id, or with --wait its result.
+
+    Args:
+        function: The function's name, as a worker registered it.
+        args: Positional arguments, a JSON array.
+        kwargs: Keyword arguments, a JSON object.
+        queue: Another queue than the function's own.
+        delay: Seconds before the job may start.
+        priority: From -100 to 100; higher is sooner.
+        key: Names the job: while one of this key is unfinished, its id is answered instead.
+        wait: Wait for the end and print the result as JSON.
+        timeout: With --wait: stop waiting after so many seconds; the job goes on.
+        json: Print a JSON object: job_id and duplicate, or with --wait the finished job.
+    """
+    if timeout is not None and not wait:
+        raise UsageError("--timeout bounds --wait; add --wait or leave it out")
+    _check_range("--timeout", timeout, 0, None)
+    _check_range("--delay", delay, 0, None)
+    _check_range("--priority", priority, MIN_PRIORITY, MAX_PRIORITY)
+    positional, named = parse_array("--args", args), parse_object("--kwargs", kwargs)
+    async with existing_queue(queue_url) as store:
+        info = await _find(store, function)
+        job = NewJob(
+            id=str(uuid_utils.uuid7()),
+            function=info.name,
+            queue=info.queue if queue is None else queue,
+            args=encode_value(bind(info, positional, named)),
+            priority=info.priority if priority is None else priority,
+            delay_ms=round(delay * 1000),
+            key=key,
+            max_deliveries=info.max_deliveries,
+        )
+        (submitted,) = await store.submit([job])
+        await _tell(store, info, submitted)
+        if not wait:
+            if json:
+                print_json(submitted)
+            else:
+                emit(submitted.job_id)
+            return 0
+        sys.stdout.flush()
+        finished = await _wait(store, submitted.job_id, timeout)
+    return _show_end(finished, json=json)
+
+
+def _check_range(option: str, value: float | None, least: float, most: float | None) -> None:
+    if value is None or (value >= least and (most is None or value <= most)):
+        return
+    allowed = f"at least {least:g}" if most is None else f"from {least:g} to {most:g}"
+    raise InvalidOptionError(f"{option} must be {allowed}, got {value:g}")
+
+
+async def _find(queue: Queue, name: str) -> FunctionInfo:
+    known = {info.name: info for info in await queue.functions()}
+    if name in known:
+        return known[name]
+    error = UnknownFunctionError(f"no worker has registered a function called {name!r}")
+    error.add_note(
+        did_you_mean(name, known)
+        if known
+        else "no worker has run with this queue yet: start one first (conduit run FILE)"
+    )
+    raise error
+
+
+async def _tell(queue: Queue, info: FunctionInfo, submitted: Submitted) -> None:
+    """Mention what the job's id alone doesn't say."""
+    if submitted.duplicate:
+        say("an unfinished job holds this key; this is its id, and nothing was added")
+    if all(worker.name != info.worker for worker in await queue.workers()):
+        say(f"note: worker {info.worker!r}, which runs {info.name!r}, isn't running now")
+
+
+async def _wait(queue: Queue, job_id: str, timeout: float | None) -> Job:
+    say(f"waiting for {job_id}")
+    try:
+        async with asyncio.timeout(timeout):
+            while True:
+                finished = await queue.wait_finished([job_id], _POLL_S)
+                if finished:
+                    return finished[0]
+    except TimeoutError as error:
+        raise ConduitError(
+            f"job {job_id} hasn't finished within {timeout:g} s; it goes on: see "
+            f"conduit jobs show {job_id}"
+        ) from error
+
+
+def _show_end(job: Job, *, json: bool) -> int:
+    completed = job.status is JobStatus.COMPLETED
+    if json:
+        print_json(record(job))
+    elif completed:
+        emit((job.result or b"null").decode())
+    if completed:
+        return 0
+    if job.error is not None:
+        message = f"{job.error.type}: {job.error.message}"
+        if job.error.traceback:
+            say(printable(job.error.traceback.rstrip()))
+    else:
+        message = job.reason or job.status.value
+    show_message(f"job {job.status}", f"{job.function} ({job.id}): {message}")
+    return EXIT_FAILURE

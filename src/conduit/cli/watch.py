@@ -1,0 +1,96 @@
+"""`conduit run --watch`: a run that starts anew whenever its code changes."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+# One of awatch's parameters has a type of trio's, which needn't be installed.
+from watchfiles import Change, PythonFilter, awatch  # pyright: ignore[reportUnknownVariableType]
+
+from conduit.cli.children import Child, signals_to
+from conduit.cli.output import say
+from conduit.cli.plan import RunPlan
+from conduit.cli.problems import EXIT_INTERRUPTED, UsageError
+from conduit.core.errors import ServiceImportError
+
+Changes = set[tuple[Change, str]]
+
+
+async def watch_and_run(plan: RunPlan) -> int:
+    """Run the plan in a child; a change of a Python file beside the services replaces it."""
+    folders = list(dict.fromkeys(watched_folder(ref) for ref in plan.services))
+    say(f"watching {', '.join(str(folder) for folder in folders)} for changes of Python files")
+    watcher = _Watcher(plan)
+    changes = awatch(*folders, watch_filter=PythonFilter(), stop_event=watcher.stopping)
+    with signals_to(watcher.on_signal):
+        return await watcher.run(changes)
+
+
+class _Watcher:
+    def __init__(self, plan: RunPlan) -> None:
+        self._plan = plan
+        self._child: Child | None = None
+        self._signal: int | None = None
+        self.stopping = asyncio.Event()
+
+    def on_signal(self, number: int) -> None:
+        self._signal = self._signal or number
+        if self._child is not None:
+            self._child.send(number)
+        self.stopping.set()
+
+    async def run(self, changes: AsyncIterator[Changes]) -> int:
+        change = asyncio.ensure_future(_next(changes))
+        first = True
+        while not self.stopping.is_set():
+            child = self._child = await Child.start(self._plan)
+            end = asyncio.ensure_future(child.wait())
+            await asyncio.wait({end, change}, return_when=asyncio.FIRST_COMPLETED)
+            if end.done() and not self.stopping.is_set():
+                if first and child.exit_code == UsageError.exit_code:
+                    self.stopping.set()
+                    await change
+                    return child.exit_code
+                say(f"the service {child.end}; waiting for a change")
+            found = await change
+            first = False
+            if found:
+                say(f"changed: {_names(found)}; starting anew")
+                child.send(signal.SIGTERM)
+                change = asyncio.ensure_future(_next(changes))
+            await end
+        await change
+        return EXIT_INTERRUPTED if self._signal == signal.SIGINT else 0
+
+
+async def _next(changes: AsyncIterator[Changes]) -> Changes:
+    """The next batch of changes; empty when the watch has been stopped."""
+    return await anext(changes, set[tuple[Change, str]]())
+
+
+def _names(changes: Changes) -> str:
+    names = sorted({Path(path).name for _, path in changes})
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def watched_folder(ref: str) -> Path:
+    """The folder whose Python files make up a service; for a package, that of the whole package.
+
+    Raises `ServiceImportError` where there is nothing to watch.
+    """
+    for path in (Path(ref), Path(f"{ref}.py")):
+        if path.is_file():
+            return path.parent
+    top = ref.partition(".")[0]
+    if Path(top).is_dir():
+        return Path(top)
+    if top.isidentifier() and Path(f"{top}.py").is_file():
+        return Path()
+    spec = importlib.util.find_spec(top) if top.isidentifier() else None
+    if spec is None or spec.origin is None:
+        raise ServiceImportError(f"there is no file and no module {ref} to watch")
+    return Path(spec.origin).parent

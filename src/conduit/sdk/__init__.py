@@ -1,0 +1,1 @@
+"""What a service file touches: workers, task handles, futures, events, parallel helpers, APIs."""

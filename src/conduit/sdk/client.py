@@ -1,0 +1,357 @@
+"""The way from a process to its queue: one connection per event loop and address.
+
+Opened at the first use, closed when its loop shuts down. Submits that arrive while another is on
+its way go together in the next; all who wait for a result share one question to the queue.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import threading
+from asyncio import AbstractEventLoop
+from collections.abc import AsyncGenerator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import quote, unquote, urlsplit
+
+from conduit.core.errors import JobNotFoundError, QueueError, SubmitConflictError
+from conduit.core.model import Job, NewJob
+from conduit.queue import Queue, open_queue
+from conduit.queue.base import Submitted
+from conduit.settings import load_settings
+
+logger = logging.getLogger("conduit.client")
+
+BATCH_LIMIT = 1000
+"""Jobs that are put together into one submit; bounds how long the store is busy with it."""
+
+LONG_WAIT_S = 3600.0
+
+
+# --- addresses -------------------------------------------------------------------------------
+
+
+_SETTINGS = ("CONDUIT_QUEUE_URL", "CONDUIT_REDIS_URL", "CONDUIT_DATA_DIR")
+_resolved: dict[str | tuple[str | None, ...], str] = {}
+
+
+def resolve_url(url: str | None) -> str:
+    """The queue's URL, from the settings if `url` is None, with an absolute path.
+
+    What a relative path means is settled at its first use: a later change of folder doesn't lead to
+    another queue. A change of the environment does. Raises `ConfigurationError`.
+    """
+    wanted = url or tuple(os.environ.get(name) for name in _SETTINGS)
+    if wanted not in _resolved:
+        _resolved[wanted] = _absolute(url or load_settings().queue_url)
+    return _resolved[wanted]
+
+
+def _absolute(url: str) -> str:
+    parts = urlsplit(url)
+    path = unquote(parts.path).removeprefix("/")
+    if parts.scheme != "sqlite" or parts.netloc or not path:
+        return url
+    return f"sqlite:///{quote(str(Path(path).absolute()))}"
+
+
+# --- a connection ----------------------------------------------------------------------------
+
+
+class Connection:
+    """A queue, open for one event loop, with what its users there share."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._queue: Queue | None = None
+        self._opening = asyncio.Lock()
+        self._submitter: _Submitter
+        self._waiter: _Waiter
+
+    async def open(self) -> Queue:
+        """The open queue; a first use that failed may be followed by another."""
+        if self._queue is None:
+            async with self._opening:
+                if self._queue is None:
+                    queue = open_queue(self._url)
+                    await queue.open()
+                    self._submitter = _Submitter(queue)
+                    self._waiter = _Waiter(queue)
+                    self._queue = queue
+        return self._queue
+
+    async def submit(self, jobs: Sequence[NewJob]) -> list[str]:
+        """Keep jobs; the id each runs under, which is another job's where that holds its key."""
+        queue = await self.open()
+        answers = await self._submitter.submit(jobs)
+        await _check_holders(queue, jobs, answers)
+        return [answer.job_id for answer in answers]
+
+    async def finished(self, job_id: str, timeout: float | None) -> Job:
+        """The job once it is finished; `TimeoutError` after `timeout` seconds.
+
+        What has finished already is seen with any timeout, 0 included.
+        """
+        queue = await self.open()
+        try:
+            async with asyncio.timeout(timeout):
+                return await self._waiter.wait(job_id)
+        except TimeoutError:
+            (job,) = await queue.get([job_id])
+            if job is None:
+                raise JobNotFoundError(job_id) from None
+            if not job.status.finished:
+                raise TimeoutError(
+                    f"job {job_id} ({job.function}) is still {job.status.value} after "
+                    f"{timeout:g} s; it goes on, and can be waited for again"
+                ) from None
+            return job
+
+    async def close(self) -> None:
+        """Let go of the queue. What was answered is kept."""
+        if self._queue is None:
+            return
+        queue, self._queue = self._queue, None
+        self._waiter.close()
+        try:
+            await queue.close()
+        except RuntimeError as error:  # the interpreter is ending and has no threads to spare
+            logger.debug("the queue %s was left open: %s", self._url, error)
+
+
+async def _check_holders(
+    queue: Queue, jobs: Sequence[NewJob], answers: Sequence[Submitted]
+) -> None:
+    """Refuse a key that a job of another function holds: its result would be of the wrong type."""
+    held = [
+        (job, answer.job_id) for job, answer in zip(jobs, answers, strict=True) if answer.duplicate
+    ]
+    if not held:
+        return
+    holders = await queue.get([job_id for _, job_id in held])
+    for (job, _), holder in zip(held, holders, strict=True):
+        if holder is not None and holder.function != job.function:
+            raise SubmitConflictError(
+                f"key {job.key!r} of {job.function!r} is held by job {holder.id} of "
+                f"{holder.function!r}: put the task's name into the key"
+            )
+
+
+class _Request(NamedTuple):
+    jobs: Sequence[NewJob]
+    answer: asyncio.Future[list[Submitted]]
+
+
+class _Submitter:
+    """Sends a submit at once when none is on its way, else together with the others that wait."""
+
+    def __init__(self, queue: Queue) -> None:
+        self._queue = queue
+        self._busy = False
+        self._waiting: list[_Request] = []
+        self._sending: asyncio.Task[None] | None = None
+
+    async def submit(self, jobs: Sequence[NewJob]) -> list[Submitted]:
+        if self._busy:
+            request = _Request(jobs, asyncio.get_running_loop().create_future())
+            self._waiting.append(request)
+            return await request.answer
+        self._busy = True
+        try:
+            return await self._queue.submit(jobs)
+        finally:
+            self._drop_abandoned()
+            if self._waiting:
+                self._sending = asyncio.create_task(self._send_waiting())
+            else:
+                self._busy = False
+
+    async def _send_waiting(self) -> None:
+        try:
+            while self._waiting:
+                await self._send(self._take())
+                self._drop_abandoned()
+        finally:
+            self._busy = False
+            for request in self._waiting:  # the loop is shutting down
+                request.answer.cancel()
+            self._waiting.clear()
+
+    def _drop_abandoned(self) -> None:
+        """Callers who were cancelled while they waited don't want their jobs kept."""
+        self._waiting = [each for each in self._waiting if not each.answer.done()]
+
+    def _take(self) -> list[_Request]:
+        taken: list[_Request] = []
+        jobs = 0
+        while self._waiting and (not taken or jobs + len(self._waiting[0].jobs) <= BATCH_LIMIT):
+            request = self._waiting.pop(0)
+            taken.append(request)
+            jobs += len(request.jobs)
+        return taken
+
+    async def _send(self, requests: Sequence[_Request]) -> None:
+        try:
+            jobs = [job for request in requests for job in request.jobs]
+            answers = iter(await self._queue.submit(jobs))
+        except SubmitConflictError as error:
+            if len(requests) == 1:
+                _fail(requests, error)
+            else:  # nothing was kept; who is to blame shows when each goes alone
+                for request in requests:
+                    await self._send([request])
+        except Exception as error:
+            _fail(requests, error)
+        except asyncio.CancelledError:
+            for request in requests:
+                request.answer.cancel()
+            raise
+        else:
+            for request in requests:
+                share = [next(answers) for _ in request.jobs]
+                if not request.answer.done():
+                    request.answer.set_result(share)
+
+
+def _fail(requests: Sequence[_Request], error: Exception) -> None:
+    for request in requests:
+        if not request.answer.done():
+            request.answer.set_exception(error)
+
+
+class _Waiter:
+    """Waits for all the jobs that anyone here waits for, with one question to the queue."""
+
+    def __init__(self, queue: Queue) -> None:
+        self._queue = queue
+        self._pending: dict[str, set[asyncio.Future[Job]]] = {}
+        self._joined = asyncio.Event()
+        self._asking: asyncio.Task[None] | None = None
+
+    async def wait(self, job_id: str) -> Job:
+        """The job once it is finished. Raises `JobNotFoundError`."""
+        answer: asyncio.Future[Job] = asyncio.get_running_loop().create_future()
+        self._pending.setdefault(job_id, set()).add(answer)
+        self._joined.set()
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(self._ask_while_pending())
+        try:
+            return await answer
+        finally:
+            if waiters := self._pending.get(job_id):
+                waiters.discard(answer)
+                if not waiters:
+                    del self._pending[job_id]
+
+    def close(self) -> None:
+        if self._asking is not None and not self._asking.get_loop().is_closed():
+            self._asking.cancel()
+
+    async def _ask_while_pending(self) -> None:
+        try:
+            while self._pending:
+                try:
+                    await self._ask()
+                except JobNotFoundError as error:
+                    self._settle(error.job_id, error)
+        except QueueError as error:
+            for job_id in list(self._pending):
+                self._settle(job_id, error)
+
+    async def _ask(self) -> None:
+        # First a look that nothing interrupts, or a stream of newcomers would keep anyone from
+        # ever being answered; then a wait that a newcomer ends.
+        self._joined.clear()
+        wanted = list(self._pending)
+        done = await self._queue.wait_finished(wanted, 0)
+        if not done and not self._joined.is_set():
+            done = await self._until_joined(wanted)
+        for job in done:
+            self._settle(job.id, job)
+
+    async def _until_joined(self, wanted: list[str]) -> list[Job]:
+        waiting = asyncio.ensure_future(self._queue.wait_finished(wanted, LONG_WAIT_S))
+        joined = asyncio.ensure_future(self._joined.wait())
+        try:
+            await asyncio.wait({waiting, joined}, return_when=asyncio.FIRST_COMPLETED)
+            return waiting.result() if waiting.done() else []
+        finally:
+            waiting.cancel()
+            joined.cancel()
+
+    def _settle(self, job_id: str, outcome: Job | QueueError) -> None:
+        for answer in self._pending.pop(job_id, ()):
+            if answer.done():
+                continue
+            if isinstance(outcome, Job):
+                answer.set_result(outcome)
+            else:
+                answer.set_exception(outcome)
+
+
+# --- the connections of this process ---------------------------------------------------------
+
+
+class _LoopConnections:
+    """The connections of one event loop, closed when it shuts down its generators."""
+
+    def __init__(self, loop: AbstractEventLoop) -> None:
+        self._loop = loop
+        self._by_url: dict[str, Connection] = {}
+        self._guard = self._close_with_loop()
+
+    async def begin(self) -> None:
+        """Let the loop know of the guard: `asyncio.run` closes running generators at its end."""
+        await anext(self._guard)
+
+    def get(self, url: str) -> Connection:
+        if url not in self._by_url:
+            self._by_url[url] = Connection(url)
+        return self._by_url[url]
+
+    async def close(self) -> None:
+        for connection in self._by_url.values():
+            await connection.close()
+
+    async def _close_with_loop(self) -> AsyncGenerator[None, None]:
+        try:
+            yield
+        finally:
+            with _lock:
+                _by_loop.pop(self._loop, None)
+            await self.close()
+
+
+_lock = threading.Lock()
+_by_loop: dict[AbstractEventLoop, _LoopConnections] = {}
+_inherited: list[_LoopConnections] = []
+"""What a forked child has of its parent: kept, since to be collected would be to be closed."""
+
+
+async def connect(url: str) -> Connection:
+    """The running loop's connection to a resolved URL."""
+    loop = asyncio.get_running_loop()
+    connections = _by_loop.get(loop)
+    if connections is None:
+        connections = _LoopConnections(loop)
+        with _lock:
+            _by_loop[loop] = connections
+            ended = [_by_loop.pop(other) for other in list(_by_loop) if other.is_closed()]
+        await connections.begin()
+        for others in ended:  # their loops were closed without shutting down their generators
+            await others.close()
+    return connections.get(url)
+
+
+def _forget_connections() -> None:
+    """In a forked child: the parent's connections are its own, and closing them would harm it."""
+    global _lock  # noqa: PLW0603  a lock that the parent held is held here for ever
+    _lock = threading.Lock()
+    _inherited.extend(_by_loop.values())
+    _by_loop.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_connections)

@@ -1,0 +1,167 @@
+"""What `handle.options(...)` takes: checked when it is given, in the units of a stored job."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+
+from conduit.core.codec import DEFAULT_PAYLOAD_LIMIT, encode_value
+from conduit.core.errors import InvalidOptionError
+from conduit.core.model import MAX_PRIORITY, MIN_PRIORITY
+
+Seconds = float | timedelta
+"""A span of time: seconds as a number, or a `timedelta`."""
+
+LONGEST = timedelta(days=36_525)
+"""A hundred years. More is a slip of units, such as milliseconds for seconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubmitOptions:
+    """How a job differs from what its task declares. None: as declared.
+
+    `delay_ms`, `unique_ms`, `expires_ms` and `timeout_ms` are spans, `run_at` and `expires_at`
+    moments, all in milliseconds; `wait_timeout` is in seconds. `metadata` is a JSON object.
+    """
+
+    delay_ms: int | None = None
+    run_at: int | None = None
+    priority: int | None = None
+    key: str | None = None
+    unique_ms: int | None = None
+    expires_ms: int | None = None
+    expires_at: int | None = None
+    timeout_ms: int | None = None
+    retries: int | None = None
+    queue: str | None = None
+    metadata: bytes | None = None
+    wait_timeout: float | None = None
+
+    def changed(
+        self,
+        *,
+        delay: Seconds | None = None,
+        at: datetime | None = None,
+        priority: int | None = None,
+        key: str | None = None,
+        unique_for: Seconds | None = None,
+        expires: Seconds | datetime | None = None,
+        timeout: Seconds | None = None,
+        retries: int | None = None,
+        queue: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        wait_timeout: Seconds | None = None,
+    ) -> SubmitOptions:
+        """These options with those that are given in their place.
+
+        Raises `InvalidOptionError` that names the option and its value, `SerializationError` for
+        metadata that JSON can't carry.
+        """
+        changes = _start(delay, at) | _end(expires)
+        if priority is not None:
+            changes["priority"] = check_priority(priority, InvalidOptionError)
+        if key is not None:
+            changes["key"] = check_text("key", key, InvalidOptionError)
+        if unique_for is not None:
+            changes["unique_ms"] = _span("unique_for", unique_for)
+        if timeout is not None:
+            changes["timeout_ms"] = _span("timeout", timeout)
+        if retries is not None:
+            changes["retries"] = check_count("retries", retries, InvalidOptionError)
+        if queue is not None:
+            changes["queue"] = check_text("queue", queue, InvalidOptionError)
+        if metadata is not None:
+            changes["metadata"] = _metadata(metadata)
+        if wait_timeout is not None:
+            changes["wait_timeout"] = _span("wait_timeout", wait_timeout, zero=True) / 1000
+        return replace(self, **changes)
+
+
+def _start(delay: Seconds | None, at: datetime | None) -> dict[str, Any]:
+    if delay is not None and at is not None:
+        raise InvalidOptionError(
+            f"delay={delay!r} and at={at!r} both say when to start: give one of them"
+        )
+    if delay is not None:
+        return {"delay_ms": _span("delay", delay, zero=True), "run_at": None}
+    if at is not None:
+        return {"run_at": _moment("at", at), "delay_ms": None}
+    return {}
+
+
+def _end(expires: Seconds | datetime | None) -> dict[str, Any]:
+    if isinstance(expires, datetime):
+        return {"expires_at": _moment("expires", expires), "expires_ms": None}
+    if expires is not None:
+        return {"expires_ms": _span("expires", expires), "expires_at": None}
+    return {}
+
+
+def check_count(
+    option: str, value: object, error: type[Exception], *, least: int = 0, most: int | None = None
+) -> int:
+    """`value` if it is a whole number in range, else `error` is raised."""
+    number = value if isinstance(value, int) and not isinstance(value, bool) else None
+    if number is not None and number >= least and (most is None or number <= most):
+        return number
+    bounds = f"{least} or more" if most is None else f"from {least} to {most}"
+    raise error(f"{option}={value!r} must be a whole number, {bounds}")
+
+
+def check_priority(value: object, error: type[Exception]) -> int:
+    """`value` if it is a priority, else `error` is raised."""
+    return check_count("priority", value, error, least=MIN_PRIORITY, most=MAX_PRIORITY)
+
+
+def check_text(option: str, value: object, error: type[Exception]) -> str:
+    """`value` if it can name something, else `error` is raised."""
+    if isinstance(value, str) and 0 < len(value) <= 255 and value.isprintable() and value.strip():
+        return value
+    raise error(f"{option}={value!r} must be text, 1 to 255 printable characters")
+
+
+def check_seconds(
+    option: str, value: object, error: type[Exception], *, zero: bool = False
+) -> float:
+    """A span of time in seconds if `value` is one, else `error` is raised."""
+    seconds: float = math.nan
+    if isinstance(value, timedelta):
+        seconds = value.total_seconds()
+    elif isinstance(value, (int, float)) and not isinstance(value, bool):
+        seconds = value
+    if 0 <= seconds <= LONGEST.total_seconds() and (zero or seconds > 0):
+        return float(seconds)
+    bound = "0 or more" if zero else "more than 0"
+    raise error(
+        f"{option}={value!r} must be {bound}: seconds as a number or a timedelta, "
+        "a hundred years at most"
+    )
+
+
+def _span(option: str, value: object, *, zero: bool = False) -> int:
+    """Milliseconds, rounded up: what is longer than nothing stays so."""
+    return math.ceil(check_seconds(option, value, InvalidOptionError, zero=zero) * 1000)
+
+
+def _moment(option: str, value: object) -> int:
+    if not isinstance(value, datetime):
+        raise InvalidOptionError(
+            f"{option}={value!r} must be a datetime with a time zone, such as "
+            f"datetime.now(UTC) + timedelta(hours=1)"
+        )
+    if value.utcoffset() is None:
+        raise InvalidOptionError(
+            f"{option}={value!r} has no time zone: add one, such as "
+            f"{value.isoformat()}+00:00 with .replace(tzinfo=UTC), or .astimezone() for local time"
+        )
+    return (value.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
+
+
+def _metadata(value: object) -> bytes:
+    fields = cast("Mapping[object, Any]", value) if isinstance(value, Mapping) else None
+    if fields is None or not all(isinstance(name, str) for name in fields):
+        raise InvalidOptionError(f"metadata={value!r} must be a dict with text for keys")
+    return encode_value(dict(fields), path="metadata", limit=DEFAULT_PAYLOAD_LIMIT)

@@ -1,0 +1,253 @@
+"""`TaskHandle`: what the decorators of a worker leave in a function's place."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import time
+from collections.abc import Callable, Coroutine, Mapping
+from datetime import UTC, datetime
+from typing import Any, Generic, ParamSpec, Protocol, Self, TypeVar, cast, overload
+
+import msgspec
+from uuid_utils import uuid7
+
+from conduit.core.errors import InvalidOptionError
+from conduit.core.model import NewJob
+from conduit.core.result import TaskResult
+from conduit.engine.context import find_current_job
+from conduit.engine.function import Function, Mode
+from conduit.sdk.blocking import run_blocking
+from conduit.sdk.client import connect, resolve_url
+from conduit.sdk.future import Future
+from conduit.sdk.options import Seconds, SubmitOptions
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Home(Protocol):
+    """The worker that a task is declared on, as far as its submits need it."""
+
+    @property
+    def queue_url(self) -> str | None:
+        """Where its jobs go; None: the settings say."""
+        ...
+
+    @property
+    def payload_limit(self) -> int:
+        """The most that arguments may take, in bytes of JSON."""
+        ...
+
+
+class TaskHandle(Generic[P, R]):
+    """A task: call it to run it here, submit it to have a worker run it.
+
+    Needs no start-up: the first submit in a process connects by itself. Immutable.
+    """
+
+    __name__: str
+    __wrapped__: Callable[P, Any]
+
+    def __init__(
+        self,
+        function: Function,
+        home: Home,
+        *,
+        unique: bool = False,
+        options: SubmitOptions | None = None,
+    ) -> None:
+        functools.update_wrapper(cast("Callable[P, Any]", self), function.call, updated=())
+        self.__conduit_function__ = function
+        self._home = home
+        self._unique = unique
+        self._options = options or SubmitOptions()
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Any:
+        """Run the function here and now, as if it weren't a task."""
+        return self.__conduit_function__.call(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"<task {self.name!r}: {self.__conduit_function__.signature}>"
+
+    @property
+    def name(self) -> str:
+        """What the task is submitted by."""
+        return self.__conduit_function__.name
+
+    @property
+    def queue_url(self) -> str:
+        """Where its jobs go, resolved. Raises `ConfigurationError`."""
+        return resolve_url(self._home.queue_url)
+
+    # --- submitting ---------------------------------------------------------------------------
+
+    async def submit(self, *args: P.args, **kwargs: P.kwargs) -> Future[R]:
+        """Hand the job over to the queue; when this returns, it is kept.
+
+        Raises `ArgumentError` that names the parameter, `SerializationError` that names the value's
+        path, `PayloadTooLargeError`, `QueueUnavailableError`. Nothing is kept then.
+        """
+        return await self._submit(self.prepare(*args, **kwargs))
+
+    def submit_sync(self, *args: P.args, **kwargs: P.kwargs) -> Future[R]:
+        """`submit` for callers without an event loop."""
+        return run_blocking(self._submit(self.prepare(*args, **kwargs)))
+
+    async def wait(self, *args: P.args, **kwargs: P.kwargs) -> TaskResult[R]:
+        """Submit the job and wait for its end, however long that takes.
+
+        A job that fails or is cancelled is a result too, with `ok` False. The only limit is
+        `options(wait_timeout=...)`: `TimeoutError`, and the job goes on.
+        """
+        return await self._wait(self.prepare(*args, **kwargs))
+
+    def wait_sync(self, *args: P.args, **kwargs: P.kwargs) -> TaskResult[R]:
+        """`wait` for callers without an event loop."""
+        return run_blocking(self._wait(self.prepare(*args, **kwargs)))
+
+    def options(
+        self,
+        *,
+        delay: Seconds | None = None,
+        at: datetime | None = None,
+        priority: int | None = None,
+        key: str | None = None,
+        unique_for: Seconds | None = None,
+        expires: Seconds | datetime | None = None,
+        timeout: Seconds | None = None,
+        retries: int | None = None,
+        queue: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        wait_timeout: Seconds | None = None,
+    ) -> Self:
+        """A handle whose jobs differ in what is given. Spans are seconds or a `timedelta`.
+
+        `delay`: how long from now to start, or `at`: when, an aware datetime. `priority`: -100 to
+        100, higher first. `key`: while a job with this key is unfinished, a submit returns that
+        job's Future; with `unique_for`, also for so long after its submission, and without a key of
+        its own then one made of the arguments. `expires`: cancelled if it hasn't started within
+        this span or by this moment. `timeout`, `retries`, `queue`: instead of the task's.
+        `metadata`: kept and shown with the job. `wait_timeout`: how long `wait` waits.
+
+        Raises `InvalidOptionError` that names the option and its value.
+        """
+        changed = self._options.changed(
+            delay=delay,
+            at=at,
+            priority=priority,
+            key=key,
+            unique_for=unique_for,
+            expires=expires,
+            timeout=timeout,
+            retries=retries,
+            queue=queue,
+            metadata=metadata,
+            wait_timeout=wait_timeout,
+        )
+        return type(self)(
+            self.__conduit_function__, self._home, unique=self._unique, options=changed
+        )
+
+    def prepare(self, *args: P.args, **kwargs: P.kwargs) -> NewJob:
+        """The job that `submit` would hand over, checked but not sent. Raises as `submit` does."""
+        function, options = self.__conduit_function__, self._options
+        payload = function.signature.encode(args, kwargs, limit=self._home.payload_limit)
+        key = options.key
+        if key is None and (self._unique or options.unique_ms is not None):
+            key = _key_of(function.name, payload)
+        parent_id, root_id = ancestry()
+        return NewJob(
+            id=new_id(),
+            function=function.name,
+            queue=options.queue or function.queue,
+            args=payload,
+            priority=function.priority if options.priority is None else options.priority,
+            delay_ms=options.delay_ms or 0,
+            run_at=options.run_at,
+            expires_ms=_expiry(options),
+            key=key,
+            unique_ms=options.unique_ms,
+            timeout_ms=options.timeout_ms,
+            retries=options.retries,
+            max_deliveries=function.max_deliveries,
+            metadata=options.metadata or b"{}",
+            parent_id=parent_id,
+            root_id=root_id,
+        )
+
+    def future(self, job_id: str) -> Future[R]:
+        """The Future of a job of this task."""
+        signature = self.__conduit_function__.signature
+        return Future(job_id, url=self.queue_url, signature=signature)
+
+    async def _submit(self, job: NewJob) -> Future[R]:
+        connection = await connect(self.queue_url)
+        (job_id,) = await connection.submit([job])
+        return self.future(job_id)
+
+    async def _wait(self, job: NewJob) -> TaskResult[R]:
+        future = await self._submit(job)
+        return await future.outcome(self._options.wait_timeout)
+
+
+class AsyncTaskHandle(TaskHandle[P, R]):
+    """The handle of a coroutine function: calling it gives a coroutine."""
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R]:
+        """Run the function here, once awaited, as if it weren't a task."""
+        return self.__conduit_function__.call(*args, **kwargs)
+
+
+class PlainTaskHandle(TaskHandle[P, R]):
+    """The handle of a plain function: calling it gives its result."""
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run the function here and now, as if it weren't a task."""
+        return self.__conduit_function__.call(*args, **kwargs)
+
+
+class Decorator(Protocol):
+    """Turns a function into a task handle with the same parameters."""
+
+    @overload
+    def __call__(  # pyright: ignore[reportOverlappingOverload]  coroutine functions are functions
+        self, fn: Callable[P, Coroutine[Any, Any, R]], /
+    ) -> AsyncTaskHandle[P, R]: ...
+
+    @overload
+    def __call__(self, fn: Callable[P, R], /) -> PlainTaskHandle[P, R]: ...
+
+
+def handle_for(function: Function, home: Home, *, unique: bool = False) -> TaskHandle[..., Any]:
+    """A handle of the kind that fits the function."""
+    if function.mode is Mode.ASYNC:
+        return AsyncTaskHandle[..., Any](function, home, unique=unique)
+    return PlainTaskHandle[..., Any](function, home, unique=unique)
+
+
+def new_id() -> str:
+    """An id for a job: a UUID of version 7, which sorts by time."""
+    return str(uuid7())
+
+
+def ancestry() -> tuple[str | None, str | None]:
+    """The parent and the root of a job that is submitted here: the current job and its root."""
+    parent = find_current_job()
+    return (None, None) if parent is None else (parent.job_id, parent.root_id or parent.job_id)
+
+
+def _key_of(name: str, payload: bytes) -> str:
+    """One key for equal arguments, in whatever order their dicts and sets were built."""
+    arguments = msgspec.json.encode(msgspec.json.decode(payload), order="deterministic")
+    return f"{name}:{hashlib.sha256(arguments).hexdigest()}"
+
+
+def _expiry(options: SubmitOptions) -> int | None:
+    if options.expires_at is None:
+        return options.expires_ms
+    left = options.expires_at - time.time_ns() // 1_000_000
+    if left <= 0:
+        moment = datetime.fromtimestamp(options.expires_at / 1000, UTC).isoformat()
+        raise InvalidOptionError(f"expires={moment} has passed: the job could not start")
+    return left

@@ -1,0 +1,401 @@
+"""`Worker`: tasks, schedules and handlers of events under one name, and what runs them."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import timedelta
+from types import MappingProxyType
+from typing import Any, Literal, ParamSpec, Self, TypeVar, Unpack, cast, overload
+
+from conduit.core.codec import DEFAULT_PAYLOAD_LIMIT
+from conduit.core.errors import (
+    ArgumentError,
+    ConfigurationError,
+    InvalidTaskError,
+    UnknownFunctionError,
+)
+from conduit.core.model import DEFAULT_QUEUE
+from conduit.core.result import TaskResult
+from conduit.core.schedule import Catchup, parse_schedule
+from conduit.engine.function import Cron, Function, Middleware, WorkerSpec
+from conduit.engine.worker import WorkerService
+from conduit.sdk import declaration, registry
+from conduit.sdk.client import resolve_url
+from conduit.sdk.declaration import (
+    FunctionOptions,
+    Surroundings,
+    SyncExecutor,
+    TaskOptions,
+    place_of,
+)
+from conduit.sdk.events import EventHandle
+from conduit.sdk.future import task_result
+from conduit.sdk.options import check_count, check_seconds, check_text
+from conduit.sdk.task import AsyncTaskHandle, Decorator, PlainTaskHandle, TaskHandle, handle_for
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+Lifespan = Callable[[], AbstractAsyncContextManager[Any]]
+
+
+class Worker:
+    """A named set of tasks, and the process part that runs them.
+
+        worker = conduit.Worker("orders", concurrency=50)
+
+        @worker.task(retries=3)
+        async def charge(order_id: str, cents: int) -> Receipt: ...
+
+    `concurrency`: how many jobs run at once. `prefetch`: how many more to fetch ahead; None lets
+    the worker decide by how long its jobs take. `queues`: names to take jobs from, or a mapping
+    from name to weight, by which they take turns. `sync_executor`: where plain functions run.
+    `processes`: worker processes for them; None: one per core. `queue_url`: None takes it from the
+    settings. `lifespan`: a function to an async context manager around the worker's life.
+    `middleware`: `async def (ctx, call_next)` around each job, the first one outermost.
+    `shutdown_timeout`: seconds that jobs get to finish when the worker stops. `payload_limit`: the
+    most that arguments or a result may take, in bytes of JSON.
+
+    Raises `InvalidTaskError` that names the option that can't work.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        concurrency: int = 50,
+        prefetch: int | None = None,
+        queues: Sequence[str] | Mapping[str, int] = (DEFAULT_QUEUE,),
+        sync_executor: SyncExecutor = "thread",
+        processes: int | None = None,
+        queue_url: str | None = None,
+        lifespan: Lifespan | None = None,
+        middleware: Sequence[Middleware] = (),
+        shutdown_timeout: float = 25.0,
+        payload_limit: int = DEFAULT_PAYLOAD_LIMIT,
+    ) -> None:
+        error = InvalidTaskError
+        self._name = check_text("name", name, error)
+        self._concurrency = check_count("concurrency", concurrency, error, least=1)
+        self._prefetch = None if prefetch is None else check_count("prefetch", prefetch, error)
+        self._queues = _weights(queues)
+        if sync_executor not in ("thread", "process"):
+            raise error(f'sync_executor={sync_executor!r} must be "thread" or "process"')
+        self._sync_executor: SyncExecutor = sync_executor
+        cores = os.cpu_count() or 1
+        self._processes = (
+            cores if processes is None else check_count("processes", processes, error, least=1)
+        )
+        self._queue_url = queue_url
+        self._lifespan = _checked_lifespan(lifespan)
+        self._middleware = _checked_middleware(middleware)
+        self._shutdown_timeout = check_seconds(
+            "shutdown_timeout", shutdown_timeout, error, zero=True
+        )
+        self._payload_limit = check_count("payload_limit", payload_limit, error, least=1)
+        self._functions: dict[str, Function] = {}
+        self._handles: list[TaskHandle[..., Any]] = []
+        self._crons: list[Cron] = []
+        self._service: WorkerService | None = None
+        self._running = False
+
+    def __repr__(self) -> str:
+        return f"<worker {self._name!r}: {len(self._functions)} functions>"
+
+    # --- facts --------------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """What the worker is called."""
+        return self._name
+
+    @property
+    def concurrency(self) -> int:
+        """How many jobs run at once."""
+        return self._concurrency
+
+    @property
+    def queues(self) -> Mapping[str, int]:
+        """The queues it takes jobs from, with their weights."""
+        return MappingProxyType(self._queues)
+
+    @property
+    def queue_url(self) -> str | None:
+        """Where its jobs wait; None: the settings say."""
+        return self._queue_url
+
+    @property
+    def payload_limit(self) -> int:
+        """The most that arguments or a result may take, in bytes of JSON."""
+        return self._payload_limit
+
+    @property
+    def functions(self) -> Mapping[str, Function]:
+        """Its tasks and handlers by name, as the engine sees them."""
+        return MappingProxyType(self._functions)
+
+    @property
+    def crons(self) -> Sequence[Cron]:
+        """Its schedules."""
+        return tuple(self._crons)
+
+    def configure(self, *, queue_url: str | None = None, concurrency: int | None = None) -> None:
+        """Set what is given in place of what the file says, before the worker starts.
+
+        Raises `ConfigurationError` when it has started or a value can't work.
+        """
+        if self._running:
+            raise ConfigurationError(f"worker {self._name!r} has started: configure it before")
+        if concurrency is not None:
+            self._concurrency = check_count("concurrency", concurrency, ConfigurationError, least=1)
+        if queue_url is not None:
+            self._queue_url = queue_url
+
+    # --- declaring ----------------------------------------------------------------------------
+
+    @overload
+    def task(  # pyright: ignore[reportOverlappingOverload]  coroutine functions are functions
+        self, fn: Callable[P, Coroutine[Any, Any, R]], /, **options: Unpack[TaskOptions]
+    ) -> AsyncTaskHandle[P, R]: ...
+
+    @overload
+    def task(
+        self, fn: Callable[P, R], /, **options: Unpack[TaskOptions]
+    ) -> PlainTaskHandle[P, R]: ...
+
+    @overload
+    def task(self, fn: None = None, /, **options: Unpack[TaskOptions]) -> Decorator: ...
+
+    def task(self, fn: Callable[..., Any] | None = None, /, **options: Unpack[TaskOptions]) -> Any:
+        """Make a function a task: `@worker.task`, or `@worker.task(retries=3)`.
+
+        Options: see `TaskOptions`. Coroutine functions run on the worker's event loop, plain ones
+        in a thread or a process. Raises `InvalidTaskError`.
+        """
+
+        def declare(fn: Callable[..., Any]) -> TaskHandle[..., Any]:
+            return self._declare(fn, options)
+
+        return declare if fn is None else declare(fn)
+
+    def cron(
+        self,
+        spec: str | timedelta,
+        /,
+        *,
+        timezone: str = "UTC",
+        catchup: Literal["skip", "one", "all"] = "skip",
+        **options: Unpack[FunctionOptions],
+    ) -> Decorator:
+        """Make a function a task that is submitted by the clock, once per tick among all workers.
+
+        `spec`: a cron expression, `@daily` and its like, `@every 90s`, or a `timedelta`. `catchup`:
+        what to do about ticks that passed while no worker ran. The function takes no arguments that
+        have no default. Raises `InvalidScheduleError`, `InvalidTaskError`.
+        """
+        schedule = parse_schedule(spec, timezone)
+        if catchup not in tuple(Catchup):
+            raise InvalidTaskError(f'catchup={catchup!r} must be "skip", "one" or "all"')
+
+        def declare(fn: Callable[..., Any]) -> TaskHandle[..., Any]:
+            handle = self._declare(fn, options, scheduled=True)
+            function = handle.__conduit_function__
+            self._crons.append(
+                Cron(
+                    name=function.name,
+                    function=function.name,
+                    queue=function.queue,
+                    schedule=schedule,
+                    timezone=timezone,
+                    catchup=Catchup(catchup),
+                )
+            )
+            return handle
+
+        return cast("Decorator", declare)
+
+    def event(self, name: str) -> EventHandle:
+        """The event called `name`, to publish and to handle; or a pattern, to handle.
+
+        Raises `InvalidPatternError`.
+        """
+        return EventHandle(name, self, self._handles, self._declare_handler)
+
+    def _declare_handler(
+        self, fn: Callable[..., Any], event: str, options: FunctionOptions
+    ) -> TaskHandle[..., Any]:
+        return self._declare(fn, options, event=event)
+
+    def _declare(
+        self,
+        fn: Callable[..., Any],
+        options: TaskOptions | FunctionOptions,
+        *,
+        event: str | None = None,
+        scheduled: bool = False,
+    ) -> TaskHandle[..., Any]:
+        given: dict[str, Any] = {**options}
+        unique = given.pop("unique", False) if event is None and not scheduled else False
+        if not isinstance(unique, bool):
+            raise InvalidTaskError(f"unique={unique!r} must be True or False")
+        surroundings = Surroundings(
+            worker=self._name, queues=self._queues, sync_executor=self._sync_executor, event=event
+        )
+        function = declaration.task(fn, surroundings=surroundings, **given)
+        self._check_name_free(function)
+        if scheduled:
+            _check_callable_by_clock(function)
+        handle = handle_for(function, self, unique=unique)
+        self._functions[function.name] = function
+        self._handles.append(handle)
+        registry.remember(handle)
+        return handle
+
+    def _check_name_free(self, function: Function) -> None:
+        known = self._functions.get(function.name)
+        if known is not None:
+            raise InvalidTaskError(
+                f"worker {self._name!r} has two tasks called {function.name!r}: at "
+                f"{place_of(known.call)} and at {place_of(function.call)}; give one of them "
+                "another name with name=..."
+            )
+
+    # --- running ------------------------------------------------------------------------------
+
+    def spec(self) -> WorkerSpec:
+        """All that the engine needs to run this worker.
+
+        Raises `InvalidTaskError` if there is nothing to run, or if a function for worker processes
+        can't be found under its name.
+        """
+        if not self._functions:
+            raise InvalidTaskError(
+                f"worker {self._name!r} has nothing to run: put @worker.task over a function"
+            )
+        for function in self._functions.values():
+            if function.target is not None:
+                function.target.check(function.call)
+        return WorkerSpec(
+            name=self._name,
+            functions=dict(self._functions),
+            crons=self.crons,
+            queues=dict(self._queues),
+            concurrency=self._concurrency,
+            prefetch=self._prefetch,
+            processes=self._processes,
+            lifespan=self._lifespan,
+            middleware=self._middleware,
+            shutdown_timeout=self._shutdown_timeout,
+            payload_limit=self._payload_limit,
+        )
+
+    async def start(self) -> None:
+        """Connect and begin to take jobs. Raises what stands in the way."""
+        if self._running:
+            raise ConfigurationError(f"worker {self._name!r} has started already")
+        self._service = WorkerService(self.spec(), resolve_url(self._queue_url))
+        self._running = True
+        try:
+            await self._service.start()
+        except BaseException:
+            self._running = False
+            raise
+
+    async def stop(self) -> None:
+        """Take no more jobs, let running ones finish for `shutdown_timeout`, hand back the rest."""
+        if self._service is not None and self._running:
+            await self._service.stop()
+            self._running = False
+
+    async def stop_now(self) -> None:
+        """Hand back what runs, at once."""
+        if self._service is not None and self._running:
+            await self._service.stop_now()
+            self._running = False
+
+    async def wait(self) -> None:
+        """Until the worker has stopped. Raises what it crashed of."""
+        if self._service is not None:
+            await self._service.wait()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.stop()
+        await self.wait()
+
+    async def execute(self, name: str, kwargs: Mapping[str, Any] | None = None) -> TaskResult[Any]:
+        """Run one job of a task here and now, as attempt 1 and the only one, with all its events.
+
+        The worker need not have started. A job that fails is a result too, with `ok` False.
+        Raises `UnknownFunctionError`, and what `submit` raises.
+        """
+        handle = self._handle(name)
+        job = handle.prepare(**(kwargs or {}))
+        service = self._service if self._running else None
+        if service is None:
+            service = WorkerService(self.spec(), resolve_url(self._queue_url))
+        ended = await service.execute(job)
+        return task_result(ended, handle.__conduit_function__.signature)
+
+    def _handle(self, name: str) -> TaskHandle[..., Any]:
+        for handle in self._handles:
+            if handle.name == name:
+                return handle
+        close = difflib.get_close_matches(name, self._functions, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(self._functions)}"
+        raise UnknownFunctionError(f"worker {self._name!r} has no task {name!r}; {hint}")
+
+
+def _weights(queues: Any) -> dict[str, int]:
+    if isinstance(queues, Mapping):
+        given = cast("Mapping[object, object]", queues)
+        weights = {
+            check_text("queues", name, InvalidTaskError): check_count(
+                f"queues[{name!r}]", weight, InvalidTaskError, least=1
+            )
+            for name, weight in given.items()
+        }
+    elif isinstance(queues, Sequence) and not isinstance(queues, str):
+        names = cast("Sequence[object]", queues)
+        weights = {check_text("queues", name, InvalidTaskError): 1 for name in names}
+    else:
+        weights = {}
+    if not weights:
+        raise InvalidTaskError(
+            f'queues={queues!r} must be a list of names, such as ["default", "mail"], or a dict '
+            'from name to weight, such as {"default": 1, "urgent": 3}'
+        )
+    return weights
+
+
+def _checked_lifespan(lifespan: Lifespan | None) -> Lifespan | None:
+    if lifespan is not None and not callable(lifespan):
+        raise InvalidTaskError(
+            f"lifespan={lifespan!r} must be a function that returns an async context manager; put "
+            "@contextlib.asynccontextmanager over it"
+        )
+    return lifespan
+
+
+def _checked_middleware(middleware: Any) -> tuple[Middleware, ...]:
+    if isinstance(middleware, Sequence) and not isinstance(middleware, str):
+        functions = cast("Sequence[Middleware]", middleware)
+        if all(callable(each) for each in functions):
+            return tuple(functions)
+    raise InvalidTaskError(f"middleware={middleware!r} must be a list of async functions")
+
+
+def _check_callable_by_clock(function: Function) -> None:
+    try:
+        function.signature.encode((), {})
+    except ArgumentError as error:
+        raise InvalidTaskError(
+            f"{function.name!r} ({place_of(function.call)}) is called by the clock, without "
+            f"arguments: give its parameters defaults; its signature is {function.signature}"
+        ) from error
