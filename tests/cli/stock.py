@@ -1,0 +1,106 @@
+"""A queue as a worker that ran here leaves it: functions, schedules and jobs in every state."""
+
+from __future__ import annotations
+
+from conduit.core.model import (
+    Artifact,
+    CronInfo,
+    FunctionInfo,
+    JobError,
+    Lease,
+    Level,
+    LogLine,
+    NewJob,
+    WorkerInfo,
+)
+from conduit.core.schedule import parse_schedule
+from conduit.core.transitions import OutcomeKind
+from conduit.queue.base import Claim, Note, Outcome, Queue, Registration
+
+ERROR = JobError(
+    type="CardError", message="card declined", traceback="Traceback …\nCardError: card declined"
+)
+
+
+def _cron(name: str, spec: str, timezone: str = "UTC") -> CronInfo:
+    schedule = parse_schedule(spec, timezone)
+    return CronInfo(
+        name=name,
+        function="report",
+        worker="orders",
+        schedule=schedule.spec(),
+        timezone=timezone,
+        fingerprint=schedule.fingerprint(),
+        catchup="skip",
+    )
+
+
+async def register(queue: Queue) -> None:
+    """One worker, three functions, two schedules."""
+    await queue.register(
+        Registration(
+            worker=WorkerInfo(
+                id="orders-1",
+                name="orders",
+                host="here",
+                pid=1,
+                version="0",
+                queues=("default", "mail"),
+                concurrency=50,
+            ),
+            functions=(
+                FunctionInfo(
+                    name="charge",
+                    worker="orders",
+                    signature="charge(order_id: str, cents: int = 100) -> Receipt",
+                    priority=7,
+                ),
+                FunctionInfo(
+                    name="zip_up",
+                    worker="orders",
+                    queue="mail",
+                    signature="zip_up(*paths: Path, level: int, **labels: str)",
+                ),
+                FunctionInfo(name="report", worker="orders", signature="report()"),
+            ),
+            crons=(
+                _cron("daily", "0 9 * * *", "Europe/Zurich"),
+                _cron("often", "@every 90s"),
+            ),
+        )
+    )
+
+
+async def fill(queue: Queue) -> None:
+    """A completed, a failed, a running, a queued and a scheduled job, named by their status."""
+    await register(queue)
+    for name in ("completed", "failed", "running"):
+        await queue.submit([NewJob(id=name, function="charge", args=b'{"order_id":"o1"}')])
+    wanted = Claim(
+        worker_id="orders-1", queues=("default",), functions=("charge",), limit=3, lease_ms=600_000
+    )
+    leases = {job.id: Lease(job.id, job.token or "") for job in await queue.claim(wanted)}
+    await queue.record(
+        [
+            Note(
+                lease=leases["completed"],
+                progress=0.5,
+                progress_message="half way",
+                logs=(LogLine(1_700_000_000_000, Level.WARNING, "shop", "careful \x1b[31m", 1, 1),),
+                artifact=Artifact("receipt.txt", "text/plain", 4, "0" * 64),
+                data=b"paid",
+            )
+        ]
+    )
+    await queue.finish(
+        [
+            Outcome(lease=leases["completed"], kind=OutcomeKind.COMPLETE, result=b'{"paid":100}'),
+            Outcome(lease=leases["failed"], kind=OutcomeKind.FAIL, error=ERROR, reason="error"),
+        ]
+    )
+    await queue.submit(
+        [
+            NewJob(id="queued", function="report", queue="mail"),
+            NewJob(id="scheduled", function="charge", delay_ms=3_600_000, key="once"),
+        ]
+    )

@@ -1,0 +1,84 @@
+"""`conduit submit`: what becomes a job, and what is refused with a reason."""
+
+from __future__ import annotations
+
+import json
+import signal
+
+import pytest
+
+from conduit.core.model import JobStatus
+from tests.cli import stock
+from tests.cli.conftest import Cli
+
+
+def test_submit_prints_the_id_of_a_job_with_its_functions_settings(cli: Cli) -> None:
+    cli.with_queue(stock.register)
+    options = ("--delay", "3600", "--key", "k")
+    done = cli("submit", "zip_up", "--args", '["a", "b"]', "--kwargs", '{"level": 9, "x": "y"}')
+    keyed = cli("submit", "charge", "--args", '["o1"]', *options)
+    again = cli("submit", "charge", "--args", '["o1"]', *options, "--json")
+    assert (done.returncode, keyed.returncode, again.returncode) == (0, 0, 0)
+    ids = [done.stdout.strip(), keyed.stdout.strip()]
+    assert json.loads(again.stdout) == {"job_id": ids[1], "duplicate": True}
+    zipped, charged = cli.with_queue(lambda queue: queue.get(ids))
+    assert zipped is not None
+    assert charged is not None
+    assert json.loads(zipped.args) == {"paths": ["a", "b"], "level": 9, "labels": {"x": "y"}}
+    assert (zipped.queue, zipped.status) == ("mail", JobStatus.QUEUED)
+    assert json.loads(charged.args) == {"order_id": "o1"}
+    assert (charged.priority, charged.key, charged.status) == (7, "k", JobStatus.SCHEDULED)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["chrge"], "did you mean 'charge'? known: charge, report, zip_up"),
+        (["charge"], "missing argument 'order_id'"),
+        (["charge", "--args", '["a", 1, 2]'], "takes 2 arguments by position, got 3"),
+        (["charge", "--args", '["a"]', "--kwargs", '{"order_id": "b"}'], "'order_id' twice"),
+        (["charge", "--kwargs", '{"order": "b"}'], "no parameter 'order'"),
+        (["charge", "--args", "[1, 2"], "--args is not JSON: Expecting ',' delimiter at line 1"),
+        (["charge", "--args", "{}"], "--args must be a JSON array"),
+        (["charge", "--args", "[NaN]"], "NaN is not a JSON value"),
+        (["charge", "--kwargs", "[]"], "--kwargs must be a JSON object"),
+        (["charge", "--delay=-1"], "--delay must be at least 0, got -1"),
+        (["charge", "--delay", "nan"], "--delay must be at least 0, got nan"),
+        (["charge", "--priority", "101"], "--priority must be from -100 to 100, got 101"),
+        (["charge", "--timeout", "1"], "add --wait"),
+    ],
+)
+def test_a_submit_that_cannot_work_is_explained_and_leaves_no_job(
+    cli: Cli, arguments: list[str], words: str
+) -> None:
+    cli.with_queue(stock.register)
+    refused = cli("submit", *arguments)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert words in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert cli.with_queue(_count) == 0
+
+
+def test_submit_says_that_a_worker_must_have_run_once(cli: Cli) -> None:
+    unmade = cli("submit", "charge")
+    assert unmade.returncode == 4
+    assert "there is no queue at .conduit/queue.db yet" in unmade.stderr
+    assert not (cli.folder / ".conduit").exists()
+    cli.with_queue(_count)
+    unused = cli("submit", "charge")
+    assert unused.returncode == 2
+    assert "conduit run FILE" in unused.stderr
+
+
+def test_ctrl_c_ends_a_wait_with_130_and_leaves_the_job(cli: Cli) -> None:
+    cli.with_queue(stock.register)
+    waiting = cli.start("submit", "report", "--wait")
+    waiting.until("waiting for")
+    waiting.send(signal.SIGINT)
+    assert waiting.end() == 130
+    assert "Traceback" not in waiting.seen
+    assert cli.with_queue(_count) == 1
+
+
+async def _count(queue: stock.Queue) -> int:
+    return sum(info.queued + info.scheduled for info in await queue.queues())

@@ -1,0 +1,41 @@
+"""Functions for worker processes, which find them by this module's name."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from pathlib import Path
+
+from conduit.engine.context import current_job
+
+
+def double(number: int) -> int:
+    return 2 * number
+
+
+def spin(started: Path) -> None:
+    """Say that it has started, with its process id; then never end."""
+    started.with_suffix(".new").write_text(str(os.getpid()))
+    started.with_suffix(".new").rename(started)
+    while True:
+        time.sleep(0.05)
+
+
+def refuse() -> None:
+    raise ValueError("not today")
+
+
+def die() -> None:
+    os._exit(7)
+
+
+def tell_all() -> int:
+    """Use everything of the context that tells the queue something."""
+    job = current_job()
+    job.set_progress(0.5, "half")
+    job.set_metadata_sync(colour="green")
+    job.save_checkpoint_sync({"page": 3})
+    job.log.info("from the job's logger")
+    logging.getLogger("shop.stock").warning("from a module's logger")
+    return job.attempt

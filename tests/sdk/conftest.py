@@ -1,0 +1,30 @@
+"""A queue of its own for each test, found as users' programs find theirs."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from conduit.queue import Queue, open_queue
+from conduit.sdk.worker import Worker
+
+
+@pytest.fixture(autouse=True)
+def queue_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    url = f"sqlite:///{tmp_path / 'queue.db'}"
+    monkeypatch.setenv("CONDUIT_QUEUE_URL", url)
+    return url
+
+
+@pytest.fixture
+async def queue(queue_url: str) -> AsyncIterator[Queue]:
+    """The same queue, looked at from beside."""
+    async with open_queue(queue_url) as queue:
+        yield queue
+
+
+@pytest.fixture
+def worker() -> Worker:
+    return Worker("test", shutdown_timeout=5)

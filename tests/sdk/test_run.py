@@ -1,0 +1,49 @@
+"""`conduit.run`: a script as a service."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import conduit
+from tests.sdk.support import run_script
+
+SCRIPT = """
+import os
+import signal
+
+import conduit
+
+worker = conduit.Worker("orders")
+api = conduit.Api("shop", port=0)
+
+@worker.task
+async def bye() -> None:
+    os.kill(os.getpid(), signal.{signal})
+
+bye.submit_sync()
+conduit.run(worker, api)
+print("ended")
+"""
+
+
+def test_run_serves_until_sigterm_and_returns(tmp_path: Path) -> None:
+    done = run_script(tmp_path, SCRIPT.format(signal="SIGTERM"))
+    assert (done.stdout, done.stderr, done.returncode) == ("ended\n", "", 0)
+
+
+def test_run_ends_with_130_when_interrupted(tmp_path: Path) -> None:
+    done = run_script(tmp_path, SCRIPT.format(signal="SIGINT"))
+    assert (done.stdout, done.returncode) == ("", 130)
+
+
+def test_run_ends_with_the_exit_code_of_a_component_that_does_not_start(tmp_path: Path) -> None:
+    done = run_script(tmp_path, 'import conduit\nconduit.run(conduit.Worker("empty"))')
+    assert done.returncode == 3
+    assert "'empty' has nothing to run" in done.stderr
+
+
+def test_run_of_nothing_says_what_to_give_it() -> None:
+    with pytest.raises(conduit.ConfigurationError, match="Worker or an Api"):
+        conduit.run()
