@@ -87,6 +87,7 @@ class Attempt:
         "inline",
         "job",
         "lease",
+        "reported",
         "stop_reason",
         "task",
     )
@@ -96,6 +97,7 @@ class Attempt:
         self.function = function
         self.inline = inline  # asked for by `Worker.execute`: this attempt is the only one
         self.lease = Lease(job.id, job.token or "")
+        self.reported = False
         self.stop_reason: Stop | None = None
         self.task: asyncio.Task[None] | None = None
         self._tools = tools

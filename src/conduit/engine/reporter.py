@@ -126,10 +126,12 @@ class Reporter:
             while outcomes:
                 await self._finish(outcomes[:MAX_BATCH])
                 del outcomes[:MAX_BATCH]
-        except QueueUnavailableError as error:
+        except BaseException as error:
             self._notes = recorded + notes + self._notes
             self._outcomes = outcomes + self._outcomes
             self._urgent.set()
+            if not isinstance(error, QueueUnavailableError):
+                raise
             await self._outage.pause(error)
         else:
             self._outage.over()

@@ -70,6 +70,7 @@ class WorkerService:
         self._settled = asyncio.Event()
         self._room = asyncio.Event()
         self._stopping = asyncio.Event()
+        self._given_up = asyncio.Event()  # what isn't settled by now won't be waited for
         self._early_cancels: set[Lease] = set()
         self._mean_run = SHORT_JOB_S * 2
         self._order = QueueOrder(spec.queues)
@@ -107,6 +108,12 @@ class WorkerService:
         if self._stopped.is_set():
             return
         self._stop_claiming()
+        await self._hand_back()
+        self._given_up.set()
+        if self._main is not None:
+            await self._stopped.wait()
+
+    async def _hand_back(self) -> None:
         for attempt in list(self._attempts.values()):
             attempt.stop(Stop.RELEASE)
         with suppress(TimeoutError):
@@ -114,8 +121,6 @@ class WorkerService:
                 await self._until_settled()
         for attempt in list(self._attempts.values()):  # deaf to being cancelled: left behind
             self._report(attempt, Outcome(lease=attempt.lease, kind=OutcomeKind.RELEASE))
-        if self._main is not None:
-            await self._stopped.wait()
 
     def _stop_claiming(self) -> None:
         self._stopping.set()
@@ -198,6 +203,7 @@ class WorkerService:
             asyncio.create_task(sweep_forever(self._queue)),
             asyncio.create_task(tick_forever(self._queue, self._spec.crons)),
             asyncio.create_task(self._until_stopped(claiming)),
+            asyncio.create_task(self._until_given_up()),
         ]
         try:
             first = asyncio.FIRST_COMPLETED
@@ -218,11 +224,8 @@ class WorkerService:
             self._stop_claiming()
             # A claim under way is let through: the jobs it leases have to be handed back.
             await asyncio.wait({claiming}, timeout=DELIVERY_TIMEOUT_S)
-            for attempt in list(self._attempts.values()):
-                attempt.stop(Stop.RELEASE)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(DEAF_S):
-                    await self._until_settled()
+            if not self._given_up.is_set():
+                await self._hand_back()
             for duty in duties:
                 await _end(duty)
             self._reporter.stop()
@@ -234,6 +237,9 @@ class WorkerService:
     async def _until_stopped(self, claiming: asyncio.Task[None]) -> None:
         await claiming  # ends when stopping, or with what it crashed of
         await self._until_settled()
+
+    async def _until_given_up(self) -> None:
+        await self._given_up.wait()
 
     async def _until_settled(self) -> None:
         while self._attempts:
@@ -350,6 +356,9 @@ class WorkerService:
         self._room.set()
 
     def _report(self, attempt: Attempt, outcome: Outcome | None) -> None:
+        if attempt.reported:
+            return  # left behind by a stop, and ended after all
+        attempt.reported = True
         if outcome is None:
             self._settle(attempt)
         else:
