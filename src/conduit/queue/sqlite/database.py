@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
+import time
 import weakref
 from collections.abc import Callable
 from contextlib import suppress
@@ -287,7 +288,7 @@ def _connect_checked(path: Path) -> sqlite3.Connection:
         ) from error
     connection = connect(path)
     try:
-        _ensure_schema(connection, path)
+        _ensure_schema_in_turn(connection, path)
     except sqlite3.Error as error:
         connection.close()
         raise translate(error, path) from error
@@ -295,6 +296,20 @@ def _connect_checked(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _ensure_schema_in_turn(connection: sqlite3.Connection, path: Path) -> None:
+    """Several processes may make the file at once. Changing to WAL then fails without waiting:
+    SQLite doesn't ask the busy handler where two that hold a shared lock want the exclusive one.
+    """
+    deadline = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            return _ensure_schema(connection, path)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(WATCH_REST_S)
 
 
 def _ensure_schema(connection: sqlite3.Connection, path: Path) -> None:
