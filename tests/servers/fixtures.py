@@ -1,0 +1,101 @@
+"""Servers for tests, started when the first test asks for them, one set for each test process.
+
+`CONDUIT_TEST_REDIS_URL` names a server to use for `redis_url` instead of an own one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack
+from itertools import count
+from pathlib import Path
+from typing import Any, Protocol
+from uuid import uuid4
+
+import pytest
+
+from tests.servers.redis import Cluster, RedisServer, SentinelTrio, binary
+
+
+class StartRedis(Protocol):
+    """Starts a server for one test; takes what `RedisServer` takes, save folder and name."""
+
+    def __call__(self, **options: Any) -> RedisServer: ...
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A server that tests share, each in a namespace of its own; none of them stops it."""
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def old_redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """Redis 6.2, the oldest that Conduit supports; shared as `redis_server` is."""
+    server = RedisServer(tmp_path_factory.mktemp("redis-6.2"), binary=binary("redis-6.2"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def redis_url(request: pytest.FixtureRequest) -> str:
+    """The URL of a server to share: the one that the environment names, or `redis_server`."""
+    given = os.environ.get("CONDUIT_TEST_REDIS_URL")
+    return given or request.getfixturevalue("redis_server").url
+
+
+@pytest.fixture
+def start_redis(tmp_path: Path) -> Iterator[StartRedis]:
+    """Starts servers that the test may kill, freeze and restart as it likes."""
+    numbers = count()
+    with ExitStack() as stack:
+
+        def start(**options: Any) -> RedisServer:
+            server = RedisServer(tmp_path, name=f"redis-{next(numbers)}", **options)
+            stack.callback(server.stop)
+            server.start()
+            return server
+
+        yield start
+
+
+@pytest.fixture(scope="module")
+def _trio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SentinelTrio]:
+    trio = SentinelTrio(tmp_path_factory.mktemp("sentinel"))
+    yield trio
+    trio.stop()
+
+
+@pytest.fixture
+def sentinel_trio(_trio: SentinelTrio) -> SentinelTrio:
+    """A master, a replica and three sentinels, shared by a module, all well as the test begins."""
+    _trio.heal()
+    return _trio
+
+
+@pytest.fixture(scope="module")
+def _cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    cluster = Cluster(tmp_path_factory.mktemp("cluster"))
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.stop()
+
+
+@pytest.fixture
+def redis_cluster(_cluster: Cluster) -> Cluster:
+    """Three masters, shared by a module, all well as the test begins."""
+    _cluster.heal()
+    return _cluster
+
+
+@pytest.fixture
+def namespace() -> str:
+    """A prefix for keys that no other test has."""
+    return f"test-{uuid4().hex[:12]}"
