@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from conduit.queue.base import Queue
-from tests.conformance.backends import BACKENDS, Backend
+from tests.conformance.backends import BACKENDS, Backend, server_for
 from tests.conformance.history import check_history
 
 
 @pytest.fixture(params=BACKENDS)
 async def backend(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Backend]:
     """An empty, open store. After the test its event log is held to the rules in `history`."""
-    backend = Backend(request.param, tmp_path)
+    backend = Backend(request.param, tmp_path, server_for(request.param, request))
     await backend.open()
     try:
         yield backend

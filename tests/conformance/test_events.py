@@ -271,9 +271,9 @@ async def test_entries_that_idle_are_taken_over(backend: Backend) -> None:
     queue = backend.queue
     await submit(queue)
     (given,) = await queue.read_events("g", "dead")
-    backend.clock.advance(MINUTE - 1)
+    backend.let_idle(MINUTE // 2)
     assert await queue.claim_stale("g", "alive", MINUTE) == []
-    backend.clock.advance(1)
+    backend.let_idle(MINUTE // 2)
     assert await queue.claim_stale("g", "alive", MINUTE) == [
         StoredEntry(given.position, given.entry, deliveries=2)
     ]
@@ -283,10 +283,10 @@ async def test_taking_over_starts_the_wait_anew(backend: Backend) -> None:
     queue = backend.queue
     await submit(queue)
     await queue.read_events("g", "a")
-    backend.clock.advance(MINUTE)
+    backend.let_idle(MINUTE)
     assert len(await queue.claim_stale("g", "b", MINUTE)) == 1
     assert await queue.claim_stale("g", "c", MINUTE) == []
-    backend.clock.advance(MINUTE)
+    backend.let_idle(MINUTE)
     (again,) = await queue.claim_stale("g", "b", MINUTE)
     assert again.deliveries == 3
 
@@ -297,7 +297,7 @@ async def test_settled_entries_are_not_taken_over(backend: Backend) -> None:
         await submit(queue)
     first, *rest = await queue.read_events("g", "a")
     await queue.ack("g", [first.position])
-    backend.clock.advance(MINUTE)
+    backend.let_idle(MINUTE)
     assert [stored.position for stored in await queue.claim_stale("g", "b", MINUTE)] == [
         stored.position for stored in rest
     ]
@@ -308,7 +308,7 @@ async def test_many_stale_entries_are_taken_over_a_part_at_a_time(backend: Backe
     for _ in range(7):
         await submit(queue)
     await queue.read_events("g", "dead")
-    backend.clock.advance(MINUTE)
+    backend.let_idle(MINUTE)
     taken: list[str] = []
     while stale := await queue.claim_stale("g", "alive", MINUTE, limit=3):
         assert len(stale) <= 3
@@ -319,7 +319,7 @@ async def test_many_stale_entries_are_taken_over_a_part_at_a_time(backend: Backe
 async def test_a_group_takes_over_only_its_own(backend: Backend) -> None:
     await submit(backend.queue)
     await backend.queue.read_events("one", "a")
-    backend.clock.advance(MINUTE)
+    backend.let_idle(MINUTE)
     assert await backend.queue.claim_stale("two", "a", MINUTE) == []
 
 
@@ -369,7 +369,7 @@ async def test_what_a_group_has_not_settled_is_never_trimmed(backend: Backend) -
     queue = backend.queue
     job = await submit(queue)
     await queue.read_events("g", "dead")
-    backend.clock.advance(30 * DAY)
+    backend.let_idle(30 * DAY)
     await sweep(queue)
     (stale,) = await queue.claim_stale("g", "alive", MINUTE)
     assert stale.entry.events[0].job_id == job.id

@@ -47,7 +47,7 @@ from conduit.queue.base import (
     SweepReport,
     Tick,
 )
-from tests.conformance.backends import BACKENDS, Backend
+from tests.conformance.backends import Backend, server_for
 from tests.conformance.builders import DAY, HOUR, MINUTE, SECOND, a_cron, a_worker
 from tests.conformance.history import History, Reader
 from tests.properties.model import Model, ModelJob
@@ -75,11 +75,11 @@ class QueueMachine(RuleBasedStateMachine):
     job_ids = Bundle("job_ids")
     leases = Bundle("leases")
 
-    def __init__(self, backend: str) -> None:
+    def __init__(self, backend: str, server: str) -> None:
         super().__init__()
         self.loop = asyncio.new_event_loop()
         self.folder = TemporaryDirectory()
-        self.backend = Backend(backend, Path(self.folder.name))
+        self.backend = Backend(backend, Path(self.folder.name), server)
         self.model = Model()
         self.history = History()
         self.reader = Reader()
@@ -387,7 +387,10 @@ class QueueMachine(RuleBasedStateMachine):
 
 
 @pytest.mark.timeout(600 + 3 * EXAMPLES)  # a failure is worth the minutes of its shrinking
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_a_queue_behaves_like_its_model(backend: str) -> None:
-    machine: Any = partial(QueueMachine, backend)  # any callable will do, though typed as a class
+@pytest.mark.parametrize("backend", ["sqlite", "redis"])
+def test_a_queue_behaves_like_its_model(backend: str, request: pytest.FixtureRequest) -> None:
+    server = server_for(backend, request)
+    machine: Any = partial(
+        QueueMachine, backend, server
+    )  # any callable will do, though typed as a class
     run_state_machine_as_test(machine, settings=SETTINGS)

@@ -110,6 +110,12 @@ class QueueUnavailableError(QueueError):
     exit_code = 4
 
 
+class QueueAccessError(QueueError):
+    """The queue's server refuses this user: a wrong password, or rights that are missing."""
+
+    exit_code = 3
+
+
 class QueueCorruptError(QueueError):
     """The queue's store is damaged, or isn't a Conduit queue."""
 

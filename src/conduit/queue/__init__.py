@@ -14,10 +14,14 @@ __all__ = ["Queue", "open_queue"]
 def open_queue(url: str) -> Queue:
     """The queue at a URL, not opened yet: `async with open_queue(url) as queue`.
 
-    `sqlite:///relative.db`, `sqlite:////absolute.db`. Raises `ConfigurationError` for a scheme that
-    no backend serves.
+    `sqlite:///relative.db`, `sqlite:////absolute.db`; `redis://host:6379/0` and its kin, see
+    `conduit.queue.redis.address`. Raises `ConfigurationError` for a scheme that no backend serves.
     """
     parts = urlsplit(url)
+    if parts.scheme.partition("+")[0] in ("redis", "rediss"):
+        from conduit.queue.redis import RedisQueue
+
+        return RedisQueue(url)
     if parts.scheme == "sqlite":
         from conduit.queue.sqlite import SqliteQueue
 
@@ -29,5 +33,6 @@ def open_queue(url: str) -> Queue:
             )
         return SqliteQueue(Path(path))
     raise ConfigurationError(
-        f"no queue speaks {parts.scheme or url!r}: use a URL such as sqlite:///.conduit/queue.db"
+        f"no queue speaks {parts.scheme or url!r}: use a URL such as "
+        "sqlite:///.conduit/queue.db or redis://localhost:6379/0"
     )

@@ -16,8 +16,8 @@ import sqlite3
 import threading
 import time
 import weakref
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
 from importlib import resources
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -41,6 +41,7 @@ WATCH_FIRST_S = 0.001
 WATCH_REST_S = 0.02
 WATCH_KEEN = 50
 MAX_GROUP = 64
+PRIMARY = 0xFF  # the part of a result code that says what, without the details
 
 
 class _Neighbours:
@@ -87,6 +88,7 @@ class Database:
         self.place = path
         """The path with links resolved, once open."""
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._closing = False
         self._writes: SimpleQueue[_Call | None] = SimpleQueue()
         self._reads: SimpleQueue[_Call | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
@@ -103,8 +105,13 @@ class Database:
             raise QueueError(f"{self.path} is open already")
         loop = asyncio.get_running_loop()
         writer = await asyncio.to_thread(_connect_checked, self.path)
-        reader = await asyncio.to_thread(connect, self.path)
+        try:
+            reader = await asyncio.to_thread(connect, self.path)
+        except BaseException:
+            writer.close()
+            raise
         self._loop = loop
+        self._closing = False
         self.place = self.path.resolve()
         _neighbours.add(self)
         self._threads = [
@@ -115,11 +122,12 @@ class Database:
             thread.start()
 
     async def close(self) -> None:
-        """Finish what was asked for and close the connections."""
-        if self._loop is None:
+        """Finish and answer what was asked for, wake who waits, and close the connections."""
+        if self._loop is None or self._closing:
             return
-        self._loop = None
+        self._closing = True
         _neighbours.remove(self)
+        self._note_change()
         self._writes.put(None)
         self._reads.put(None)
         for thread in self._threads:
@@ -127,6 +135,7 @@ class Database:
                 await asyncio.to_thread(thread.join)
             except RuntimeError:  # the interpreter is ending and starts no more threads
                 thread.join()
+        self._loop = None
 
     async def write(self, piece: Piece[T]) -> T:
         """Run `piece` in a transaction; durable when this returns, undone when it raises."""
@@ -137,7 +146,7 @@ class Database:
         return await self._call(self._reads, piece)
 
     async def _call(self, inbox: SimpleQueue[_Call | None], piece: Piece[T]) -> T:
-        if self._loop is None:
+        if self._loop is None or self._closing:
             raise QueueError(f"{self.path} isn't open")
         future: asyncio.Future[T] = self._loop.create_future()
         inbox.put(_Call(piece, future))
@@ -189,7 +198,10 @@ class Database:
         connection.close()
 
     def _commit(self, connection: sqlite3.Connection, calls: list[_Call]) -> None:
-        """Commit the calls together; should that fail as a whole, each on its own."""
+        """Commit the calls together; should that fail as a whole, each on its own.
+
+        Not when the file was locked, though: each would wait as long as all have waited already.
+        """
         if not self._commit_together(connection, calls) and len(calls) > 1:
             for call in calls:
                 self._commit_together(connection, [call])
@@ -211,7 +223,7 @@ class Database:
                     connection.execute("ROLLBACK")
             for call in calls:
                 call.error = translate(error, self.path)
-            return False
+            return _is_busy(error)
         return True
 
     def _read_forever(self, connection: sqlite3.Connection) -> None:
@@ -265,6 +277,7 @@ def connect(path: Path) -> sqlite3.Connection:
             f"this Python comes with SQLite {sqlite3.sqlite_version}; the embedded queue needs "
             f"{'.'.join(map(str, OLDEST_SQLITE))} or newer: use a newer Python build"
         )
+    connection: sqlite3.Connection | None = None
     try:
         connection = sqlite3.connect(
             path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
@@ -274,6 +287,8 @@ def connect(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA cache_size = -16000")
         connection.execute("PRAGMA journal_size_limit = 67108864")
     except sqlite3.Error as error:
+        if connection is not None:
+            connection.close()
         raise translate(error, path) from error
     return connection
 
@@ -307,39 +322,51 @@ def _ensure_schema_in_turn(connection: sqlite3.Connection, path: Path) -> None:
         try:
             return _ensure_schema(connection, path)
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+            if not _is_busy(error) or time.monotonic() > deadline:
                 raise
             time.sleep(WATCH_REST_S)
 
 
 def _ensure_schema(connection: sqlite3.Connection, path: Path) -> None:
+    with _transaction(connection, "BEGIN"):
+        if _has_schema(connection, path):
+            return
+    connection.execute("PRAGMA journal_mode = WAL")
+    with _transaction(connection, "BEGIN EXCLUSIVE"):
+        if not _has_schema(connection, path):
+            _create_schema(connection)
+
+
+def _has_schema(connection: sqlite3.Connection, path: Path) -> bool:
+    """Whether the file is a queue; False where it is empty. Raises for anything else."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     (application,) = connection.execute("PRAGMA application_id").fetchone()
-    if application == APPLICATION_ID and version == SCHEMA_VERSION:
-        return
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("BEGIN EXCLUSIVE")
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if application != APPLICATION_ID and tables:
+        raise QueueCorruptError(
+            f"{path} is a SQLite file of some other program; name another file for the queue"
+        )
+    if application == APPLICATION_ID and version > SCHEMA_VERSION:
+        raise QueueSchemaError(
+            f"{path} was written by a newer Conduit (schema {version}, this one knows "
+            f"{SCHEMA_VERSION}); upgrade Conduit here or name another file"
+        )
+    return application == APPLICATION_ID
+
+
+def _create_schema(connection: sqlite3.Connection) -> None:
+    schema = resources.files("conduit.queue.sqlite").joinpath("schema.sql").read_text("utf-8")
+    for statement in _statements(schema):
+        connection.execute(statement)
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection, begin: str) -> Generator[None]:
+    connection.execute(begin)
     try:
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        (application,) = connection.execute("PRAGMA application_id").fetchone()
-        (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        if application != APPLICATION_ID and tables:
-            raise QueueCorruptError(
-                f"{path} is a SQLite file of some other program; name another file for the queue"
-            )
-        if application == APPLICATION_ID and version > SCHEMA_VERSION:
-            raise QueueSchemaError(
-                f"{path} was written by a newer Conduit (schema {version}, this one knows "
-                f"{SCHEMA_VERSION}); upgrade Conduit here or name another file"
-            )
-        if application != APPLICATION_ID:
-            schema = (
-                resources.files("conduit.queue.sqlite").joinpath("schema.sql").read_text("utf-8")
-            )
-            for statement in _statements(schema):
-                connection.execute(statement)
-            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        yield
         connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:
@@ -378,21 +405,34 @@ def _nothing(_connection: sqlite3.Connection) -> None:
 
 
 def _data_version(connection: sqlite3.Connection) -> int:
-    return connection.execute("PRAGMA data_version").fetchone()[0]
+    """The file's change counter; -1 where it can't be read, which who asks next will be told."""
+    try:
+        return connection.execute("PRAGMA data_version").fetchone()[0]
+    except sqlite3.Error:
+        return -1
+
+
+def _is_busy(error: BaseException) -> bool:
+    return _code(error) & PRIMARY == sqlite3.SQLITE_BUSY
+
+
+def _code(error: BaseException) -> int:
+    """SQLite's extended result code; 0 for errors that have none."""
+    return getattr(error, "sqlite_errorcode", None) or 0
 
 
 def translate(error: BaseException, path: Path) -> BaseException:
     """What a caller should hear of an error out of SQLite; others pass through."""
     if not isinstance(error, sqlite3.Error):
         return error
-    code = getattr(error, "sqlite_errorcode", None) or 0
-    primary = code & 0xFF
+    code = _code(error)
+    primary = code & PRIMARY
     if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         words = (
             f"{path} has been locked by another process for {BUSY_TIMEOUT_S:.0f} s; "
             "look for a stopped process or an open transaction on that file"
         )
-    elif primary == sqlite3.SQLITE_FULL:
+    elif primary == sqlite3.SQLITE_FULL or code == sqlite3.SQLITE_IOERR_SHMSIZE:
         words = f"the disk of {path} is full; nothing was written: make room and try again"
     elif primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return QueueCorruptError(

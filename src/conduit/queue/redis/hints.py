@@ -1,0 +1,115 @@
+"""Who waits here for what, and what the listener has heard of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from uuid import uuid4
+
+from conduit.queue.redis.connection import Server
+from conduit.queue.redis.listener import Listener
+from conduit.queue.redis.records import long
+
+
+class Hints:
+    """The waits of one queue object. `client` is its name in the server's lists of who to tell."""
+
+    def __init__(self, server: Server) -> None:
+        self.client = uuid4().hex
+        self.due: int | None = None
+        """When the next scheduled job comes due: milliseconds, -1 for never; None if unasked."""
+        self._keys = server.keys
+        self._listener = Listener(server, self._hear, self._missed)
+        self._changed = asyncio.Event()
+        self._woken: set[str] = set()  # queues that got jobs since the last claim, or wait
+        self._gap = False
+        self._watched: dict[str, bool] = {}  # job → whether its end was heard of
+        self._cancels: defaultdict[str, int] = defaultdict(int)
+
+    async def close(self) -> None:
+        """Stop listening."""
+        await self._listener.close()
+
+    async def listen(self) -> bool:
+        """Begin to listen; True when this is the beginning, or was broken off."""
+        name = self._keys.name
+        return await self._listener.subscribe(name("wake"), name("done", self.client))
+
+    # --- jobs to claim ---------------------------------------------------------------------------
+
+    def claiming(self) -> None:
+        """A claim sees what has woken us until now."""
+        self._woken.clear()
+        self._gap = False
+
+    def claimed(self, due: int) -> None:
+        """A claim was answered."""
+        self.due = due
+
+    async def woken(self, queues: Sequence[str], timeout: float) -> None:
+        """Wait for news of these queues since the last claim, or the last such wait."""
+        await self._until(lambda: self._gap or not self._woken.isdisjoint(queues), timeout)
+        self._woken.difference_update(queues)
+        self._gap = False
+
+    # --- jobs that end ---------------------------------------------------------------------------
+
+    def to_ask(self, job_ids: Iterable[str]) -> list[str]:
+        """Those of the jobs about which the server has to be asked."""
+        return [job_id for job_id in job_ids if self._watched.get(job_id, True)]
+
+    def watching(self, job_ids: Iterable[str]) -> None:
+        """The server is about to be asked to tell of these."""
+        self._watched.update(dict.fromkeys(job_ids, False))
+
+    def forget(self, job_ids: Iterable[str]) -> None:
+        """These are no longer waited for, or the server wasn't asked to tell of them."""
+        for job_id in job_ids:
+            self._watched.pop(job_id, None)
+
+    async def any_ended(self, job_ids: Sequence[str], timeout: float) -> bool:
+        """Wait until the end of one of the jobs was heard of; False after `timeout` seconds."""
+        return await self._until(lambda: bool(self.to_ask(job_ids)), timeout)
+
+    # --- cancels ---------------------------------------------------------------------------------
+
+    async def listen_for_cancels(self, worker_id: str) -> int:
+        """How many cancels this worker was told of so far."""
+        await self._listener.subscribe(self._keys.name("cancel_asked", worker_id))
+        return self._cancels[worker_id]
+
+    async def cancel_asked(self, worker_id: str, seen: int, timeout: float) -> bool:
+        """Wait for another one; False after `timeout` seconds."""
+        return await self._until(lambda: self._cancels[worker_id] != seen, timeout)
+
+    # --- what is heard ---------------------------------------------------------------------------
+
+    def _hear(self, channel: str, message: str) -> None:
+        if channel == self._keys.name("wake"):
+            self._woken.add(message)
+        elif channel == self._keys.name("done", self.client):
+            job_id = long(message)
+            if job_id in self._watched:
+                self._watched[job_id] = True
+        else:
+            self._cancels[channel.removeprefix(self._keys.name("cancel_asked"))] += 1
+        self._changed.set()
+
+    def _missed(self) -> None:
+        """Something may have been said while nobody listened."""
+        self._gap = True
+        self._watched = dict.fromkeys(self._watched, True)
+        for worker_id in self._cancels:
+            self._cancels[worker_id] += 1
+        self._changed.set()
+
+    async def _until(self, true: Callable[[], bool], timeout: float) -> bool:
+        try:
+            async with asyncio.timeout(max(0.0, timeout)):
+                while not true():
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            return False
+        return True

@@ -1,0 +1,82 @@
+"""Every key and channel of a namespace, named here and nowhere else.
+
+All carry the namespace as their hash tag, so that in a cluster they share a slot, and one script
+may touch any of them.
+"""
+
+from __future__ import annotations
+
+import re
+
+from conduit.core.errors import ConfigurationError
+
+FIXED = {
+    "jobs": "hash",  # id → what is fixed at submission
+    "states": "hash",  # id → what changes; none for jobs that only wait
+    "keys": "hash",  # key → the job that holds it, or did last
+    "number": "string",  # of the last submission
+    "counts": "hash",  # q:, s:, r: and a queue's name → jobs queued, scheduled, running
+    "lanes": "set",  # every lane there was: a queue and a function
+    "scheduled": "zset",  # id by due time
+    "leases": "zset",  # id by the end of the lease
+    "finished": "zset",  # id by time of finishing
+    "expiring": "zset",  # id by expiry
+    "paused": "set",  # queues
+    "idle": "set",  # clients with a worker that waits for jobs
+    "waits": "hash",  # id → clients that wait for the job's end
+    "workers": "hash",
+    "load": "hash",  # worker → jobs that it runs
+    "seen": "zset",  # worker by last heartbeat
+    "functions": "hash",
+    "crons": "hash",
+    "locks": "hash",
+    "meta": "hash",
+    "events": "stream",
+}
+"""Keys there is one of, with their types."""
+
+PREFIXES = {
+    "fresh": "fresh:",  # of a lane: new jobs of priority 0, a list
+    "back": "back:",  # of a lane: all others, a sorted set
+    "metadata": "metadata:",  # of a job
+    "checkpoint": "checkpoint:",
+    "steps": "steps:",
+    "logs": "logs:",
+    "artifacts": "artifacts:",
+    "artifact_data": "artifact_data:",
+    "cancels": "cancels:",  # of a worker: jobs it is to cancel
+}
+
+CHANNELS = {
+    "wake": "wake",
+    "done": "done:",  # of a client: ids of jobs that finished
+    "cancel_asked": "cancel_asked:",  # of a worker
+}
+
+_NAMESPACE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+
+
+class Keys:
+    """The names within one namespace."""
+
+    def __init__(self, namespace: str) -> None:
+        if not _NAMESPACE.fullmatch(namespace):
+            raise ConfigurationError(
+                f"{namespace!r} can't be a namespace: use up to 64 letters, digits, dots, dashes "
+                "and underscores"
+            )
+        self.prefix = f"conduit:{{{namespace}}}:"
+
+    def name(self, key: str, of: str = "") -> str:
+        """The full name of a key or channel; `of` is the job, lane, worker or client it is of."""
+        known = PREFIXES.get(key) or CHANNELS.get(key) or (key if key in FIXED else None)
+        if known is None:
+            raise KeyError(key)
+        return self.prefix + known + of
+
+
+def lua_names() -> str:
+    """The same names as Lua: `P` is the prefix, `K` the table of names."""
+    names = {key: key for key in FIXED} | PREFIXES | CHANNELS
+    fields = ", ".join(f"{key} = P .. '{name}'" for key, name in names.items())
+    return f"local P = KEYS[1]\nlocal K = {{ {fields} }}\n"

@@ -1,0 +1,475 @@
+"""`RedisQueue`: the queue protocol, each verb one script in scripts/."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import Any, Self
+
+import msgspec
+from msgspec import structs
+
+from conduit.core.errors import (
+    JobNotFoundError,
+    QueueError,
+    SubmitConflictError,
+    SubmitUnknownError,
+)
+from conduit.core.model import (
+    Artifact,
+    CronInfo,
+    FunctionInfo,
+    Job,
+    Lease,
+    LogLine,
+    NewJob,
+    QueueInfo,
+    WorkerInfo,
+)
+from conduit.queue.base import (
+    Acted,
+    Action,
+    Claim,
+    Finished,
+    Health,
+    Held,
+    JobFilter,
+    JobPage,
+    Note,
+    Outcome,
+    Registration,
+    Retention,
+    StoredEntry,
+    Submitted,
+    SweepReport,
+    Tick,
+)
+from conduit.queue.redis import checks, finding, records
+from conduit.queue.redis.address import parse
+from conduit.queue.redis.connection import NotConfirmedError, Server
+from conduit.queue.redis.hints import Hints
+from conduit.queue.redis.records import long, short
+
+ALIVE_MS = 60_000
+MAX_ENTRIES = 100_000
+"""Entries of the event stream kept at most, unless some group still needs them."""
+
+_HELD = (Held.LOST, Held.HELD, Held.CANCEL)
+_FINISHED = (Finished.STALE, Finished.OK, Finished.ALREADY)
+_STATUS = {letter: status for status, letter in records.STATUS_LETTERS.items()}
+
+_json_encode = msgspec.json.Encoder().encode
+_worker_from = msgspec.json.Decoder(WorkerInfo).decode
+_worker_record = msgspec.msgpack.Decoder(tuple[str, int, str]).decode
+_function_from = msgspec.json.Decoder(FunctionInfo).decode
+_cron_from = msgspec.json.Decoder(CronInfo).decode
+_cron_record = msgspec.msgpack.Decoder(tuple[str, str, int, int, str]).decode
+
+
+class RedisQueue:
+    """A queue on the server that `url` names. `clock` answers milliseconds, in tests."""
+
+    def __init__(self, url: str, *, clock: Callable[[], int] | None = None) -> None:
+        self._clock = clock
+        self._server = Server(parse(url))
+        self._hints = Hints(self._server)
+        self._opened = False
+
+    # --- life ------------------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        if self._opened:
+            raise QueueError(f"{self._server.address.shown} is open already")
+        try:
+            await self._server.open()
+            await checks.check_names(self._run)
+        except BaseException:
+            await self._server.close()
+            raise
+        self._opened = True
+
+    async def close(self) -> None:
+        self._opened = False
+        await self._hints.close()
+        await self._server.close()
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.close()
+
+    async def now(self) -> int:
+        if self._clock is not None:
+            return self._clock()
+        seconds, micros = await self._server.command("TIME")
+        return seconds * 1000 + micros // 1000
+
+    async def health(self) -> Health:
+        return await checks.health(self._server)
+
+    async def _run(
+        self, script: str, *inputs: Any, durable: bool = False, files: Sequence[bytes] = ()
+    ) -> Any:
+        now = None if self._clock is None else self._clock()
+        return await self._server.run(script, now, *inputs, durable=durable, files=files)
+
+    # --- submitting ------------------------------------------------------------------------------
+
+    async def submit(self, jobs: Sequence[NewJob]) -> list[Submitted]:
+        if not jobs:
+            return []
+        rows = [records.new_job_row(job) for job in jobs]
+        try:
+            answers: list[bytes] = await self._run("submit", rows, durable=True)
+        except NotConfirmedError as error:
+            raise SubmitUnknownError(
+                f"the submit may be lost if the server is: {error}", job_id=jobs[0].id
+            ) from error
+        _refuse_conflict(answers)
+        return [
+            Submitted(job.id) if answer == row[0] else Submitted(long(answer), duplicate=True)
+            for job, row, answer in zip(jobs, rows, map(bytes.decode, answers), strict=True)
+        ]
+
+    async def start(self, job: NewJob, worker_id: str, lease_ms: int) -> Job:
+        plain = structs.replace(job, key=None, delay_ms=0, run_at=None, expires_ms=None)
+        row = records.new_job_row(structs.replace(plain, unique_ms=None))
+        random = secrets.token_hex(8)
+        answer = await self._run("start", row, worker_id, lease_ms, random, durable=True)
+        if answer is None:
+            raise SubmitConflictError(f"job {job.id} exists already and can't be started again")
+        (started,) = await self.get([job.id])
+        return started or records.job_from(row[0], *answer)
+
+    # --- running ---------------------------------------------------------------------------------
+
+    async def claim(self, claim: Claim) -> list[Job]:
+        jobs: list[Job] = []
+        more = True
+        while more and not jobs:
+            self._hints.claiming()
+            due, more, *found = await self._run(
+                "claim",
+                claim.worker_id,
+                claim.queues,
+                claim.functions,
+                claim.limit,
+                claim.lease_ms,
+                secrets.token_hex(8),
+                self._hints.client,
+            )
+            self._hints.claimed(due)
+            jobs = _jobs(found)
+        return jobs
+
+    async def extend(self, leases: Sequence[Lease], lease_ms: int) -> list[Held]:
+        if not leases:
+            return []
+        ids = [short(lease.job_id) for lease in leases]
+        answers = await self._run("extend", ids, [lease.token for lease in leases], lease_ms)
+        return [_HELD[answer] for answer in answers]
+
+    async def finish(self, outcomes: Sequence[Outcome]) -> list[Finished]:
+        if not outcomes:
+            return []
+        rows = [records.outcome_row(outcome) for outcome in outcomes]
+        return [_FINISHED[answer] for answer in await self._run("finish", rows, durable=True)]
+
+    async def record(self, notes: Sequence[Note]) -> list[bool]:
+        if not notes:
+            return []
+        files: list[bytes] = []
+        rows = [records.note_row(note, files) for note in notes]
+        return [bool(answer) for answer in await self._run("record", rows, files=files)]
+
+    async def sweep(self, retention: Retention, *, limit: int = 1000) -> SweepReport:
+        *did, more = await self._run(
+            "sweep",
+            limit,
+            retention.results_ms,
+            retention.events_ms,
+            retention.workers_ms,
+            MAX_ENTRIES,
+        )
+        promoted, expired, rescued, failed, purged, granted = did
+        return SweepReport(
+            promoted=promoted,
+            expired=expired,
+            rescued=rescued,
+            failed=failed,
+            purged=purged,
+            granted=granted,
+            more=bool(more),
+        )
+
+    # --- waiting ---------------------------------------------------------------------------------
+
+    async def wait_for_jobs(self, queues: Sequence[str], timeout: float) -> None:
+        if await self._hints.listen():
+            return  # what came before is unheard of
+        if self._hints.due is None:
+            self._hints.claimed(await self._run("idle", self._hints.client))
+        due = self._hints.due
+        if due is not None and due >= 0:
+            timeout = min(timeout, (due - await self.now()) / 1000)
+        await self._hints.woken(queues, timeout)
+
+    async def wait_finished(self, job_ids: Sequence[str], timeout: float) -> list[Job]:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout
+        await self._hints.listen()
+        while True:
+            asked = self._hints.to_ask(job_ids)
+            if asked:
+                done = await self._watch(asked)
+                if done:
+                    return done
+            if not await self._hints.any_ended(job_ids, deadline - loop.time()):
+                return []
+
+    async def _watch(self, job_ids: Sequence[str]) -> list[Job]:
+        """Those of the jobs that are finished; where there are none, ask to be told."""
+        self._hints.watching(job_ids)
+        stored = [short(job_id) for job_id in job_ids]
+        missing, *found = await self._run("watch", stored, self._hints.client)
+        if missing:
+            self._hints.forget(job_ids)
+            raise JobNotFoundError(long(missing.decode()))
+        jobs = _jobs(found)
+        if jobs:
+            self._hints.forget(job_ids)
+        return jobs
+
+    async def wait_for_cancels(
+        self, worker_id: str, timeout: float, *, known: Sequence[Lease] = ()
+    ) -> list[Lease]:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout
+        while True:
+            seen = await self._hints.listen_for_cancels(worker_id)
+            found = await self._run("cancels", worker_id)
+            asked = [Lease(long(job.decode()), token.decode()) for job, token in _rows(found, 2)]
+            fresh = [lease for lease in asked if lease not in known]
+            left = deadline - loop.time()
+            if fresh or not await self._hints.cancel_asked(worker_id, seen, left):
+                return fresh
+
+    # --- operating -------------------------------------------------------------------------------
+
+    async def cancel(self, job_ids: Sequence[str], reason: str) -> list[Action]:
+        return await self._act("cancel", job_ids, reason)
+
+    async def retry(self, job_ids: Sequence[str]) -> list[Action]:
+        return await self._act("retry", job_ids)
+
+    async def delete(self, job_ids: Sequence[str]) -> list[Action]:
+        return await self._act("delete", job_ids)
+
+    async def _act(self, verb: str, job_ids: Sequence[str], *inputs: Any) -> list[Action]:
+        if not job_ids:
+            return []
+        told = await self._run(verb, [short(job_id) for job_id in job_ids], *inputs)
+        return [
+            Action(Acted(acted.decode()), _STATUS.get(status.decode()))
+            for acted, status in _rows(told, 2)
+        ]
+
+    async def pause(self, queue: str) -> None:
+        paused = self._server.keys.name("paused")
+        await self._server.command("SADD", paused, queue)
+
+    async def resume(self, queue: str) -> None:
+        await self._run("resume", queue)
+
+    # --- looking ---------------------------------------------------------------------------------
+
+    async def get(self, job_ids: Sequence[str]) -> list[Job | None]:
+        if not job_ids:
+            return []
+        stored = [short(job_id) for job_id in job_ids]
+        found = await self._run("get", stored)
+        return [
+            records.job_from(job_id, blob, state, extra) if blob else None
+            for job_id, (blob, state, extra) in zip(stored, _rows(found, 3), strict=True)
+        ]
+
+    async def find(
+        self, filter: JobFilter, *, limit: int = 50, cursor: str | None = None
+    ) -> JobPage:
+        return await finding.find(self._server, self.get, filter, limit=limit, cursor=cursor)
+
+    async def logs(self, job_id: str) -> list[LogLine]:
+        key = self._server.keys.name("logs", short(job_id))
+        lines = await self._server.command("LRANGE", key, 0, -1)
+        return [records.log_line(line, number) for number, line in enumerate(lines, 1)]
+
+    async def artifacts(self, job_id: str) -> list[Artifact]:
+        key = self._server.keys.name("artifacts", short(job_id))
+        kept = await self._server.command("HVALS", key)
+        return sorted(map(records.artifact_from, kept), key=lambda artifact: artifact.name)
+
+    async def artifact(self, job_id: str, name: str) -> bytes | None:
+        key = self._server.keys.name("artifact_data", short(job_id))
+        return await self._server.command("HGET", key, name)
+
+    async def queues(self) -> list[QueueInfo]:
+        counts, paused, workers, oldest = await self._run("queues")
+        return finding.queue_infos(
+            {field.decode(): int(many) for field, many in _rows(counts, 2)},
+            {name.decode() for name in paused},
+            [_worker_from(_worker_record(record)[2]) for record in workers],
+            {name.decode(): due for name, due in _rows(oldest, 2)},
+        )
+
+    # --- workers, functions, schedules, locks ----------------------------------------------------
+
+    async def register(self, registration: Registration) -> None:
+        worker = registration.worker
+        functions: list[str] = []
+        for function in registration.functions:
+            functions += (function.name, _encode(function))
+        crons: list[str] = []
+        for cron in registration.crons:
+            crons += (cron.name, cron.fingerprint, _encode(cron))
+        info = _encode(worker)
+        await self._run("register", worker.id, worker.name, info, worker.running, functions, crons)
+
+    async def heartbeat(self, worker_id: str, running: int) -> None:
+        await self._run("heartbeat", worker_id, running)
+
+    async def unregister(self, worker_id: str) -> None:
+        await self._run("unregister", worker_id)
+
+    async def workers(self) -> list[WorkerInfo]:
+        found = await self._run("workers", ALIVE_MS)
+        listed: list[WorkerInfo] = []
+        for record, seen_at, running in _rows(found, 3):
+            _, started_at, info = _worker_record(record)
+            listed.append(
+                structs.replace(
+                    _worker_from(info), started_at=started_at, seen_at=seen_at, running=running
+                )
+            )
+        return sorted(listed, key=lambda worker: (worker.started_at, worker.id))
+
+    async def functions(self) -> list[FunctionInfo]:
+        key = self._server.keys.name("functions")
+        kept = await self._server.command("HVALS", key)
+        return sorted(map(_function_from, kept), key=lambda each: (each.name, each.worker))
+
+    async def crons(self) -> list[CronInfo]:
+        key = self._server.keys.name("crons")
+        kept = await self._server.command("HVALS", key)
+        crons: list[CronInfo] = []
+        for record in kept:
+            _, _, last_tick, paused, info = _cron_record(record)
+            cron = _cron_from(info)
+            crons.append(structs.replace(cron, last_tick=last_tick, paused=bool(paused)))
+        return sorted(crons, key=lambda cron: cron.name)
+
+    async def tick(self, ticks: Sequence[Tick]) -> list[bool]:
+        rows = [
+            (tick.cron, tick.fingerprint, tick.at, records.new_job_row(tick.job)) for tick in ticks
+        ]
+        answers = await self._run("tick", rows, durable=True)
+        _refuse_conflict(answers)
+        return [bool(answer) for answer in answers]
+
+    async def pause_cron(self, name: str, *, paused: bool) -> bool:
+        return bool(await self._run("pause_cron", name, int(paused)))
+
+    async def lock(self, name: str, token: str, ttl_ms: int) -> bool:
+        return bool(await self._run("lock", name, token, ttl_ms))
+
+    async def unlock(self, name: str, token: str) -> bool:
+        return bool(await self._run("unlock", name, token))
+
+    # --- the event stream ------------------------------------------------------------------------
+
+    async def read_events(
+        self, group: str, consumer: str, *, limit: int = 100, timeout: float = 0
+    ) -> list[StoredEntry]:
+        events = self._server.keys.name("events")
+        head, tail = (
+            ("XREADGROUP", "GROUP", group, consumer, "COUNT", limit),
+            ("STREAMS", events, ">"),
+        )
+        found = await self._in_group(group, lambda: self._server.command(*head, *tail))
+        if not found and timeout > 0:
+            block = ("BLOCK", max(1, round(timeout * 1000)))
+            found = await self._in_group(group, lambda: self._server.blocking(*head, *block, *tail))
+        return _entries_of(found)
+
+    async def ack(self, group: str, positions: Sequence[str]) -> int:
+        if not positions:
+            return 0
+        events = self._server.keys.name("events")
+        return await self._server.command("XACK", events, group, *positions)
+
+    async def claim_stale(
+        self, group: str, consumer: str, idle_ms: int, *, limit: int = 100
+    ) -> list[StoredEntry]:
+        found = await self._in_group(
+            group, lambda: self._run("claim_stale", group, consumer, idle_ms, limit)
+        )
+        return [
+            StoredEntry(position.decode(), records.entry_from(dict(_rows(fields, 2))), deliveries)
+            for position, deliveries, fields in _rows(found, 3)
+        ]
+
+    async def _in_group(self, group: str, ask: Callable[[], Awaitable[Any]]) -> Any:
+        """Ask, making the group where there is none: never before, or no longer since a flush.
+
+        A new group starts at the oldest entry, so that what a flushed stream holds is seen.
+        """
+        try:
+            return await ask()
+        except QueueError as error:
+            if "NOGROUP" not in str(error) and "UNBLOCKED" not in str(error):
+                raise
+        events = self._server.keys.name("events")
+        try:
+            await self._server.command("XGROUP", "CREATE", events, group, "0", "MKSTREAM")
+        except QueueError as error:
+            if "BUSYGROUP" not in str(error):  # another consumer was quicker
+                raise
+        return await ask()
+
+
+def _rows(flat: list[Any], width: int) -> Iterator[tuple[Any, ...]]:
+    """A flat reply as rows of `width` values."""
+    values = iter(flat)
+    return zip(*(values,) * width, strict=True)
+
+
+def _jobs(flat: list[Any]) -> list[Job]:
+    """Jobs out of id, blob, state and extra in turn."""
+    return [
+        records.job_from(job_id.decode(), blob, state, extra)
+        for job_id, blob, state, extra in _rows(flat, 4)
+    ]
+
+
+def _encode(value: object) -> str:
+    return _json_encode(value).decode()
+
+
+def _entries_of(found: Any) -> list[StoredEntry]:
+    """What XREADGROUP answers: nothing, or the one stream with its entries."""
+    if not found:
+        return []
+    ((_, entries),) = found
+    return [
+        StoredEntry(position.decode(), records.entry_from(fields)) for position, fields in entries
+    ]
+
+
+def _refuse_conflict(answers: list[Any]) -> None:
+    if len(answers) == 2 and answers[0] == b"CONFLICT":
+        raise SubmitConflictError(
+            f"job {long(answers[1].decode())} is stored already with another function, queue or "
+            "arguments; a new job needs a new id"
+        )

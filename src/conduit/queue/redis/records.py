@@ -1,0 +1,421 @@
+"""Between what lies in Redis and the records of the protocol.
+
+A job is a *blob*, fixed at submission, and a *state*. The blob has its number, when it was
+submitted, priority, lane and arguments, then JSON of the rest that has no default. The state is
+MessagePack that scripts rewrite; a job that has only ever waited has none.
+"""
+
+from __future__ import annotations
+
+import binascii
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+from msgspec import Raw, Struct, field
+
+from conduit.core.errors import QueueError
+from conduit.core.events import NOTHING, Entry, Event, EventKind, Report, Submission
+from conduit.core.model import (
+    DEFAULT_MAX_DELIVERIES,
+    Artifact,
+    Job,
+    JobError,
+    JobStatus,
+    LogLine,
+    NewJob,
+)
+from conduit.queue.base import DEFAULT_LEASE_MS, Note, Outcome
+
+STATUS_LETTERS = {
+    JobStatus.BLOCKED: "b",
+    JobStatus.SCHEDULED: "s",
+    JobStatus.QUEUED: "q",
+    JobStatus.RUNNING: "r",
+    JobStatus.COMPLETED: "c",
+    JobStatus.FAILED: "f",
+    JobStatus.CANCELLED: "x",
+}
+_STATUSES = {letter: status for status, letter in STATUS_LETTERS.items()}
+_KINDS = list(EventKind)  # an event's kind is its place here, counted from 1 as Lua does
+
+pack = msgspec.msgpack.Encoder().encode
+"""MessagePack for scripts, which know no `bytes` in it: all that they are told is text."""
+_json_encode = msgspec.json.Encoder().encode
+_from_json = msgspec.json.Decoder().decode
+_members = msgspec.json.Decoder(dict[str, Raw]).decode
+_error_from = msgspec.json.Decoder(JobError).decode
+
+
+def lua_constants() -> str:
+    """The constants that scripts and this module share, as Lua."""
+    events = ", ".join(f"{kind.name} = {place}" for place, kind in enumerate(_KINDS, 1))
+    statuses = ", ".join(f"{status.name} = '{x}'" for status, x in STATUS_LETTERS.items())
+    return (
+        f"local E = {{ {events} }}\nlocal S = {{ {statuses} }}\n"
+        f"local LEASE_MS, MAX_DELIVERIES = {DEFAULT_LEASE_MS}, {DEFAULT_MAX_DELIVERIES}\n"
+    )
+
+
+def _to_json(value: object) -> str:
+    return _json_encode(value).decode()
+
+
+# --- ids ----------------------------------------------------------------------------------------
+
+_UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}").fullmatch
+
+
+def short(job_id: str) -> str:
+    """An id as it is stored: a UUID in 22 characters instead of 36, any other after a colon."""
+    if _UUID(job_id) is None:
+        return ":" + job_id
+    return binascii.b2a_base64(bytes.fromhex(job_id.replace("-", "")), newline=False)[:22].decode()
+
+
+def long(stored: str) -> str:
+    """The id that `short` made this of."""
+    if stored[0] == ":":
+        return stored[1:]
+    digits = binascii.a2b_base64(stored + "==").hex()
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+
+
+# --- JSON ---------------------------------------------------------------------------------------
+
+
+def is_json(value: bytes) -> bool:
+    """Whether bytes are JSON; the event stream could never be read past an event that isn't."""
+    if value in (b"null", b"{}"):
+        return True
+    try:
+        _from_json(value)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False
+    return True
+
+
+def check_json(*values: bytes | None) -> None:
+    """Refuse payloads that aren't JSON. Raises `QueueError`."""
+    for value in values:
+        if value is not None and not is_json(value):
+            raise QueueError(f"{value[:40]!r} isn't JSON, and payloads have to be")
+
+
+def members_of(value: bytes) -> list[str]:
+    """A JSON object as JSON names and values in turn; they are merged by name, never re-encoded."""
+    flat: list[str] = []
+    for name, raw in _members(value).items():
+        flat += (_to_json(name), bytes(raw).decode())
+    return flat
+
+
+def object_of(flat: Sequence[str]) -> bytes:
+    """The JSON object of names and values in turn."""
+    pairs = ",".join(f"{flat[i]}:{flat[i + 1]}" for i in range(0, len(flat), 2))
+    return f"{{{pairs}}}".encode()
+
+
+# --- submitting ---------------------------------------------------------------------------------
+
+
+class Rest(Struct, frozen=True, omit_defaults=True):
+    """What scripts needn't know of a job."""
+
+    key: str | None = field(default=None, name="k")
+    parent_id: str | None = field(default=None, name="p")
+    root_id: str | None = field(default=None, name="o")
+    retries: int | None = field(default=None, name="r")
+    timeout_ms: int | None = field(default=None, name="t")
+
+
+_NO_REST = Rest()
+_rest_from = msgspec.json.Decoder(Rest).decode
+
+
+def new_job_row(job: NewJob) -> tuple[Any, ...]:
+    """A new job as keep.lua takes it."""
+    check_json(job.args, job.metadata)
+    plain = job.key is job.parent_id is job.root_id is job.retries is job.timeout_ms is None
+    rest = (
+        ""
+        if plain
+        else _to_json(Rest(job.key, job.parent_id, job.root_id, job.retries, job.timeout_ms))
+    )
+    return (
+        short(job.id),
+        job.queue,
+        job.function,
+        job.args.decode(),
+        rest,
+        job.priority,
+        job.delay_ms,
+        job.run_at,
+        job.expires_ms,
+        job.key,
+        job.unique_ms,
+        job.max_deliveries,
+        None if job.metadata == b"{}" else members_of(job.metadata),
+    )
+
+
+# --- jobs ---------------------------------------------------------------------------------------
+
+
+class State(Struct, gc=False):
+    """What changes of a job, under the letters that scripts use."""
+
+    status: str = field(name="s")
+    seq: int = field(name="q")
+    attempt: int = field(default=0, name="a")
+    failures: int = field(default=0, name="f")
+    rescues: int = field(default=0, name="r")
+    fence: int = field(default=0, name="n")
+    generation: int = field(default=1, name="g")
+    token: str | None = field(default=None, name="t")
+    worker_id: str | None = field(default=None, name="w")
+    started_at: int | None = field(default=None, name="b")
+    finished_at: int | None = field(default=None, name="z")
+    run_at: int | None = field(default=None, name="R")
+    expires_at: int | None = field(default=None, name="x")
+    cancel_requested: int = field(default=0, name="c")
+    reason: str | None = field(default=None, name="y")
+    error: str | None = field(default=None, name="e")
+    result: str | None = field(default=None, name="o")
+    progress: float | None = field(default=None, name="p")
+    progress_message: str | None = field(default=None, name="m")
+    max_deliveries: int = field(default=DEFAULT_MAX_DELIVERIES, name="D")
+
+
+_state_from = msgspec.msgpack.Decoder(State).decode
+_extra_from = msgspec.msgpack.Decoder(tuple[list[str], str, list[str]]).decode
+_FRESH = State(STATUS_LETTERS[JobStatus.QUEUED], 1)
+
+
+def split_lane(lane: str) -> tuple[str, str]:
+    """The queue and the function of a lane, which is `length:queue:function`."""
+    length, _, names = lane.partition(":")
+    return names[: int(length)], names[int(length) + 1 :]
+
+
+def number_of(blob: bytes) -> int:
+    """A job's number: it rises with each submission."""
+    return int.from_bytes(blob[:6], "big")
+
+
+def job_from(stored_id: str, blob: bytes, state: bytes, extra: bytes = b"") -> Job:
+    """A job out of its parts, as look.lua gives them."""
+    submitted_at = int.from_bytes(blob[6:12], "big")
+    args_at = 15 + int.from_bytes(blob[13:15], "big")
+    queue, function = split_lane(blob[15:args_at].decode())
+    rest_at = args_at + 4 + int.from_bytes(blob[args_at : args_at + 4], "big")
+    rest = _rest_from(blob[rest_at:]) if len(blob) > rest_at else _NO_REST
+    st = _state_from(state) if state else _FRESH
+    metadata, checkpoint, steps = _extra_from(extra) if extra else ((), "", ())
+    return Job(
+        long(stored_id),
+        function,
+        queue,
+        _STATUSES[st.status],
+        blob[args_at + 4 : rest_at],
+        submitted_at,
+        submitted_at if st.run_at is None else st.run_at,
+        blob[12] - 100,
+        rest.key,
+        rest.parent_id,
+        rest.root_id,
+        rest.retries,
+        rest.timeout_ms,
+        st.max_deliveries,
+        st.expires_at,
+        st.started_at,
+        st.finished_at,
+        st.generation,
+        st.attempt,
+        st.failures,
+        st.rescues,
+        st.fence,
+        st.seq,
+        st.token,
+        st.worker_id,
+        bool(st.cancel_requested),
+        st.reason,
+        None if st.error is None else _error_from(st.error),
+        None if st.result is None else st.result.encode(),
+        st.progress,
+        st.progress_message,
+        object_of(metadata),
+        checkpoint.encode() or None,
+        object_of(steps),
+    )
+
+
+# --- what workers report ------------------------------------------------------------------------
+
+
+def outcome_row(outcome: Outcome) -> tuple[Any, ...]:
+    """An outcome as finish.lua takes it; one whose result isn't JSON fails its job."""
+    lease, result = outcome.lease, outcome.result
+    if result is not None and not is_json(result):
+        error = _to_json(JobError(type="QueueError", message="the result isn't JSON"))
+        return (short(lease.job_id), lease.token, "fail", None, error, "bad_result", 0)
+    return (
+        short(lease.job_id),
+        lease.token,
+        outcome.kind.value,
+        None if result is None else result.decode(),
+        None if outcome.error is None else _to_json(outcome.error),
+        outcome.reason,
+        outcome.delay_ms,
+    )
+
+
+def note_row(note: Note, files: list[bytes]) -> tuple[Any, ...]:
+    """A note as record.lua takes it; the bytes of its artifact go to `files`."""
+    check_json(note.metadata, note.checkpoint, note.steps)
+    kept = note.artifact
+    if kept is not None:
+        files.append(note.data or b"")
+    return (
+        short(note.lease.job_id),
+        note.lease.token,
+        note.progress,
+        note.progress_message,
+        None if note.metadata is None else members_of(note.metadata),
+        None if note.checkpoint is None else note.checkpoint.decode(),
+        None if note.steps is None else members_of(note.steps),
+        [_to_json(line) for line in note.logs] or None,
+        None if kept is None else (kept.name, _to_json(kept), len(files)),
+    )
+
+
+_line_from = msgspec.json.Decoder(LogLine).decode
+artifact_from = msgspec.json.Decoder(Artifact).decode
+
+
+def log_line(stored: bytes, number: int) -> LogLine:
+    """A stored line: the attempt, a blank, the line's JSON."""
+    attempt, _, line = stored.partition(b" ")
+    return msgspec.structs.replace(_line_from(line), attempt=int(attempt), number=number)
+
+
+# --- events -------------------------------------------------------------------------------------
+
+
+class _Extra(Struct, frozen=True, gc=False):
+    """What an event has beside its counters."""
+
+    lane: str = field(default="", name="L")
+    args: str = field(default="{}", name="A")
+    rest: str = field(default="", name="j")
+    priority: int = field(default=0, name="P")
+    run_at: int | None = field(default=None, name="R")
+    expires_at: int | None = field(default=None, name="x")
+    max_deliveries: int = field(default=DEFAULT_MAX_DELIVERIES, name="D")
+    metadata: str | None = field(default=None, name="M")
+    worker_id: str | None = field(default=None, name="w")
+    reason: str | None = field(default=None, name="y")
+    error: str | None = field(default=None, name="e")
+    result: str | None = field(default=None, name="o")
+    progress: float | None = field(default=None, name="p")
+    message: str | None = field(default=None, name="m")
+    checkpoint: str | None = field(default=None, name="C")
+    steps: str | None = field(default=None, name="S")
+    logs: tuple[int, list[str]] | None = field(default=None, name="l")
+    artifact: str | None = field(default=None, name="F")
+
+
+class _Row(Struct, frozen=True, array_like=True, gc=False):
+    kind: int
+    job_id: str
+    seq: int
+    attempt: int
+    status: str
+    generation: int
+    fence: int
+    failures: int
+    rescues: int
+    extra: _Extra = _Extra()
+
+
+class _Report(Struct, frozen=True, array_like=True):
+    kind: str
+    subject: str
+    data: str | None = None
+
+
+_rows_from = msgspec.msgpack.Decoder(list[_Row]).decode
+_reports_from = msgspec.msgpack.Decoder(list[_Report]).decode
+
+
+def _raw(value: str | None) -> Raw:
+    return NOTHING if value is None else Raw(value.encode())
+
+
+def _submission(row: _Row) -> Submission:
+    extra = row.extra
+    queue, function = split_lane(extra.lane)
+    rest = _rest_from(extra.rest) if extra.rest else _NO_REST
+    return Submission(
+        function=function,
+        queue=queue,
+        args=Raw(extra.args.encode()),
+        priority=extra.priority,
+        key=rest.key,
+        parent_id=rest.parent_id,
+        root_id=rest.root_id,
+        retries=rest.retries,
+        timeout_ms=rest.timeout_ms,
+        max_deliveries=extra.max_deliveries,
+        expires_at=extra.expires_at,
+        metadata=Raw((extra.metadata or "{}").encode()),
+    )
+
+
+def _event(row: _Row, at: int) -> Event:
+    extra, kind = row.extra, _KINDS[row.kind - 1]
+    submitted = kind is EventKind.SUBMITTED
+    first, lines = extra.logs or (0, ())
+    return Event(
+        kind=kind,
+        job_id=long(row.job_id),
+        seq=row.seq,
+        attempt=row.attempt,
+        at=at,
+        status=_STATUSES[row.status],
+        generation=row.generation,
+        fence=row.fence,
+        failures=row.failures,
+        rescues=row.rescues,
+        submission=_submission(row) if submitted else None,
+        worker_id=extra.worker_id,
+        run_at=at if submitted and extra.run_at is None else extra.run_at,
+        reason=extra.reason,
+        error=None if extra.error is None else _error_from(extra.error),
+        result=_raw(extra.result),
+        progress=extra.progress,
+        progress_message=extra.message,
+        metadata=NOTHING if submitted else _raw(extra.metadata),
+        checkpoint=_raw(extra.checkpoint),
+        steps=_raw(extra.steps),
+        logs=tuple(
+            msgspec.structs.replace(_line_from(line), attempt=row.attempt, number=first + i)
+            for i, line in enumerate(lines)
+        ),
+        artifact=None if extra.artifact is None else artifact_from(extra.artifact),
+    )
+
+
+def entry_from(parts: Mapping[bytes, bytes]) -> Entry:
+    """An entry of the stream: `a` is when, `b` are rows of events, `r` are reports."""
+    at = int(parts[b"a"])
+    rows = _rows_from(parts[b"b"]) if b"b" in parts else []
+    reports = _reports_from(parts[b"r"]) if b"r" in parts else []
+    return Entry(
+        events=tuple(_event(row, at) for row in rows),
+        reports=tuple(
+            Report(kind=told.kind, subject=told.subject, at=at, data=_raw(told.data))
+            for told in reports
+        ),
+    )

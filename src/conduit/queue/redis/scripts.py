@@ -1,0 +1,52 @@
+"""The Lua scripts, each put together from the files beside this one."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+from importlib import resources
+
+from msgspec import Struct
+
+from conduit.queue.redis.keys import lua_names
+from conduit.queue.redis.records import lua_constants
+
+_PARTS = {
+    "submit": ("keep",),
+    "start": ("keep",),
+    "tick": ("keep",),
+    "claim": ("promote", "look"),
+    "sweep": ("promote", "forget"),
+    "delete": ("forget",),
+    "get": ("look",),
+    "watch": ("look",),
+}
+"""What a script shares with others, on top of lib.lua."""
+
+_GROWS = ("submit", "start", "tick")
+"""Scripts that a server out of memory is to refuse; all others are needed to drain it."""
+
+
+class Script(Struct, frozen=True):
+    """A script ready to be sent; `sha` is its name on the server."""
+
+    text: str
+    sha: str
+
+
+@cache
+def script(name: str, *, flags: bool) -> Script:
+    """The script of a verb. `flags`: whether the server knows script flags, as Redis 7 does.
+
+    Without them a server that is out of memory refuses the first write of any script.
+    """
+    head = ""
+    if flags:
+        head = "#!lua\n" if name in _GROWS else "#!lua flags=allow-oom\n"
+    parts = ("lib", *_PARTS.get(name, ()), name)
+    text = head + lua_names() + lua_constants() + "\n".join(map(_read, parts))
+    return Script(text, hashlib.sha1(text.encode()).hexdigest())
+
+
+def _read(part: str) -> str:
+    return resources.files("conduit.queue.redis").joinpath("scripts", f"{part}.lua").read_text()

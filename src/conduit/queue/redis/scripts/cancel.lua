@@ -1,0 +1,50 @@
+-- cancel: cancel what waits, ask the worker of what runs. See `Queue.cancel`.
+-- Input: {ids, reason}. Answers {acted, status, acted, status, ...}.
+local ids, reason = input[1], input[2]
+load(ids)
+
+local function leave_lane(id, st)
+  local n, _, _, lane = header(blobs[id])
+  if st.s == S.SCHEDULED then
+    write('ZREM', K.scheduled, id)
+    count('s:', queue_of(lane), -1)
+  else
+    write('ZREM', K.back .. lane, member(n, id))
+    count('q:', queue_of(lane), -1)
+  end
+end
+
+local answers, asked = {}, {}
+for i = 1, #ids do
+  local id = ids[i]
+  local st = states[id]
+  local acted, status = 'unknown', ''
+  if blobs[id] then
+    if finished(st) then
+      acted, status = 'refused', st.s
+    elseif st.s == S.RUNNING then
+      acted, status = 'requested', st.s
+      if not st.c then
+        st = changed(st, { c = 1, y = reason })
+        save(id, st)
+        write('SADD', K.cancels .. st.w, id)
+        asked[st.w] = true
+        event(E.CANCEL_REQUESTED, id, st, { y = reason })
+      end
+    else
+      leave_lane(id, st)
+      st = changed(st, { s = S.CANCELLED, y = reason, z = now })
+      st.L = nil
+      save(id, st)
+      note_end(id)
+      acted, status = 'done', st.s
+      event(E.CANCELLED, id, st, { y = reason })
+    end
+  end
+  answers[2 * i - 1], answers[2 * i] = acted, status
+end
+commit()
+for worker in pairs(asked) do
+  redis.call('PUBLISH', K.cancel_asked .. worker, '')
+end
+return answers

@@ -1,0 +1,23 @@
+-- delete: forget finished jobs. See `Queue.delete`.
+-- Input: {ids}. Answers {acted, status, acted, status, ...}.
+local ids = input[1]
+load(ids)
+local answers, gone = {}, {}
+for i = 1, #ids do
+  local id = ids[i]
+  local st = states[id]
+  local acted, status = 'unknown', ''
+  if blobs[id] and not gone[id] then
+    if finished(st) then
+      gone[id] = true
+      forget(id)
+      acted = 'done'
+      event(E.DELETED, id, changed(st, {}))
+    else
+      acted, status = 'refused', st.s
+    end
+  end
+  answers[2 * i - 1], answers[2 * i] = acted, status
+end
+commit()
+return answers

@@ -1,0 +1,27 @@
+-- Reading jobs: shared by get, watch and claim.
+
+local EXTRAS = 7 -- metadata, checkpoint or steps: bits of a state's `d`
+
+-- What a job has beside blob and state, as MessagePack of {metadata, checkpoint, steps}, the first and
+-- the last as arrays of names and values; '' when it has none of them.
+local function extra_of(id, st)
+  local d = st.d or 0
+  if bit.band(d, EXTRAS) == 0 then
+    return ''
+  end
+  return cmsgpack.pack({
+    bit.band(d, 1) ~= 0 and redis.call('HGETALL', K.metadata .. id) or {},
+    bit.band(d, 2) ~= 0 and redis.call('GET', K.checkpoint .. id) or '',
+    bit.band(d, 4) ~= 0 and redis.call('HGETALL', K.steps .. id) or {},
+  })
+end
+
+-- A job as {blob, state or '', extra}; empty parts when it isn't stored.
+local function whole(id)
+  local blob = redis.call('HGET', K.jobs, id)
+  if not blob then
+    return { '', '', '' }
+  end
+  local text = redis.call('HGET', K.states, id)
+  return { blob, text or '', extra_of(id, state_from(text)) }
+end

@@ -1,0 +1,25 @@
+-- Queueing scheduled jobs that are due: shared by claim and sweep.
+
+-- Promote up to `limit` jobs; how many there were, and when the next one is due, if that is known.
+local function promote(limit)
+  local first = redis.call('ZRANGE', K.scheduled, 0, 0, 'WITHSCORES')
+  if not first[1] then
+    return 0, nil
+  end
+  if tonumber(first[2]) > now then
+    return 0, tonumber(first[2])
+  end
+  local due = redis.call('ZRANGEBYSCORE', K.scheduled, '-inf', now, 'LIMIT', 0, limit)
+  load(due)
+  for i = 1, #due do
+    local id = due[i]
+    local st = changed(states[id], { s = S.QUEUED })
+    save(id, st)
+    requeue(id, ORDINARY)
+    count('s:', queue_of(st.L), -1)
+    event(E.QUEUED, id, st)
+    redis.call('ZREM', K.scheduled, id)
+  end
+  local following = redis.call('ZRANGE', K.scheduled, 0, 0, 'WITHSCORES')
+  return #due, following[2] and tonumber(following[2])
+end

@@ -1,0 +1,218 @@
+-- sweep: promote, expire, rescue, forget, trim. See `Queue.sweep`, `transitions.rescue`.
+--
+-- Input: {limit, results_ms, events_ms, workers_ms, max_entries}. Answers {promoted, expired,
+-- rescued, failed, purged, granted, trimmed}.
+
+local limit, results_ms, events_ms, workers_ms = input[1], input[2], input[3], input[4]
+local max_entries = input[5]
+local MARK_EVERY_MS = 2000
+
+local promoted = promote(limit)
+
+-- Each duty commits what it did, so that the next one sees it.
+local function settle()
+  commit()
+  pending, pending_of, counted, entries, rows, ended = {}, {}, {}, {}, {}, {}
+  blobs, states, key_holders, woken = {}, {}, {}, {}
+end
+
+local function expire()
+  local due = redis.call('ZRANGEBYSCORE', K.expiring, '-inf', now, 'LIMIT', 0, limit)
+  load(due)
+  local expired = 0
+  for _, id in ipairs(due) do
+    local st = states[id]
+    write('ZREM', K.expiring, id)
+    if blobs[id] and (st.s == S.QUEUED or st.s == S.SCHEDULED) and st.x and st.x <= now then
+      local n, _, _, lane = header(blobs[id])
+      if st.s == S.SCHEDULED then
+        write('ZREM', K.scheduled, id)
+      else
+        write('ZREM', K.back .. lane, member(n, id))
+      end
+      count(st.s == S.SCHEDULED and 's:' or 'q:', queue_of(lane), -1)
+      st = changed(st, { s = S.CANCELLED, y = 'expired', z = now })
+      st.L = nil
+      save(id, st)
+      note_end(id)
+      event(E.CANCELLED, id, st, { y = 'expired' })
+      expired = expired + 1
+    end
+  end
+  return expired, #due
+end
+
+-- Grant half a term where nobody can be blamed, and cut leases from a clock that has since jumped
+-- back; how many leases got half a term. Terms shorter than the usual one are cut a little late.
+local function guard()
+  local last = tonumber(redis.call('HGET', K.meta, 'last_sweep'))
+  if not last or now < last or now - last >= MARK_EVERY_MS then
+    redis.call('HSET', K.meta, 'last_sweep', now)
+  end
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', K.leases, '(' .. (now + 2 * LEASE_MS), '+inf')) do
+    local expires = tonumber(redis.call('ZSCORE', K.leases, id))
+    local term = state_from(redis.call('HGET', K.states, id)).l or LEASE_MS
+    if expires > now + 2 * term then
+      redis.call('ZADD', K.leases, now + term, id)
+    end
+  end
+  if last and now >= last and now - last <= LEASE_MS / 2 then
+    return 0
+  end
+  local lapsed = redis.call('ZRANGEBYSCORE', K.leases, '-inf', now)
+  for _, id in ipairs(lapsed) do
+    local term = state_from(redis.call('HGET', K.states, id)).l or LEASE_MS
+    redis.call('ZADD', K.leases, now + math.floor(term / 2), id)
+  end
+  return #lapsed
+end
+
+local function rescued_state(st)
+  local rescues = (st.r or 0) + 1
+  local after
+  if st.c then
+    after = changed(st, { s = S.CANCELLED, r = rescues, z = now })
+  elseif rescues >= (st.D or MAX_DELIVERIES) then
+    local words = string.format(
+      'the worker was lost %d times while running this job, last %s', rescues, st.w or 'unknown'
+    )
+    after = changed(st, {
+      s = S.FAILED, r = rescues, z = now, y = 'max_deliveries',
+      e = cjson.encode({ type = 'WorkerLost', message = words }),
+    })
+  else
+    after = changed(st, { s = S.QUEUED, r = rescues, R = now })
+  end
+  -- Whoever held that lease comes too late from now on; it hasn't "already" reported anything.
+  after.t, after.l = nil, nil
+  return after
+end
+
+local function rescue()
+  local lapsed = redis.call('ZRANGEBYSCORE', K.leases, '-inf', now, 'LIMIT', 0, limit)
+  load(lapsed)
+  local again, over = 0, 0
+  for _, id in ipairs(lapsed) do
+    local before = states[id]
+    local st = rescued_state(before)
+    write('ZREM', K.leases, id)
+    count('r:', queue_of(before.L), -1)
+    if before.c then
+      write('SREM', K.cancels .. before.w, id)
+    end
+    if st.s == S.QUEUED then
+      requeue(id, RESCUED)
+      event(E.RESCUED, id, st, { w = st.w })
+      again = again + 1
+    else
+      st.L = nil
+      note_end(id)
+      event(st.s == S.FAILED and E.FAILED or E.CANCELLED, id, st, {
+        w = st.w, y = st.y, e = st.s == S.FAILED and st.e or nil,
+      })
+      over = over + 1
+    end
+    save(id, st)
+  end
+  return again, over
+end
+
+local function purge()
+  local purged, from = 0, 0
+  while purged < limit do
+    local old = redis.call(
+      'ZRANGEBYSCORE', K.finished, '-inf', now - results_ms, 'LIMIT', from, limit - purged
+    )
+    load(old)
+    for _, id in ipairs(old) do
+      if (states[id].u or 0) <= now then
+        forget(id)
+        purged = purged + 1
+      end
+    end
+    from = from + #old
+    if #old == 0 then
+      break
+    end
+  end
+  return purged
+end
+
+local function id_before(one, other)
+  local one_ms, one_n = string.match(one, '^(%d+)-(%d+)$')
+  local other_ms, other_n = string.match(other, '^(%d+)-(%d+)$')
+  if one_ms ~= other_ms then
+    return tonumber(one_ms) < tonumber(other_ms)
+  end
+  return tonumber(one_n) < tonumber(other_n)
+end
+
+-- The first entry that some group hasn't read and settled; nil when there is none.
+local function first_needed()
+  local needed
+  local groups = redis.call('EXISTS', K.events) == 1 and redis.call('XINFO', 'GROUPS', K.events) or {}
+  for _, fields in ipairs(groups) do
+    local group = {}
+    for i = 1, #fields, 2 do
+      group[fields[i]] = fields[i + 1]
+    end
+    local waiting = redis.call('XPENDING', K.events, group.name)
+    local first = waiting[1] > 0 and waiting[2]
+    if not first then
+      local unread = redis.call('XRANGE', K.events, '(' .. group['last-delivered-id'], '+', 'COUNT', 1)
+      first = unread[1] and unread[1][1]
+    end
+    if first and (not needed or id_before(first, needed)) then
+      needed = first
+    end
+  end
+  return needed
+end
+
+-- Drop entries that are old, or too many, only before what some group still needs.
+local function trim()
+  local needed = first_needed()
+  local surplus = redis.call('XLEN', K.events) - max_entries
+  local trimmed, keep_from = 0, '-'
+  while trimmed < limit do
+    local batch = redis.call('XRANGE', K.events, keep_from, '+', 'COUNT', 100)
+    local dropped = {}
+    for _, entry in ipairs(batch) do
+      local old = tonumber(entry[2][2]) <= now - events_ms or trimmed + #dropped < surplus
+      if not old or entry[1] == needed or trimmed + #dropped >= limit then
+        break
+      end
+      dropped[#dropped + 1] = entry[1]
+    end
+    if #dropped == 0 then
+      break
+    end
+    redis.call('XDEL', K.events, unpack(dropped))
+    trimmed = trimmed + #dropped
+    if #dropped < #batch then
+      break
+    end
+  end
+  return trimmed
+end
+
+local function forget_workers()
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', K.seen, '-inf', now - workers_ms)) do
+    redis.call('HDEL', K.workers, id)
+    redis.call('HDEL', K.load, id)
+    redis.call('ZREM', K.seen, id)
+  end
+end
+
+settle()
+local expired, looked_at = expire()
+settle()
+local granted = guard()
+local rescued, failed = rescue()
+settle()
+local purged = purge()
+settle()
+local trimmed = trim()
+forget_workers()
+local more = math.max(promoted, looked_at, rescued + failed, purged, trimmed) >= limit
+return { promoted, expired, rescued, failed, purged, granted, more and 1 or 0 }
