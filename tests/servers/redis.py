@@ -34,6 +34,8 @@ _PATIENT = {"down-after-milliseconds": 1000, "failover-timeout": 4000, "parallel
 """What each sentinel goes by: a master is down after a second."""
 
 _LIVELY = {
+    # Also how soon a broken link is tried again: well before the master would count as down.
+    "ping-period": 200,
     "info-period": 300,
     "publish-period": 300,
     "ask-period": 300,
