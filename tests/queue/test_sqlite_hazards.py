@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from conduit import Worker
 from conduit.core.errors import QueueUnavailableError
 from conduit.core.model import JobStatus, NewJob
 from conduit.queue import Queue, open_queue
@@ -209,6 +210,23 @@ async def test_a_file_that_another_process_locks_refuses_writes_for_so_long_and_
     assert [each.duplicate for each in await queue.submit(jobs)] == [False, False]
     assert await total(queue) == 3
     await check_history(queue)
+
+
+@pytest.mark.usefixtures("little_patience")
+async def test_whoever_publishes_an_event_while_the_file_is_locked_hears_that_nobody_got_it(
+    queue: Queue, url: str, others: Others
+) -> None:
+    worker = Worker("orders", queue_url=url)
+    placed = worker.event("order.placed")
+
+    @placed.on
+    async def mail(order_id: str) -> None: ...
+
+    locker = await others.lock()
+    with pytest.raises(QueueUnavailableError, match=LOCKED):
+        await placed.publish(order_id="a")
+    await others.unlock(locker)
+    assert await total(queue) == 0
 
 
 @pytest.mark.usefixtures("little_patience")
