@@ -8,12 +8,21 @@ from __future__ import annotations
 import os
 import tomllib
 from pathlib import Path
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from msgspec import Struct
 
 from conduit.core.errors import ConfigurationError
 
-_KEYS = ("queue_url", "data_dir")
+_KEYS = ("queue_url", "data_dir", "namespace", "durability")
+ENVIRONMENT = (
+    "CONDUIT_QUEUE_URL",
+    "CONDUIT_REDIS_URL",
+    "CONDUIT_DATA_DIR",
+    "CONDUIT_NAMESPACE",
+    "CONDUIT_DURABILITY",
+)
+"""The variables that are read here."""
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -26,18 +35,34 @@ class Settings(Struct, frozen=True, kw_only=True):
 def load_settings(*, queue_url: str | None = None) -> Settings:
     """Read the settings that apply in the current folder; an explicit `queue_url` wins.
 
-    Raises `ConfigurationError` when pyproject.toml can't be read or has a wrong type.
+    The namespace and the durability become options of the URL, where it has none of its own; a
+    SQLite file is a namespace by itself, and always flushed. Raises `ConfigurationError` when
+    pyproject.toml can't be read or has a wrong type.
     """
     table = _pyproject_table()
     data_dir = Path(os.environ.get("CONDUIT_DATA_DIR") or table.get("data_dir") or ".conduit")
+    namespace = os.environ.get("CONDUIT_NAMESPACE") or table.get("namespace")
+    durability = os.environ.get("CONDUIT_DURABILITY") or table.get("durability")
+    file = f"queue-{namespace}.db" if namespace else "queue.db"
     url = (
         queue_url
         or os.environ.get("CONDUIT_QUEUE_URL")
         or os.environ.get("CONDUIT_REDIS_URL")
         or table.get("queue_url")
-        or f"sqlite:///{data_dir / 'queue.db'}"
+        or f"sqlite:///{data_dir / file}"
     )
-    return Settings(data_dir=data_dir, queue_url=url)
+    options = {"namespace": namespace, "durability": durability}
+    return Settings(data_dir=data_dir, queue_url=_with_options(url, options))
+
+
+def _with_options(url: str, options: dict[str, str | None]) -> str:
+    parts = urlsplit(url)
+    if not parts.scheme.startswith("redis"):
+        return url
+    given = parse_qsl(parts.query, keep_blank_values=True)
+    named = {name for name, _ in given}
+    given += [(name, value) for name, value in options.items() if value and name not in named]
+    return urlunsplit(parts._replace(query=urlencode(given)))
 
 
 def _pyproject_table() -> dict[str, str]:

@@ -74,7 +74,8 @@ def _address(host: str, port: int) -> str:
 
 def _queue_urls(workers: Sequence[Worker]) -> list[str]:
     """Each queue once. An API alone has none until it submits."""
-    return list(dict.fromkeys(worker.queue_url or load_settings().queue_url for worker in workers))
+    urls = [load_settings(queue_url=worker.queue_url).queue_url for worker in workers]
+    return list(dict.fromkeys(urls))
 
 
 def _tick(cron: Cron, tick: int, now: int) -> Text:

@@ -34,6 +34,7 @@ class RunPlan(Struct, frozen=True, kw_only=True):
     only: tuple[str, ...] = ()
     queue_url: str | None = None
     concurrency: int | None = None
+    connect_timeout: float = 0.0
     processes: int = 1
     log_format: LogFormat = LogFormat.TEXT
     apis: bool = True
@@ -72,7 +73,11 @@ def load_components(plan: RunPlan) -> Components:
         raise error
     # All workers, not only those that run here: an API submits through the others' queue.
     for worker in workers:
-        worker.configure(queue_url=plan.queue_url, concurrency=plan.concurrency)
+        worker.configure(
+            queue_url=plan.queue_url,
+            concurrency=plan.concurrency,
+            connect_timeout=plan.connect_timeout,
+        )
     _check_names(plan.only, [each.name for each in (*workers, *apis)])
     return Components(
         tuple(each for each in workers if _selected(plan, each.name)),

@@ -20,6 +20,7 @@ def run(
     only: tuple[str, ...] = (),
     queue_url: QueueUrl = None,
     concurrency: Annotated[int | None, Parameter(validator=Number(gte=1))] = None,
+    connect_timeout: Annotated[float, Parameter(validator=Number(gte=0))] = 30.0,
     processes: Annotated[int, Parameter(validator=Number(gte=1))] = 1,
     watch: bool = False,
     log_format: LogFormat = LogFormat.TEXT,
@@ -30,6 +31,7 @@ def run(
         services: Python files (service.py) or modules (shop.tasks).
         only: Run only the worker or API of this name; may be repeated.
         concurrency: How many jobs each worker runs at a time.
+        connect_timeout: For how many seconds a queue server that is away is waited for at start.
         processes: Run the workers in so many processes, to use more cores.
         watch: Start anew when a Python file beside the services changes.
         log_format: How log lines are written to stderr.
@@ -41,6 +43,7 @@ def run(
         only=only,
         queue_url=queue_url,
         concurrency=concurrency,
+        connect_timeout=connect_timeout,
         processes=processes,
         log_format=log_format,
     )

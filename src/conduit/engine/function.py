@@ -129,4 +129,6 @@ class WorkerSpec:
     middleware: Sequence[Middleware] = ()
     lease_ms: int = DEFAULT_LEASE_MS
     shutdown_timeout: float = 25.0
+    connect_timeout: float = 0.0
+    """For how long `start` tries to reach a queue that isn't there yet."""
     payload_limit: int = DEFAULT_PAYLOAD_LIMIT

@@ -107,8 +107,17 @@ class _Run:
         self.stop_asked.set()
 
     async def start(self, service: Service) -> None:
+        """Start a component; a signal while it does ends that."""
+        starting = asyncio.ensure_future(service.start())
+        asked = asyncio.ensure_future(_flag(self.stop_asked))
+        await asyncio.wait({starting, asked}, return_when=asyncio.FIRST_COMPLETED)
+        asked.cancel()
+        if not starting.done():
+            starting.cancel()
         try:
-            await service.start()
+            await starting
+        except asyncio.CancelledError:
+            return
         except Exception as error:
             self._crashed(service.name, error)
         else:

@@ -88,6 +88,7 @@ class WorkerService:
             if self._spec.lifespan is not None:
                 await self._resources.enter_async_context(self._spec.lifespan())
                 self._context = contextvars.copy_context()
+            await self._warn()
             await self._queue.register(self._registration())
         except BaseException:
             await self._close()
@@ -160,7 +161,7 @@ class WorkerService:
         return ended or started
 
     async def _open(self) -> None:
-        await self._resources.enter_async_context(self._queue)
+        await self._connect()
         self._context = contextvars.copy_context()
         self._resources.enter_context(capture_logs())
         self._reporter = Reporter(self._queue, self._on_lost)
@@ -175,8 +176,28 @@ class WorkerService:
         heartbeat.start()
         self._resources.push_async_callback(asyncio.to_thread, heartbeat.stop)
 
+    async def _connect(self) -> None:
+        """Open the queue; a server that isn't there yet gets `connect_timeout` to come."""
+        loop = asyncio.get_running_loop()
+        patience = 0.0 if self._url.startswith("sqlite:") else self._spec.connect_timeout
+        deadline = loop.time() + patience
+        outage = Outage("the queue can't be reached yet")
+        while True:
+            try:
+                await self._resources.enter_async_context(self._queue)
+                outage.over()
+                return
+            except QueueUnavailableError as error:
+                if loop.time() >= deadline:
+                    raise
+                await outage.pause(error)
+
     async def _close(self) -> None:
         await self._resources.aclose()
+
+    async def _warn(self) -> None:
+        for warning in (await self._queue.health()).warnings:
+            logger.warning("%s", warning)
 
     def _registration(self) -> Registration:
         spec = self._spec

@@ -20,7 +20,7 @@ from conduit.core.errors import JobNotFoundError, QueueError, SubmitConflictErro
 from conduit.core.model import Job, NewJob
 from conduit.queue import Queue, open_queue
 from conduit.queue.base import Submitted
-from conduit.settings import load_settings
+from conduit.settings import ENVIRONMENT, load_settings
 
 logger = logging.getLogger("conduit.client")
 
@@ -33,8 +33,7 @@ LONG_WAIT_S = 3600.0
 # --- addresses -------------------------------------------------------------------------------
 
 
-_SETTINGS = ("CONDUIT_QUEUE_URL", "CONDUIT_REDIS_URL", "CONDUIT_DATA_DIR")
-_resolved: dict[str | tuple[str | None, ...], str] = {}
+_resolved: dict[tuple[str | None, ...], str] = {}
 
 
 def resolve_url(url: str | None) -> str:
@@ -43,9 +42,9 @@ def resolve_url(url: str | None) -> str:
     What a relative path means is settled at its first use: a later change of folder doesn't lead to
     another queue. A change of the environment does. Raises `ConfigurationError`.
     """
-    wanted = url or tuple(os.environ.get(name) for name in _SETTINGS)
+    wanted = (url, *(os.environ.get(name) for name in ENVIRONMENT))
     if wanted not in _resolved:
-        _resolved[wanted] = _absolute(url or load_settings().queue_url)
+        _resolved[wanted] = _absolute(load_settings(queue_url=url).queue_url)
     return _resolved[wanted]
 
 

@@ -99,6 +99,7 @@ class Worker:
         self._functions: dict[str, Function] = {}
         self._handles: list[TaskHandle[..., Any]] = []
         self._crons: list[Cron] = []
+        self._connect_timeout = 0.0
         self._service: WorkerService | None = None
         self._running = False
 
@@ -142,7 +143,13 @@ class Worker:
         """Its schedules."""
         return tuple(self._crons)
 
-    def configure(self, *, queue_url: str | None = None, concurrency: int | None = None) -> None:
+    def configure(
+        self,
+        *,
+        queue_url: str | None = None,
+        concurrency: int | None = None,
+        connect_timeout: float | None = None,
+    ) -> None:
         """Set what is given in place of what the file says, before the worker starts.
 
         Raises `ConfigurationError` when it has started or a value can't work.
@@ -153,6 +160,10 @@ class Worker:
             self._concurrency = check_count("concurrency", concurrency, ConfigurationError, least=1)
         if queue_url is not None:
             self._queue_url = queue_url
+        if connect_timeout is not None:
+            self._connect_timeout = check_seconds(
+                "connect_timeout", connect_timeout, ConfigurationError, zero=True
+            )
 
     # --- declaring ----------------------------------------------------------------------------
 
@@ -289,6 +300,7 @@ class Worker:
             lifespan=self._lifespan,
             middleware=self._middleware,
             shutdown_timeout=self._shutdown_timeout,
+            connect_timeout=self._connect_timeout,
             payload_limit=self._payload_limit,
         )
 
