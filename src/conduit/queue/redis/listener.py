@@ -89,8 +89,9 @@ class Listener:
         client = await self._server.connect_apart()
         try:
             async with client.pubsub() as pubsub:
-                await pubsub.subscribe(*self._confirmed)
-                self._pubsub = pubsub
+                async with self._changing:  # no channel is added between these two
+                    await pubsub.subscribe(*self._confirmed)
+                    self._pubsub = pubsub
                 while True:
                     message: dict[str, Any] | None = await pubsub.get_message(timeout=None)
                     if message is not None:
