@@ -141,8 +141,13 @@ local function claim(queue, taken)
   for i = 1, #taken do
     local id, lane = ids[i], taken[i][1]
     local blob, st = blobs[id], states[id]
-    local waits = blob and st.s == S.QUEUED and (not st.x or st.x > now)
-    if waits and string.sub(blob, 1, 6) == string.sub(taken[i][2], 1, 6) then
+    -- The number tells a job from an earlier one of the same id.
+    local waits = blob and st.s == S.QUEUED
+      and string.sub(blob, 1, 6) == string.sub(taken[i][2], 1, 6)
+    if waits and st.x and st.x <= now then
+      expire(id, st, lane)
+      write('ZREM', K.expiring, id)
+    elseif waits then
       local after = lease(id, lane, st)
       write_pair('ZADD', K.leases, now + lease_ms, id)
       event(E.STARTED, id, after[1], { w = worker_id })

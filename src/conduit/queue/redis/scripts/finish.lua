@@ -67,6 +67,7 @@ local function hand_back(id, before, outcome)
   })
   st.l = nil
   save(id, st)
+  expire_again(id, st)
   if waits then
     write_pair('ZADD', K.scheduled, st.R, id)
     count('s:', queue_of(st.L), 1)

@@ -200,6 +200,13 @@ local function requeue(id, front)
   woken[queue_of(lane)] = true
 end
 
+-- A job that waits again may expire again; a sweep strikes out those that run at that time.
+local function expire_again(id, st)
+  if st.x then
+    write_pair('ZADD', K.expiring, st.x, id)
+  end
+end
+
 -- --- keys that name jobs ----------------------------------------------------------------------------
 
 local key_holders = {} -- what this batch has changed

@@ -16,7 +16,7 @@ local function settle()
   blobs, states, key_holders, woken = {}, {}, {}, {}
 end
 
-local function expire()
+local function expire_due()
   local due = redis.call('ZRANGEBYSCORE', K.expiring, '-inf', now, 'LIMIT', 0, limit)
   load(due)
   local expired = 0
@@ -30,12 +30,7 @@ local function expire()
       else
         write('ZREM', K.back .. lane, member(n, id))
       end
-      count(st.s == S.SCHEDULED and 's:' or 'q:', queue_of(lane), -1)
-      st = changed(st, { s = S.CANCELLED, y = 'expired', z = now })
-      st.L = nil
-      save(id, st)
-      note_end(id)
-      event(E.CANCELLED, id, st, { y = 'expired' })
+      expire(id, st, lane)
       expired = expired + 1
     end
   end
@@ -102,6 +97,7 @@ local function rescue()
     end
     if st.s == S.QUEUED then
       requeue(id, RESCUED)
+      expire_again(id, st)
       event(E.RESCUED, id, st, { w = st.w })
       again = again + 1
     else
@@ -205,7 +201,7 @@ local function forget_workers()
 end
 
 settle()
-local expired, looked_at = expire()
+local expired, looked_at = expire_due()
 settle()
 local granted = guard()
 local rescued, failed = rescue()

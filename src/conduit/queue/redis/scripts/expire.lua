@@ -1,0 +1,10 @@
+-- Cancelling a job that waited too long: shared by sweep and by claim, which meets it in its lane.
+
+local function expire(id, st, lane)
+  count(st.s == S.SCHEDULED and 's:' or 'q:', queue_of(lane), -1)
+  local over = changed(st, { s = S.CANCELLED, y = 'expired', z = now })
+  over.L = nil
+  save(id, over)
+  note_end(id)
+  event(E.CANCELLED, id, over, { y = 'expired' })
+end
