@@ -7,6 +7,7 @@ again here: who called knows whether they may be.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -31,7 +32,8 @@ Client = Any
 ANSWER_TIMEOUT_S = 10.0
 CONNECT_TIMEOUT_S = 5.0
 OLDEST_REDIS = (6, 2)
-CLIENT_NAME = "conduit"
+KEPT_S = 1.0
+CLIENT_NAME = f"conduit-{os.getpid()}"
 
 
 class Server:
@@ -44,6 +46,7 @@ class Server:
         self.info: dict[str, Any] = {}
         self._client: Client = None
         self._patient: Client = None  # for blocking reads
+        self._kept: list[tuple[Any, float]] = []  # idle connections, and since when
         self._room = asyncio.Semaphore(address.max_connections)
         self._looking_up = asyncio.Lock()
 
@@ -61,10 +64,11 @@ class Server:
 
     async def close(self) -> None:
         """Let go of every connection."""
-        for client in (self._client, self._patient):
+        clients, self._client, self._patient = (self._client, self._patient), None, None
+        self._kept.clear()
+        for client in clients:
             if client is not None:
                 await client.aclose(close_connection_pool=True)
-        self._client = self._patient = None
 
     # --- calls --------------------------------------------------------------------------------
 
@@ -87,7 +91,7 @@ class Server:
         """The answer to a command that may take as long as it likes."""
         try:
             if self._patient is None:
-                self._patient = await self._connect(patient=True)
+                self._patient = await self._connect()
             return await self._patient.execute_command(*words)
         except (redis_errors.RedisError, OSError) as error:
             await self._after(error)
@@ -96,7 +100,9 @@ class Server:
     async def _call(self, send: Callable[[Client], Awaitable[Any]]) -> Any:
         async with self._room:
             try:
-                return await send(await self._current())
+                client = await self._current()
+                async with asyncio.timeout(ANSWER_TIMEOUT_S):
+                    return await send(client)
             except (redis_errors.RedisError, OSError) as error:
                 await self._after(error)
                 raise translate(error, self.address.shown) from error
@@ -118,16 +124,40 @@ class Server:
         text = script(name, flags=self.version >= (7,))
         arguments = (1, self.keys.prefix, "" if now is None else now, pack(inputs), *files)
         confirm = _CONFIRM.get(self.address.durability) if durable else None
+        if confirm is not None:
+            return await self._call(
+                lambda client: self._confirmed(client, text.text, arguments, confirm(self.address))
+            )
 
         async def evaluate(client: Client) -> Any:
-            if confirm is not None:
-                return await self._confirmed(client, text.text, arguments, confirm(self.address))
             try:
-                return await client.execute_command("EVALSHA", text.sha, *arguments)
+                return await self._exchange(client, "EVALSHA", text.sha, *arguments)
             except redis_errors.NoScriptError:  # a new, restarted or flushed server
-                return await client.execute_command("EVAL", text.text, *arguments)
+                return await self._exchange(client, "EVAL", text.text, *arguments)
 
         return await self._call(evaluate)
+
+    async def _exchange(self, client: Client, *words: Any) -> Any:
+        """Send one command over a connection kept for that: half the way of `execute_command`."""
+        connection = await self._take(client)
+        try:
+            await connection.send_command(*words)
+            return await connection.read_response()
+        finally:
+            if client is self._client:
+                self._kept.append((connection, asyncio.get_running_loop().time()))
+
+    async def _take(self, client: Client) -> Any:
+        """A connected connection. One that wasn't used for a while goes by the pool, which looks
+        whether the server has closed it since."""
+        pool = client.connection_pool
+        while self._kept:
+            connection, used_at = self._kept.pop()
+            young = asyncio.get_running_loop().time() - used_at < KEPT_S
+            if young and connection.is_connected:
+                return connection
+            await pool.release(connection)
+        return await pool.get_connection()
 
     async def _confirmed(
         self, client: Client, text: str, arguments: tuple[Any, ...], confirm: tuple[Any, ...]
@@ -157,11 +187,11 @@ class Server:
 
     async def connect_apart(self) -> Client:
         """A client of its own for who listens all the time; the caller closes it."""
-        return await self._connect(patient=True)
+        return await self._connect()
 
-    async def _connect(self, *, patient: bool = False) -> Client:
+    async def _connect(self) -> Client:
         address = self.address
-        options = self._options(patient=patient)
+        options = self._options()
         if address.topology == "sentinel":
             sentinel: Any = Sentinel(
                 list(address.hosts),
@@ -182,13 +212,13 @@ class Server:
         )
         return Redis.from_pool(pool)
 
-    def _options(self, *, patient: bool = False, sentinel: bool = False) -> dict[str, Any]:
+    def _options(self, *, sentinel: bool = False) -> dict[str, Any]:
         address = self.address
         own = {"db": address.database, "client_name": CLIENT_NAME}
         return {
             "username": address.sentinel_username if sentinel else address.username,
             "password": address.sentinel_password if sentinel else address.password,
-            "socket_timeout": None if patient else ANSWER_TIMEOUT_S,
+            "socket_timeout": ANSWER_TIMEOUT_S if sentinel else None,
             "socket_connect_timeout": CONNECT_TIMEOUT_S,
             "retry": Retry(NoBackoff(), 0),
             "protocol": 2,
@@ -218,10 +248,7 @@ class Server:
             error, redis_errors.ConnectionError | redis_errors.TimeoutError | OSError
         )
         if moved or (self.address.topology != "single" and wants_another_node(error)):
-            clients, self._client, self._patient = (self._client, self._patient), None, None
-            for client in clients:
-                if client is not None:
-                    await client.aclose(close_connection_pool=True)
+            await self.close()
 
 
 async def _cluster_slots(client: Client) -> list[Any]:

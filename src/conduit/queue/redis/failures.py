@@ -50,7 +50,7 @@ def translate(error: BaseException, address: str) -> BaseException:
                 )
     if isinstance(error, redis_errors.BusyLoadingError):
         return QueueUnavailableError(f"{address} {_PASSING['LOADING']}")
-    if isinstance(error, redis_errors.TimeoutError):
+    if isinstance(error, redis_errors.TimeoutError | TimeoutError):
         return QueueUnavailableError(f"{address} doesn't answer in time")
     if isinstance(error, redis_errors.ConnectionError | OSError):
         return QueueUnavailableError(f"{address} can't be reached: {text}")

@@ -7,9 +7,12 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from uuid import uuid4
 
+from conduit.core.model import Job
 from conduit.queue.redis.connection import Server
 from conduit.queue.redis.listener import Listener
-from conduit.queue.redis.records import long
+from conduit.queue.redis.records import ended_from, long
+
+MAX_ENDED = 1000
 
 
 class Hints:
@@ -20,11 +23,13 @@ class Hints:
         self.due: int | None = None
         """When the next scheduled job comes due: milliseconds, -1 for never; None if unasked."""
         self._keys = server.keys
+        self._wake, self._done = self._keys.name("wake"), self._keys.name("done", self.client)
         self._listener = Listener(server, self._hear, self._missed)
         self._changed = asyncio.Event()
         self._woken: set[str] = set()  # queues that got jobs since the last claim, or wait
         self._gap = False
-        self._watched: dict[str, bool] = {}  # job → whether its end was heard of
+        self._watched: set[str] = set()  # jobs that the server will tell of
+        self._ended: dict[str, Job] = {}  # those it told of, until they are asked for
         self._cancels: defaultdict[str, int] = defaultdict(int)
 
     async def close(self) -> None:
@@ -33,8 +38,7 @@ class Hints:
 
     async def listen(self) -> bool:
         """Begin to listen; True when this is the beginning, or was broken off."""
-        name = self._keys.name
-        return await self._listener.subscribe(name("wake"), name("done", self.client))
+        return await self._listener.subscribe(self._wake, self._done)
 
     # --- jobs to claim ---------------------------------------------------------------------------
 
@@ -55,22 +59,34 @@ class Hints:
 
     # --- jobs that end ---------------------------------------------------------------------------
 
+    def take_ended(self, job_ids: Iterable[str]) -> list[Job]:
+        """Those of the jobs that we were told the end of, whole."""
+        return [job for job_id in job_ids if (job := self._ended.pop(job_id, None)) is not None]
+
     def to_ask(self, job_ids: Iterable[str]) -> list[str]:
         """Those of the jobs about which the server has to be asked."""
-        return [job_id for job_id in job_ids if self._watched.get(job_id, True)]
+        return [job_id for job_id in job_ids if job_id not in self._watched]
 
     def watching(self, job_ids: Iterable[str]) -> None:
         """The server is about to be asked to tell of these."""
-        self._watched.update(dict.fromkeys(job_ids, False))
+        self._watched.update(job_ids)
 
     def forget(self, job_ids: Iterable[str]) -> None:
-        """These are no longer waited for, or the server wasn't asked to tell of them."""
-        for job_id in job_ids:
-            self._watched.pop(job_id, None)
+        """The server wasn't asked to tell of these after all."""
+        self._watched.difference_update(job_ids)
 
     async def any_ended(self, job_ids: Sequence[str], timeout: float) -> bool:
         """Wait until the end of one of the jobs was heard of; False after `timeout` seconds."""
-        return await self._until(lambda: bool(self.to_ask(job_ids)), timeout)
+        return await self._until(lambda: not self._watched.issuperset(job_ids), timeout)
+
+    def _hear_end(self, message: bytes) -> None:
+        stored_id, job = ended_from(message)
+        job_id = long(stored_id)
+        self._watched.discard(job_id)
+        if job is not None:
+            self._ended[job_id] = job
+            if len(self._ended) > MAX_ENDED:  # whoever waited for the oldest has given up
+                del self._ended[next(iter(self._ended))]
 
     # --- cancels ---------------------------------------------------------------------------------
 
@@ -85,13 +101,11 @@ class Hints:
 
     # --- what is heard ---------------------------------------------------------------------------
 
-    def _hear(self, channel: str, message: str) -> None:
-        if channel == self._keys.name("wake"):
-            self._woken.add(message)
-        elif channel == self._keys.name("done", self.client):
-            job_id = long(message)
-            if job_id in self._watched:
-                self._watched[job_id] = True
+    def _hear(self, channel: str, message: bytes) -> None:
+        if channel == self._wake:
+            self._woken.add(message.decode())
+        elif channel == self._done:
+            self._hear_end(message)
         else:
             self._cancels[channel.removeprefix(self._keys.name("cancel_asked"))] += 1
         self._changed.set()
@@ -99,7 +113,7 @@ class Hints:
     def _missed(self) -> None:
         """Something may have been said while nobody listened."""
         self._gap = True
-        self._watched = dict.fromkeys(self._watched, True)
+        self._watched.clear()
         for worker_id in self._cancels:
             self._cancels[worker_id] += 1
         self._changed.set()

@@ -75,8 +75,8 @@ class Keys:
         return self.prefix + known + of
 
 
-def lua_names() -> str:
-    """The same names as Lua: `P` is the prefix, `K` the table of names."""
+def lua_names(used: set[str]) -> str:
+    """Those of the names that a script uses, as Lua: `P` is the prefix, `K` the table of names."""
     names = {key: key for key in FIXED} | PREFIXES | CHANNELS
-    fields = ", ".join(f"{key} = P .. '{name}'" for key, name in names.items())
+    fields = ", ".join(f"{key} = P .. '{names[key]}'" for key in sorted(used))
     return f"local P = KEYS[1]\nlocal K = {{ {fields} }}\n"

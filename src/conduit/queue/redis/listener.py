@@ -28,7 +28,7 @@ class Listener:
     """Calls back for each message; `on_gap` when some may have been missed."""
 
     def __init__(
-        self, server: Server, on_message: Callable[[str, str], None], on_gap: Callable[[], None]
+        self, server: Server, on_message: Callable[[str, bytes], None], on_gap: Callable[[], None]
     ) -> None:
         self._server = server
         self._on_message = on_message
@@ -103,7 +103,7 @@ class Listener:
     def _hear(self, message: dict[str, Any]) -> None:
         channel = message["channel"].decode()
         if message["type"] == "message":
-            self._on_message(channel, message["data"].decode())
+            self._on_message(channel, message["data"])
         elif message["type"] == "subscribe":
             confirmed = self._confirmed[channel]
             if confirmed.is_set():  # connected anew

@@ -222,6 +222,9 @@ class RedisQueue:
         deadline = loop.time() + timeout
         await self._hints.listen()
         while True:
+            told = self._hints.take_ended(job_ids)
+            if told:
+                return told
             asked = self._hints.to_ask(job_ids)
             if asked:
                 done = await self._watch(asked)

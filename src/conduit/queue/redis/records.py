@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import binascii
 import re
+import struct
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -190,6 +191,7 @@ class State(Struct, gc=False):
 
 _state_from = msgspec.msgpack.Decoder(State).decode
 _extra_from = msgspec.msgpack.Decoder(tuple[list[str], str, list[str]]).decode
+_LENGTHS = struct.Struct(">HII")
 _FRESH = State(STATUS_LETTERS[JobStatus.QUEUED], 1)
 
 
@@ -249,6 +251,19 @@ def job_from(stored_id: str, blob: bytes, state: bytes, extra: bytes = b"") -> J
         checkpoint.encode() or None,
         object_of(steps),
     )
+
+
+def ended_from(message: bytes) -> tuple[str, Job | None]:
+    """The id and the job that ending.lua tells of; without the job where it was too large."""
+    id_length, blob_length, state_length = _LENGTHS.unpack_from(message)
+    blob_at = _LENGTHS.size + id_length
+    state_at = blob_at + blob_length
+    extra_at = state_at + state_length
+    stored_id = message[_LENGTHS.size : blob_at].decode()
+    if not blob_length:
+        return stored_id, None
+    parts = message[blob_at:state_at], message[state_at:extra_at], message[extra_at:]
+    return stored_id, job_from(stored_id, *parts)
 
 
 # --- what workers report ------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from functools import cache
 from importlib import resources
 
@@ -11,17 +12,29 @@ from msgspec import Struct
 from conduit.queue.redis.keys import lua_names
 from conduit.queue.redis.records import lua_constants
 
+_KEEP = ("jobs", "lanes", "holders", "keep")
+_END = ("jobs", "lanes", "look", "ending")
 _PARTS = {
-    "submit": ("keep",),
-    "start": ("keep",),
-    "tick": ("keep",),
-    "claim": ("promote", "look", "expire"),
-    "sweep": ("promote", "forget", "expire"),
-    "delete": ("forget",),
-    "get": ("look",),
-    "watch": ("look",),
+    "submit": _KEEP,
+    "start": _KEEP,
+    "tick": _KEEP,
+    "claim": (*_END, "promote", "expire"),
+    "extend": ("jobs",),
+    "finish": _END,
+    "record": ("jobs",),
+    "sweep": (*_END, "holders", "promote", "expire", "forget"),
+    "cancel": _END,
+    "retry": ("jobs", "lanes", "holders"),
+    "delete": ("jobs", "holders", "forget"),
+    "resume": ("jobs", "lanes"),
+    "get": ("jobs", "look"),
+    "watch": ("jobs", "look"),
+    "cancels": ("jobs",),
+    "queues": ("jobs",),
 }
-"""What a script shares with others, on top of lib.lua."""
+"""What a script needs on top of lib.lua. It is all run at each call, so no script gets more."""
+
+_NAME = re.compile(r"\bK\.(\w+)")
 
 _GROWS = ("submit", "start", "tick")
 """Scripts that a server out of memory is to refuse; all others are needed to drain it."""
@@ -44,7 +57,8 @@ def script(name: str, *, flags: bool) -> Script:
     if flags:
         head = "#!lua\n" if name in _GROWS else "#!lua flags=allow-oom\n"
     parts = ("lib", *_PARTS.get(name, ()), name)
-    text = head + lua_names() + lua_constants() + "\n".join(map(_read, parts))
+    body = "\n".join(map(_read, parts))
+    text = head + lua_names(set(_NAME.findall(body))) + lua_constants() + body
     return Script(text, hashlib.sha1(text.encode()).hexdigest())
 
 

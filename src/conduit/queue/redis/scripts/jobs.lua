@@ -1,0 +1,76 @@
+-- What a job looks like, and reading and writing many of them.
+
+-- A job is a blob, fixed at submission, and a state. One that was never touched since it was queued
+-- has no state stored: this is it.
+local FRESH = { s = S.QUEUED, q = 1 }
+
+local unpacked = {} -- the states of a batch are mostly alike: each text is decoded once
+
+local function state_from(text)
+  if not text then
+    return FRESH
+  end
+  local st = unpacked[text]
+  if not st then
+    st = cmsgpack.unpack(text)
+    unpacked[text] = st
+  end
+  return st
+end
+
+local blobs, states = {}, {}
+
+-- Read jobs into `blobs` and `states`; an id that isn't stored has no blob. States are shared
+-- between jobs and never changed in place: see `changed`.
+local function load(ids)
+  local found = hmget(K.jobs, ids)
+  local stored = {}
+  for i = 1, #ids do
+    if blobs[ids[i]] == nil then
+      blobs[ids[i]] = found[i]
+      if found[i] then
+        stored[#stored + 1] = ids[i]
+      end
+    end
+  end
+  local texts = hmget(K.states, stored)
+  for i = 1, #stored do
+    states[stored[i]] = state_from(texts[i])
+  end
+end
+
+local function changed(st, with)
+  local copy = {}
+  for name, value in pairs(st) do
+    copy[name] = value
+  end
+  for name, value in pairs(with) do
+    copy[name] = value
+  end
+  copy.q = st.q + 1
+  return copy
+end
+
+local function save(id, st, text)
+  states[id] = st
+  write_pair('HSET', K.states, id, text or cmsgpack.pack(st))
+end
+
+-- The fixed part of a job: its number, when it was submitted, its priority, its lane.
+local function header(blob)
+  local n, at, priority, lane = struct.unpack('>I6I6BI2c0', blob)
+  return n, at, priority - 100, lane
+end
+
+local function lane_of(queue, name)
+  return #queue .. ':' .. queue .. ':' .. name
+end
+
+local function queue_of(lane)
+  local length, from = string.match(lane, '^(%d+):()')
+  return string.sub(lane, from, from + length - 1)
+end
+
+local function finished(st)
+  return st.s == S.COMPLETED or st.s == S.FAILED or st.s == S.CANCELLED
+end
