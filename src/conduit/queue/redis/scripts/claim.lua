@@ -131,6 +131,12 @@ end
 local answer = { due or -1, 0 }
 local claimed = 0
 
+-- Whether a member of a lane counts. Its number tells a job from an earlier one of the same id.
+local function waits(id, number)
+  local st = states[id]
+  return blobs[id] and st.s == S.QUEUED and string.sub(blobs[id], 1, 6) == number
+end
+
 -- Claim what is still queued of the members taken.
 local function claim(queue, taken)
   local ids = {}
@@ -140,23 +146,41 @@ local function claim(queue, taken)
   load(ids)
   for i = 1, #taken do
     local id, lane = ids[i], taken[i][1]
-    local blob, st = blobs[id], states[id]
-    -- The number tells a job from an earlier one of the same id.
-    local waits = blob and st.s == S.QUEUED
-      and string.sub(blob, 1, 6) == string.sub(taken[i][2], 1, 6)
-    if waits and st.x and st.x <= now then
+    local st, counts = states[id], waits(id, string.sub(taken[i][2], 1, 6))
+    if counts and st.x and st.x <= now then
       expire(id, st, lane)
       write('ZREM', K.expiring, id)
-    elseif waits then
+    elseif counts then
       local after = lease(id, lane, st)
       write_pair('ZADD', K.leases, now + lease_ms, id)
       event(E.STARTED, id, after[1], { w = worker_id })
       local size = #answer
-      answer[size + 1], answer[size + 2], answer[size + 3] = id, blob, after[2]
+      answer[size + 1], answer[size + 2], answer[size + 3] = id, blobs[id], after[2]
       answer[size + 4] = extra_of(id, after[1])
       claimed = claimed + 1
       count('q:', queue, -1)
       count('r:', queue, 1)
+    end
+  end
+end
+
+-- Drop the members that a queue's lists begin with and that no longer count, many at a time: what a
+-- large cancel leaves behind.
+local function strip(queue)
+  for _, name in ipairs(functions) do
+    local key = K.fresh .. lane_of(queue, name)
+    local members = redis.call('LRANGE', key, 0, CHUNK - 1)
+    local ids = {}
+    for i, value in ipairs(members) do
+      ids[i] = string.sub(value, 7)
+    end
+    load(ids)
+    local many = 0
+    while members[many + 1] and not waits(ids[many + 1], string.sub(members[many + 1], 1, 6)) do
+      many = many + 1
+    end
+    if many > 0 then
+      redis.call('LTRIM', key, many, -1)
     end
   end
 end
@@ -170,7 +194,11 @@ for _, queue in ipairs(queues) do
         break
       end
       rounds = rounds + 1
+      local before = claimed
       claim(queue, taken)
+      if claimed == before then
+        strip(queue)
+      end
     end
   end
 end
