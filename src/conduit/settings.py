@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import tomllib
 from pathlib import Path
+from typing import cast
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from msgspec import Struct
@@ -39,6 +40,8 @@ def load_settings(*, queue_url: str | None = None) -> Settings:
     SQLite file is a namespace by itself, and always flushed. Raises `ConfigurationError` when
     pyproject.toml can't be read or has a wrong type.
     """
+    if queue_url is not None and not queue_url.strip():
+        raise ConfigurationError("the queue's URL is empty: give one, or leave it out")
     table = _pyproject_table()
     data_dir = Path(os.environ.get("CONDUIT_DATA_DIR") or table.get("data_dir") or ".conduit")
     namespace = os.environ.get("CONDUIT_NAMESPACE") or table.get("namespace")
@@ -70,9 +73,10 @@ def _pyproject_table() -> dict[str, str]:
     if not path.is_file():
         return {}
     try:
-        table = tomllib.loads(path.read_text("utf-8")).get("tool", {}).get("conduit", {})
+        content = tomllib.loads(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigurationError(f"pyproject.toml can't be read: {error}") from error
+    table = _table_in(_table_in(content, "tool", "[tool]"), "conduit", "[tool.conduit]")
     for key, value in table.items():
         if key not in _KEYS or not isinstance(value, str):
             known = ", ".join(_KEYS)
@@ -80,4 +84,11 @@ def _pyproject_table() -> dict[str, str]:
                 f"pyproject.toml: [tool.conduit] {key} isn't a setting with text for a value; "
                 f"the settings are {known}"
             )
-    return table
+    return cast("dict[str, str]", table)
+
+
+def _table_in(content: dict[str, object], key: str, name: str) -> dict[str, object]:
+    table = content.get(key, {})
+    if not isinstance(table, dict):
+        raise ConfigurationError(f"pyproject.toml: {name} must be a table, not {table!r}")
+    return cast("dict[str, object]", table)

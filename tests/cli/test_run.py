@@ -201,9 +201,14 @@ def test_a_port_in_use_is_one_clear_error(cli: Cli) -> None:
         ("import nothing_of_the_kind\n", "nothing_of_the_kind"),
         ("def broken(:\n", "service.py, line 1"),
         ('import conduit\nworker = conduit.Worker("idle")\n', "@worker.task"),
+        (
+            'import conduit\na = conduit.Worker("a")\nb = conduit.Worker("a")\n'
+            "@a.task\ndef f(): ...\n@b.task\ndef g(): ...\n",
+            "two workers are called 'a'",
+        ),
         ('import conduit\nw = conduit.Worker("w")\n@w.cron("61 * * * *")\ndef f(): ...\n', "61"),
     ],
-    ids=["missing", "empty", "import", "syntax", "idle worker", "bad cron"],
+    ids=["missing", "empty", "import", "syntax", "idle worker", "twins", "bad cron"],
 )
 def test_a_service_that_cannot_run_is_explained_without_a_traceback(
     cli: Cli, source: str | None, words: str

@@ -47,3 +47,11 @@ def test_run_ends_with_the_exit_code_of_a_component_that_does_not_start(tmp_path
 def test_run_of_nothing_says_what_to_give_it() -> None:
     with pytest.raises(conduit.ConfigurationError, match="Worker or an Api"):
         conduit.run()
+    with pytest.raises(conduit.ConfigurationError, match="5 can't be run"):
+        conduit.run(5)  # pyright: ignore[reportArgumentType]
+
+
+def test_two_workers_of_one_name_do_not_run_side_by_side() -> None:
+    workers = conduit.Worker("twin"), conduit.Worker("twin")
+    with pytest.raises(conduit.ConfigurationError, match="two workers are called 'twin'"):
+        conduit.run(*workers)

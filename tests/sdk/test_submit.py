@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -105,6 +105,9 @@ async def test_a_refused_submit_does_not_even_connect(worker: Worker, tmp_path: 
         ("timeout", 0),
         ("retries", -1),
         ("retries", True),
+        ("retries", 10**40),
+        ("priority", 10**40),
+        ("delay", 10**40),
         ("queue", ""),
         ("metadata", [1]),
         ("wait_timeout", -1),
@@ -125,6 +128,17 @@ def test_a_naive_datetime_is_refused_with_a_hint(worker: Worker) -> None:
         handle.options(at=datetime(2030, 1, 1))  # noqa: DTZ001
     with pytest.raises(InvalidOptionError, match="time zone"):
         handle.options(expires=datetime(2030, 1, 1))  # noqa: DTZ001
+
+
+def test_a_number_too_long_to_print_is_refused_all_the_same(worker: Worker) -> None:
+    with pytest.raises(InvalidOptionError, match=r"retries=<int> must be"):
+        worker.task(anything).options(retries=10**5000)
+
+
+def test_a_moment_that_utc_has_no_year_for_is_refused(worker: Worker) -> None:
+    dawn = datetime.min.replace(tzinfo=timezone(timedelta(hours=5)))
+    with pytest.raises(InvalidOptionError, match=r"at=.*out of range"):
+        worker.task(anything).options(at=dawn)
 
 
 def test_delay_and_at_exclude_each_other(worker: Worker) -> None:
@@ -257,6 +271,25 @@ async def test_a_conflict_of_one_submit_does_not_fail_its_neighbours(queue_url: 
     assert answers[0:2] == [["first"], ["good"]]
     assert isinstance(answers[2], SubmitConflictError)
     assert answers[3] == ["fine"]
+
+
+async def test_a_job_that_the_store_cannot_keep_does_not_fail_its_neighbours(
+    queue_url: str,
+) -> None:
+    connection = Connection(queue_url)
+    try:
+        await connection.open()
+        answers = await asyncio.gather(
+            connection.submit([NewJob(id="first", function="f")]),
+            connection.submit([NewJob(id="good", function="f")]),
+            connection.submit([NewJob(id="bad", function="f", priority=10**40)]),
+            connection.submit([NewJob(id="fine", function="f")]),
+            return_exceptions=True,
+        )
+    finally:
+        await connection.close()
+    assert [answers[0], answers[1], answers[3]] == [["first"], ["good"], ["fine"]]
+    assert isinstance(answers[2], Exception)
 
 
 async def test_a_submit_cancelled_while_it_waits_is_not_sent(worker: Worker, queue: Queue) -> None:

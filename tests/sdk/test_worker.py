@@ -118,6 +118,9 @@ def test_what_is_not_a_function_is_refused(worker: Worker) -> None:
         {"priority": 101},
         {"priority": "high"},
         {"max_deliveries": 0},
+        {"max_deliveries": 10**30},
+        {"retries": 10**30},
+        {"priority": 10**30},
         {"unique": "yes"},
         {"name": ""},
         {"queue": "unserved"},
@@ -138,6 +141,29 @@ def test_an_option_that_does_not_exist_is_never_accepted(worker: Worker, option:
         worker.task(work, **cast("Any", {option: 1}))
     with pytest.raises(TypeError, match=option):
         worker.task(work).options(**cast("Any", {option: 1}))
+
+
+@pytest.mark.parametrize("decorator", ["cron", "on"])
+def test_an_option_of_another_decorator_is_refused_in_the_right_ones_name(
+    worker: Worker, decorator: str
+) -> None:
+    declare = cast("Any", worker.cron if decorator == "cron" else worker.event("order.placed").on)
+    spec = ("@daily",) if decorator == "cron" else ()
+    with pytest.raises(InvalidTaskError, match=rf"^{decorator}\(unique=.*@worker\.task"):
+        declare(*spec, unique=True)(work)
+    with pytest.raises(TypeError, match=rf"^{decorator}\(\) got .* 'rate_limit'"):
+        declare(*spec, rate_limit=1)(work)
+    assert not worker.functions
+
+
+async def test_a_task_declared_once_the_worker_runs_is_refused(worker: Worker) -> None:
+    worker.task(work)
+    placed = worker.event("order.placed")
+    async with worker:
+        for declare in (worker.task, worker.cron("@daily"), placed.on):
+            with pytest.raises(InvalidTaskError, match="before it starts"):
+                cast("Any", declare)(plain)
+    assert worker.task(plain).name == "plain"
 
 
 def test_a_task_waits_in_its_workers_first_queue_unless_it_says_otherwise() -> None:
@@ -202,6 +228,14 @@ def test_a_bad_catchup_is_refused(worker: Worker) -> None:
         {"processes": 0},
         {"shutdown_timeout": -1},
         {"payload_limit": 0},
+        {"payload_limit": 10**30},
+        {"concurrency": 10**30},
+        {"prefetch": 10**30},
+        {"processes": 10**30},
+        {"queues": {"default": 10**30}},
+        {"queues": ["mail", "mail"]},
+        {"queue_url": ""},
+        {"queue_url": 7},
         {"lifespan": 7},
         {"middleware": 7},
     ],
@@ -312,6 +346,8 @@ async def test_execute_of_an_unknown_task_names_the_known_ones(worker: Worker) -
         await worker.execute("works")
     with pytest.raises(ArgumentError, match="siz"):
         await worker.execute("work", {"siz": 1})
+    with pytest.raises(ArgumentError, match="dict"):
+        await worker.execute("work", [1])  # pyright: ignore[reportArgumentType]
 
 
 # --- around jobs -----------------------------------------------------------------------------

@@ -53,10 +53,12 @@ class Components:
 def load_components(plan: RunPlan) -> Components:
     """Import the services and select from them; nothing connects.
 
-    Raises `ServiceImportError` and, for a name that isn't there, `UsageError`.
+    Raises `ServiceImportError`, `ConfigurationError` for two workers of one name and, for a name
+    that isn't there, `UsageError`.
     """
     from conduit.engine.loading import load_service
     from conduit.sdk.api import Api
+    from conduit.sdk.run import check_components
     from conduit.sdk.worker import Worker
 
     if plan.queue_url is not None:
@@ -78,6 +80,7 @@ def load_components(plan: RunPlan) -> Components:
             concurrency=plan.concurrency,
             connect_timeout=plan.connect_timeout,
         )
+    check_components(workers)
     _check_names(plan.only, [each.name for each in (*workers, *apis)])
     return Components(
         tuple(each for each in workers if _selected(plan, each.name)),

@@ -12,6 +12,18 @@ if TYPE_CHECKING:
     from conduit.core.result import TaskResult
 
 
+_LONGEST_QUOTE = 200
+
+
+def quoted(value: object) -> str:
+    """A value as a message shows it: its repr, cut where it is long."""
+    try:
+        text = repr(value)
+    except Exception:  # an int of many thousand digits has none, and a class's own may raise
+        return f"<{type(value).__name__}>"
+    return text if len(text) <= _LONGEST_QUOTE else f"{text[:_LONGEST_QUOTE]}…"
+
+
 class ConduitError(Exception):
     """Base of all of Conduit's errors."""
 

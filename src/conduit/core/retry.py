@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from conduit.core.errors import InvalidTaskError
+from conduit.core.errors import InvalidTaskError, quoted
 
 RetryOn = (
     type[BaseException]
@@ -114,14 +114,14 @@ class RetryPolicy:
 def _check_count(option: str, value: object, *, most: int) -> None:
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= most:
         return
-    raise InvalidTaskError(f"{option}={value!r} must be a whole number from 0 to {most:,}")
+    raise InvalidTaskError(f"{option}={quoted(value)} must be a whole number from 0 to {most:,}")
 
 
 def _check_number(option: str, value: object, *, least: int, most: int) -> None:
     # Not-a-number fails every comparison, and so is refused as well.
     if isinstance(value, (int, float)) and not isinstance(value, bool) and least <= value <= most:
         return
-    raise InvalidTaskError(f"{option}={value!r} must be a number from {least} to {most:,}")
+    raise InvalidTaskError(f"{option}={quoted(value)} must be a number from {least} to {most:,}")
 
 
 def _checked_rule(rule: object) -> tuple[type[BaseException], ...] | Callable[..., object] | None:

@@ -16,7 +16,13 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote, unquote, urlsplit
 
-from conduit.core.errors import JobNotFoundError, QueueError, SubmitConflictError
+from conduit.core.errors import (
+    JobNotFoundError,
+    QueueError,
+    QueueUnavailableError,
+    SubmitConflictError,
+    SubmitUnknownError,
+)
 from conduit.core.model import Job, NewJob
 from conduit.queue import Queue, open_queue
 from conduit.queue.base import Submitted
@@ -195,14 +201,17 @@ class _Submitter:
         try:
             jobs = [job for request in requests for job in request.jobs]
             answers = iter(await self._queue.submit(jobs))
-        except SubmitConflictError as error:
+        except QueueUnavailableError as error:
+            _fail(requests, error)
+        except SubmitUnknownError as error:
+            for request in requests:  # each is told of its own job, which it may submit again
+                _fail([request], SubmitUnknownError(str(error), job_id=request.jobs[0].id))
+        except Exception as error:
             if len(requests) == 1:
                 _fail(requests, error)
-            else:  # nothing was kept; who is to blame shows when each goes alone
+            else:  # who is to blame shows when each goes alone; what was kept is kept once
                 for request in requests:
                     await self._send([request])
-        except Exception as error:
-            _fail(requests, error)
         except asyncio.CancelledError:
             for request in requests:
                 request.answer.cancel()

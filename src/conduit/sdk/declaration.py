@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType
@@ -71,6 +71,23 @@ class Surroundings:
     queues: Collection[str]
     sync_executor: SyncExecutor
     event: str | None = None
+
+
+def check_options(decorator: str, options: Mapping[str, object]) -> None:
+    """Refuse an option that the decorator doesn't take, in that decorator's name.
+
+    Raises `InvalidTaskError` for one that belongs to another decorator, `TypeError` for one that
+    doesn't exist.
+    """
+    known = TaskOptions.__annotations__ | FunctionOptions.__annotations__
+    for option in options:
+        if option not in known:
+            raise TypeError(f"{decorator}() got an unexpected keyword argument {option!r}")
+    if decorator != "task" and "unique" in options:
+        raise InvalidTaskError(
+            f"{decorator}(unique=...): only @worker.task takes unique; every tick of a schedule "
+            "and every event makes a job of its own"
+        )
 
 
 def task(

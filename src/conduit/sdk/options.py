@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 from conduit.core.codec import DEFAULT_PAYLOAD_LIMIT, encode_value
-from conduit.core.errors import InvalidOptionError
+from conduit.core.errors import InvalidOptionError, quoted
 from conduit.core.model import MAX_PRIORITY, MIN_PRIORITY
 
 Seconds = float | timedelta
@@ -17,6 +17,9 @@ Seconds = float | timedelta
 
 LONGEST = timedelta(days=36_525)
 """A hundred years. More is a slip of units, such as milliseconds for seconds."""
+
+MOST = 1_000_000
+"""The most of anything that is counted, unless told otherwise: every store can keep the number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,14 +104,13 @@ def _end(expires: Seconds | datetime | None) -> dict[str, Any]:
 
 
 def check_count(
-    option: str, value: object, error: type[Exception], *, least: int = 0, most: int | None = None
+    option: str, value: object, error: type[Exception], *, least: int = 0, most: int = MOST
 ) -> int:
     """`value` if it is a whole number in range, else `error` is raised."""
     number = value if isinstance(value, int) and not isinstance(value, bool) else None
-    if number is not None and number >= least and (most is None or number <= most):
+    if number is not None and least <= number <= most:
         return number
-    bounds = f"{least} or more" if most is None else f"from {least} to {most}"
-    raise error(f"{option}={value!r} must be a whole number, {bounds}")
+    raise error(f"{option}={quoted(value)} must be a whole number, from {least:,} to {most:,}")
 
 
 def check_priority(value: object, error: type[Exception]) -> int:
@@ -120,7 +122,7 @@ def check_text(option: str, value: object, error: type[Exception]) -> str:
     """`value` if it can name something, else `error` is raised."""
     if isinstance(value, str) and 0 < len(value) <= 255 and value.isprintable() and value.strip():
         return value
-    raise error(f"{option}={value!r} must be text, 1 to 255 printable characters")
+    raise error(f"{option}={quoted(value)} must be text, 1 to 255 printable characters")
 
 
 def check_seconds(
@@ -136,7 +138,7 @@ def check_seconds(
         return float(seconds)
     bound = "0 or more" if zero else "more than 0"
     raise error(
-        f"{option}={value!r} must be {bound}: seconds as a number or a timedelta, "
+        f"{option}={quoted(value)} must be {bound}: seconds as a number or a timedelta, "
         "a hundred years at most"
     )
 
@@ -149,7 +151,7 @@ def _span(option: str, value: object, *, zero: bool = False) -> int:
 def _moment(option: str, value: object) -> int:
     if not isinstance(value, datetime):
         raise InvalidOptionError(
-            f"{option}={value!r} must be a datetime with a time zone, such as "
+            f"{option}={quoted(value)} must be a datetime with a time zone, such as "
             f"datetime.now(UTC) + timedelta(hours=1)"
         )
     if value.utcoffset() is None:
@@ -157,11 +159,17 @@ def _moment(option: str, value: object) -> int:
             f"{option}={value!r} has no time zone: add one, such as "
             f"{value.isoformat()}+00:00 with .replace(tzinfo=UTC), or .astimezone() for local time"
         )
-    return (value.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
+    try:
+        since = value.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)
+    except OverflowError as error:
+        raise InvalidOptionError(f"{option}={value!r} is out of range in UTC") from error
+    return since // timedelta(milliseconds=1)
 
 
 def _metadata(value: object) -> bytes:
     fields = cast("Mapping[object, Any]", value) if isinstance(value, Mapping) else None
     if fields is None or not all(isinstance(name, str) for name in fields):
-        raise InvalidOptionError(f"metadata={value!r} must be a dict with text for keys")
+        raise InvalidOptionError(
+            f"metadata={quoted(cast('object', value))} must be a dict with text for keys"
+        )
     return encode_value(dict(fields), path="metadata", limit=DEFAULT_PAYLOAD_LIMIT)

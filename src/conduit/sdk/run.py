@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Sequence
 
-from conduit.core.errors import ConfigurationError
+from conduit.core.errors import ConfigurationError, quoted
 from conduit.engine.runner import Service, run_services
+from conduit.sdk.worker import Worker
+
+_LIFE = ("start", "wait", "stop", "stop_now")
 
 
 def run(*components: Service) -> None:
@@ -17,6 +21,7 @@ def run(*components: Service) -> None:
     """
     if not components:
         raise ConfigurationError("run() has nothing to run: give it a Worker or an Api")
+    check_components(components)
     if getattr(sys.modules.get("__main__"), "__name__", None) == "__mp_main__":
         raise ConfigurationError(
             "conduit.run() was reached while a worker process imported this script: "
@@ -25,3 +30,18 @@ def run(*components: Service) -> None:
     code = asyncio.run(run_services(components))
     if code:
         raise SystemExit(code)
+
+
+def check_components(components: Sequence[object]) -> None:
+    """Raise `ConfigurationError` for what can't be run, and for two workers of one name."""
+    workers: set[str] = set()
+    for each in components:
+        if not all(callable(getattr(each, verb, None)) for verb in _LIFE):
+            raise ConfigurationError(f"{quoted(each)} can't be run: give run() Workers and Apis")
+        if isinstance(each, Worker):
+            if each.name in workers:
+                raise ConfigurationError(
+                    f"two workers are called {each.name!r}: what one registers with the queue "
+                    "would replace the other's; give each a name of its own"
+                )
+            workers.add(each.name)

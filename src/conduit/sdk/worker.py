@@ -16,6 +16,7 @@ from conduit.core.errors import (
     ConfigurationError,
     InvalidTaskError,
     UnknownFunctionError,
+    quoted,
 )
 from conduit.core.model import DEFAULT_QUEUE
 from conduit.core.result import TaskResult
@@ -38,6 +39,11 @@ from conduit.sdk.task import AsyncTaskHandle, Decorator, PlainTaskHandle, TaskHa
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+MOST_BYTES = 256 * 1024 * 1024
+"""The highest `payload_limit`: what every store can keep in one value."""
+HEAVIEST = 1000
+"""The highest weight of a queue."""
 
 Lifespan = Callable[[], AbstractAsyncContextManager[Any]]
 
@@ -89,13 +95,15 @@ class Worker:
         self._processes = (
             cores if processes is None else check_count("processes", processes, error, least=1)
         )
-        self._queue_url = queue_url
+        self._queue_url = None if queue_url is None else _checked_url(queue_url, error)
         self._lifespan = _checked_lifespan(lifespan)
         self._middleware = _checked_middleware(middleware)
         self._shutdown_timeout = check_seconds(
             "shutdown_timeout", shutdown_timeout, error, zero=True
         )
-        self._payload_limit = check_count("payload_limit", payload_limit, error, least=1)
+        self._payload_limit = check_count(
+            "payload_limit", payload_limit, error, least=1, most=MOST_BYTES
+        )
         self._functions: dict[str, Function] = {}
         self._handles: list[TaskHandle[..., Any]] = []
         self._crons: list[Cron] = []
@@ -159,7 +167,7 @@ class Worker:
         if concurrency is not None:
             self._concurrency = check_count("concurrency", concurrency, ConfigurationError, least=1)
         if queue_url is not None:
-            self._queue_url = queue_url
+            self._queue_url = _checked_url(queue_url, ConfigurationError)
         if connect_timeout is not None:
             self._connect_timeout = check_seconds(
                 "connect_timeout", connect_timeout, ConfigurationError, zero=True
@@ -188,7 +196,7 @@ class Worker:
         """
 
         def declare(fn: Callable[..., Any]) -> TaskHandle[..., Any]:
-            return self._declare(fn, options)
+            return self._declare(fn, options, decorator="task")
 
         return declare if fn is None else declare(fn)
 
@@ -212,7 +220,7 @@ class Worker:
             raise InvalidTaskError(f'catchup={catchup!r} must be "skip", "one" or "all"')
 
         def declare(fn: Callable[..., Any]) -> TaskHandle[..., Any]:
-            handle = self._declare(fn, options, scheduled=True)
+            handle = self._declare(fn, options, decorator="cron")
             function = handle.__conduit_function__
             self._crons.append(
                 Cron(
@@ -238,18 +246,24 @@ class Worker:
     def _declare_handler(
         self, fn: Callable[..., Any], event: str, options: FunctionOptions
     ) -> TaskHandle[..., Any]:
-        return self._declare(fn, options, event=event)
+        return self._declare(fn, options, decorator="on", event=event)
 
     def _declare(
         self,
         fn: Callable[..., Any],
         options: TaskOptions | FunctionOptions,
         *,
+        decorator: Literal["task", "cron", "on"],
         event: str | None = None,
-        scheduled: bool = False,
     ) -> TaskHandle[..., Any]:
+        if self._running:
+            raise InvalidTaskError(
+                f"worker {self._name!r} has started and would not run {fn!r}: declare what it is "
+                "to run before it starts"
+            )
         given: dict[str, Any] = {**options}
-        unique = given.pop("unique", False) if event is None and not scheduled else False
+        declaration.check_options(decorator, given)
+        unique = given.pop("unique", False)
         if not isinstance(unique, bool):
             raise InvalidTaskError(f"unique={unique!r} must be True or False")
         surroundings = Surroundings(
@@ -257,7 +271,7 @@ class Worker:
         )
         function = declaration.task(fn, surroundings=surroundings, **given)
         self._check_name_free(function)
-        if scheduled:
+        if decorator == "cron":
             _check_callable_by_clock(function)
         handle = handle_for(function, self, unique=unique)
         self._functions[function.name] = function
@@ -347,6 +361,11 @@ class Worker:
         The worker need not have started. A job that fails is a result too, with `ok` False.
         Raises `UnknownFunctionError`, and what `submit` raises.
         """
+        if not isinstance(cast("object", kwargs), Mapping | None):
+            raise ArgumentError(
+                f"execute({name!r}, {quoted(kwargs)}): the arguments are a dict from parameter to "
+                "value"
+            )
         handle = self._handle(name)
         job = handle.prepare(**(kwargs or {}))
         service = self._service if self._running else None
@@ -364,26 +383,39 @@ class Worker:
         raise UnknownFunctionError(f"worker {self._name!r} has no task {name!r}; {hint}")
 
 
-def _weights(queues: Any) -> dict[str, int]:
+def _weights(queues: object) -> dict[str, int]:
+    weights: dict[str, int] = {}
     if isinstance(queues, Mapping):
         given = cast("Mapping[object, object]", queues)
         weights = {
             check_text("queues", name, InvalidTaskError): check_count(
-                f"queues[{name!r}]", weight, InvalidTaskError, least=1
+                f"queues[{name!r}]", weight, InvalidTaskError, least=1, most=HEAVIEST
             )
             for name, weight in given.items()
         }
     elif isinstance(queues, Sequence) and not isinstance(queues, str):
         names = cast("Sequence[object]", queues)
         weights = {check_text("queues", name, InvalidTaskError): 1 for name in names}
-    else:
-        weights = {}
+        if len(weights) < len(names):
+            raise InvalidTaskError(
+                f"queues={quoted(names)} names a queue twice; to ask one more often, give weights "
+                'in a dict, such as {"default": 1, "urgent": 3}'
+            )
     if not weights:
         raise InvalidTaskError(
-            f'queues={queues!r} must be a list of names, such as ["default", "mail"], or a dict '
-            'from name to weight, such as {"default": 1, "urgent": 3}'
+            f'queues={quoted(cast("object", queues))} must be a list of names, such as ["default", '
+            '"mail"], or a dict from name to weight, such as {"default": 1, "urgent": 3}'
         )
     return weights
+
+
+def _checked_url(url: object, error: type[Exception]) -> str:
+    if isinstance(url, str) and url.strip():
+        return url
+    raise error(
+        f"queue_url={quoted(url)} must be a URL, such as sqlite:///.conduit/queue.db; leave it out "
+        "to take it from the settings"
+    )
 
 
 def _checked_lifespan(lifespan: Lifespan | None) -> Lifespan | None:
