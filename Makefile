@@ -28,6 +28,8 @@ DEV_STAMP := .venv/dev-$(HERE).stamp
 LOCKS := requirements
 PYTEST_ARGS ?= -n auto
 LOCK_ARGS ?=
+BENCH ?= sqlite redis
+PEERS ?=
 
 # Use the interpreter found above, never a download; an index chosen for pip serves uv, too.
 export UV_PYTHON_DOWNLOADS := never
@@ -60,8 +62,9 @@ format: $(DEV_STAMP) ## Fix what ruff can fix
 	$(RUN) -m ruff check --fix-only .
 	$(RUN) -m ruff format .
 
+# `make bench BENCH=redis PEERS=saq,arq` runs a part; BENCH=lock writes the peers' locks anew.
 bench: $(DEV_STAMP) ## Measure Conduit beside its peers
-	$(RUN) -m benchmarks
+	$(RUN) -m benchmarks $(BENCH) --uv "$(UV)" $(if $(PEERS),--peers $(PEERS))
 
 # `make lock` keeps versions that still fit; `make lock LOCK_ARGS=--upgrade` takes the newest.
 COMPILE = "$(UV)" pip compile --quiet --python "$(PYTHON)" --universal --python-version 3.11 \
@@ -75,7 +78,7 @@ lock: $(UV_BOOTSTRAP) ## Write requirements/*.txt anew from pyproject.toml
 	@$(COMPILE) --group bootstrap -o $(LOCKS)/bootstrap.txt
 
 clean: ## Remove everything that make and the tools have made
-	rm -rf .venv .tools .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist
+	rm -rf .venv .venv-bench .tools .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist
 	find src tests examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 INSTALL_CONDUIT = "$(UV)" pip install --quiet --python $(RUN) --no-deps \
