@@ -6,6 +6,7 @@ writes from it. An environment is made under `.venv-bench/` when it is first nee
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -72,12 +73,28 @@ def interpreter(name: str, uv: str) -> Path:
     if stamp.is_file() and stamp.read_text() == lock_file.read_text():
         return python
     shutil.rmtree(folder, ignore_errors=True)
-    oldest = PEERS[name].python
-    base = sys.executable if sys.version_info >= oldest else f">={oldest[0]}.{oldest[1]}"
-    _run(uv, "venv", "--quiet", "--no-python-downloads", "--python", base, str(folder))
+    _run(uv, "venv", "--quiet", "--python", _base(PEERS[name].python), str(folder))
     _run(uv, "pip", "sync", "--quiet", "--python", str(python), str(lock_file))
     shutil.copy(lock_file, stamp)
     return python
+
+
+def _base(oldest: tuple[int, int]) -> str:
+    """This Python if it is new enough, else the first on PATH that is, and that works."""
+    if sys.version_info >= oldest:
+        return sys.executable
+    major, minor = oldest
+    for name in (f"python{major}.{minor + newer}" for newer in range(4)):
+        for folder in os.get_exec_path():
+            found = shutil.which(name, path=folder)
+            if found and _works(found):
+                return found
+    raise InstallError(f"it needs Python {major}.{minor} or newer, and none is on PATH")
+
+
+def _works(python: str) -> bool:
+    """Version managers put scripts on PATH that only say which version isn't chosen."""
+    return not subprocess.run([python, "-V"], capture_output=True, check=False).returncode
 
 
 def _run(*command: str) -> None:
