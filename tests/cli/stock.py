@@ -13,6 +13,7 @@ from conduit.core.model import (
     NewJob,
     WorkerInfo,
 )
+from conduit.core.parameters import describe
 from conduit.core.schedule import parse_schedule
 from conduit.core.transitions import OutcomeKind
 from conduit.queue.base import Claim, Note, Outcome, Queue, Registration
@@ -53,6 +54,7 @@ async def register(queue: Queue) -> None:
                     name="charge",
                     worker="orders",
                     signature="charge(order_id: str, cents: int = 100) -> Receipt",
+                    parameters=describe({"order_id": str, "cents": int}),
                     priority=7,
                 ),
                 FunctionInfo(

@@ -88,6 +88,9 @@ def test_submit_waits_for_the_value_or_the_error_of_its_job(cli: Cli) -> None:
     run.until(STARTED)
     done = cli("submit", "charge", "--args", '["o1"]', "--kwargs", '{"cents": 5}', "--wait")
     assert (done.returncode, json.loads(done.stdout)) == (0, {"o1": 5})
+    wrong = cli("submit", "charge", "--args", '["o1", "many"]')
+    assert wrong.returncode == 2
+    assert "argument 'cents' of function 'charge': expected int, got str 'many'" in wrong.stderr
     failed = cli("submit", "refuse", "--wait")
     assert (failed.returncode, failed.stdout) == (1, "")
     assert "ValueError: card [declined]" in failed.stderr

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 from typing import NoReturn, cast
 
 from conduit.cli.problems import UsageError
 from conduit.core.errors import ArgumentError
 from conduit.core.model import FunctionInfo
+from conduit.core.parameters import find_misfit
 
 
 def parse_array(option: str, text: str) -> list[object]:
@@ -39,15 +41,32 @@ def _parse(option: str, text: str) -> object:
         usage = UsageError(f"{option} is not JSON: {error.msg} at {place}, near {excerpt!r}")
         usage.add_note("put single quotes around it for the shell: --args '[\"text\", 1, true]'")
         raise usage from error
+    except ValueError as error:  # Python reads no integers of thousands of digits
+        raise UsageError(f"{option} has a number that is too long: pass it as a string") from error
     except RecursionError as error:
         raise UsageError(f"{option} is nested too deep") from error
 
 
 def bind(info: FunctionInfo, args: list[object], kwargs: dict[str, object]) -> dict[str, object]:
-    """Arguments by parameter name, as Python would bind them.
+    """Arguments by parameter name, as Python would bind them, checked as far as the worker told.
 
-    Only names are checked here: types are the worker's to know. Raises `ArgumentError`.
+    Raises `ArgumentError` that names the parameter.
     """
+    bound = _bind_by_name(info, args, kwargs)
+    misfit = find_misfit(info.parameters, bound)
+    if misfit is not None:
+        name = re.split(r"[.\[]", misfit.path, maxsplit=1)[0]
+        place = "" if misfit.path == name else f"at {misfit.path}: "
+        raise ArgumentError(
+            f"argument {name!r} of function {info.name!r}: {place}{misfit.reason}; its signature "
+            f"is {info.signature}"
+        )
+    return bound
+
+
+def _bind_by_name(
+    info: FunctionInfo, args: list[object], kwargs: dict[str, object]
+) -> dict[str, object]:
     declared = _parameters(info.signature)
     if declared is None:
         if args:

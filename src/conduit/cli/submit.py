@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import sys
 
 import uuid_utils
@@ -11,17 +12,11 @@ from conduit.cli.arguments import bind, parse_array, parse_object
 from conduit.cli.connect import QueueUrl, existing_queue
 from conduit.cli.output import emit, print_json, printable, record, say
 from conduit.cli.problems import EXIT_FAILURE, UsageError, did_you_mean, show_message
-from conduit.core.codec import encode_value
+from conduit.core.codec import DEFAULT_PAYLOAD_LIMIT, encode_value
 from conduit.core.errors import ConduitError, InvalidOptionError, UnknownFunctionError
-from conduit.core.model import (
-    MAX_PRIORITY,
-    MIN_PRIORITY,
-    FunctionInfo,
-    Job,
-    JobStatus,
-    NewJob,
-)
+from conduit.core.model import FunctionInfo, Job, JobStatus, NewJob
 from conduit.queue.base import Queue, Submitted
+from conduit.sdk.options import check_priority, check_seconds, check_text
 
 _POLL_S = 60.0  # a wait returns at once when there is news; this bounds one round of it
 
@@ -56,9 +51,15 @@ async def submit(
     """
     if timeout is not None and not wait:
         raise UsageError("--timeout bounds --wait; add --wait or leave it out")
-    _check_range("--timeout", timeout, 0, None)
-    _check_range("--delay", delay, 0, None)
-    _check_range("--priority", priority, MIN_PRIORITY, MAX_PRIORITY)
+    wait_limit = None
+    if timeout is not None:
+        wait_limit = check_seconds("--timeout", timeout, InvalidOptionError, zero=True)
+    delay = check_seconds("--delay", delay, InvalidOptionError, zero=True)
+    if priority is not None:
+        check_priority(priority, InvalidOptionError, option="--priority")
+    for option, text in (("--queue", queue), ("--key", key)):
+        if text is not None:
+            check_text(option, text, InvalidOptionError)
     positional, named = parse_array("--args", args), parse_object("--kwargs", kwargs)
     async with existing_queue(queue_url) as store:
         info = await _find(store, function)
@@ -66,9 +67,11 @@ async def submit(
             id=str(uuid_utils.uuid7()),
             function=info.name,
             queue=info.queue if queue is None else queue,
-            args=encode_value(bind(info, positional, named)),
+            args=encode_value(
+                bind(info, positional, named), path="arguments", limit=DEFAULT_PAYLOAD_LIMIT
+            ),
             priority=info.priority if priority is None else priority,
-            delay_ms=round(delay * 1000),
+            delay_ms=math.ceil(delay * 1000),
             key=key,
             max_deliveries=info.max_deliveries,
         )
@@ -81,15 +84,8 @@ async def submit(
                 emit(submitted.job_id)
             return 0
         sys.stdout.flush()
-        finished = await _wait(store, submitted.job_id, timeout)
+        finished = await _wait(store, submitted.job_id, wait_limit)
     return _show_end(finished, json=json)
-
-
-def _check_range(option: str, value: float | None, least: float, most: float | None) -> None:
-    if value is None or (value >= least and (most is None or value <= most)):
-        return
-    allowed = f"at least {least:g}" if most is None else f"from {least:g} to {most:g}"
-    raise InvalidOptionError(f"{option} must be {allowed}, got {value:g}")
 
 
 async def _find(queue: Queue, name: str) -> FunctionInfo:

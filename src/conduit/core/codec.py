@@ -31,6 +31,7 @@ from msgspec import UNSET
 
 from conduit.core.annotations import as_written, check_callable, check_type, resolve, shown
 from conduit.core.errors import ArgumentError, PayloadError, SerializationError
+from conduit.core.parameters import describe
 from conduit.core.values import (
     DEFAULT_PAYLOAD_LIMIT,
     UnencodableError,
@@ -118,6 +119,12 @@ class Signature:
     def __str__(self) -> str:
         """Return the signature as in the source: `charge(order: Order, cents: int = 100)`."""
         return self._text
+
+    def parameters(self) -> str:
+        """What the parameters take, for `conduit.core.parameters.find_misfit`."""
+        return describe(
+            {wire.encode_name: wire.type for wire in msgspec.structs.fields(self._fields)}
+        )
 
     # --- arguments ---------------------------------------------------------------------------
 

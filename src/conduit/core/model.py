@@ -177,6 +177,8 @@ class FunctionInfo(Struct, frozen=True, kw_only=True):
     worker: str
     queue: str = DEFAULT_QUEUE
     signature: str = "()"
+    parameters: str = ""
+    """What they take, for `conduit.core.parameters`; empty if that isn't told."""
     doc: str = ""
     retries: int = 0
     timeout_ms: int | None = None

@@ -74,6 +74,7 @@ class Function:
             worker=worker,
             queue=self.queue,
             signature=str(self.signature),
+            parameters=self.signature.parameters(),
             doc=(self.call.__doc__ or "").strip().partition("\n")[0],
             retries=self.retry.retries,
             timeout_ms=None if self.timeout is None else round(self.timeout * 1000),

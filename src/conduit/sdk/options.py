@@ -113,9 +113,9 @@ def check_count(
     raise error(f"{option}={quoted(value)} must be a whole number, from {least:,} to {most:,}")
 
 
-def check_priority(value: object, error: type[Exception]) -> int:
+def check_priority(value: object, error: type[Exception], *, option: str = "priority") -> int:
     """`value` if it is a priority, else `error` is raised."""
-    return check_count("priority", value, error, least=MIN_PRIORITY, most=MAX_PRIORITY)
+    return check_count(option, value, error, least=MIN_PRIORITY, most=MAX_PRIORITY)
 
 
 def check_text(option: str, value: object, error: type[Exception]) -> str:
