@@ -218,6 +218,8 @@ class Server:
         return {
             "username": address.sentinel_username if sentinel else address.username,
             "password": address.sentinel_password if sentinel else address.password,
+            # `_call` bounds a whole call. redis-py would use asyncio.wait_for at each send, which
+            # before Python 3.12 can swallow a cancel (python/cpython#86296).
             "socket_timeout": ANSWER_TIMEOUT_S if sentinel else None,
             "socket_connect_timeout": CONNECT_TIMEOUT_S,
             "retry": Retry(NoBackoff(), 0),
