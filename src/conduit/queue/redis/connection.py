@@ -21,7 +21,7 @@ from redis.crc import key_slot
 
 from conduit.core.errors import ConfigurationError, QueueUnavailableError
 from conduit.queue.redis.address import Address, Durability
-from conduit.queue.redis.failures import translate, wants_another_node
+from conduit.queue.redis.failures import is_a_cluster, translate, wants_another_node
 from conduit.queue.redis.keys import Keys
 from conduit.queue.redis.records import pack
 from conduit.queue.redis.scripts import script
@@ -31,9 +31,13 @@ Client = Any
 
 ANSWER_TIMEOUT_S = 10.0
 CONNECT_TIMEOUT_S = 5.0
+LOOKUP_TIMEOUT_S = 2.0
+"""For how long one sentinel or node is asked where the master is, before the next one is."""
 OLDEST_REDIS = (6, 2)
+WAITAOF_SINCE = (7, 2)
 KEPT_S = 1.0
 CLIENT_NAME = f"conduit-{os.getpid()}"
+_MISLED = {"sentinel": "is a sentinel: use redis+sentinel://"}
 
 
 class Server:
@@ -49,37 +53,60 @@ class Server:
         self._kept: list[tuple[Any, float]] = []  # idle connections, and since when
         self._room = asyncio.Semaphore(address.max_connections)
         self._looking_up = asyncio.Lock()
+        self._nodes = list(address.hosts)  # of a cluster: those named, then those heard of
 
     # --- life ---------------------------------------------------------------------------------
 
     async def open(self) -> None:
         """Connect and learn the version. Raises what stands in the way."""
-        self.info = await self.command("INFO", "server")
+        self.info = await self.command("INFO")
         version = str(self.info.get("redis_version", "0"))
         self.version = tuple(int(part) for part in version.split(".")[:3] if part.isdecimal())
         if self.version < OLDEST_REDIS:
             raise ConfigurationError(
                 f"{self.address.shown} is Redis {version}; the queue needs 6.2 or newer"
             )
+        mode = str(self.info.get("redis_mode"))
+        if mode in _MISLED:
+            raise ConfigurationError(f"{self.address.shown} {_MISLED[mode]}")
+        if self.address.durability is Durability.FSYNC and not int(self.info.get("aof_enabled", 0)):
+            raise ConfigurationError(
+                f"durability is fsync, and {self.address.shown} writes no append-only file: set "
+                "its appendonly to yes"
+            )
 
     async def close(self) -> None:
         """Let go of every connection."""
-        clients, self._client, self._patient = (self._client, self._patient), None, None
-        self._kept.clear()
-        for client in clients:
-            if client is not None:
-                await client.aclose(close_connection_pool=True)
+        for client in (self._client, self._patient):
+            await self._drop(client)
+
+    async def _drop(self, client: Client) -> None:
+        """Let go of a client; the next call makes another, at the address that holds then."""
+        if client is None:
+            return
+        if client is self._client:
+            self._client = None
+            self._kept.clear()
+        elif client is self._patient:
+            self._patient = None
+        await close_client(client)
 
     # --- calls --------------------------------------------------------------------------------
 
     async def command(self, *words: Any) -> Any:
         """The answer to one command. Raises the queue's errors."""
-        return await self._call(lambda client: client.execute_command(*words))
+
+        async def send(client: Client) -> Any:
+            await self._give_back(client)
+            return await client.execute_command(*words)
+
+        return await self._call(send)
 
     async def commands(self, *commands: tuple[Any, ...]) -> list[Any]:
         """The answers to several commands, in one transaction."""
 
         async def send(client: Client) -> list[Any]:
+            await self._give_back(client)
             async with client.pipeline(transaction=True) as pipe:
                 for words in commands:
                     pipe.execute_command(*words)
@@ -87,25 +114,37 @@ class Server:
 
         return await self._call(send)
 
-    async def blocking(self, *words: Any) -> Any:
-        """The answer to a command that may take as long as it likes."""
+    async def blocking(self, timeout: float, *words: Any) -> Any:
+        """The answer to a command that may take `timeout` seconds before it is answered."""
+        client = None
         try:
             if self._patient is None:
                 self._patient = await self._connect()
-            return await self._patient.execute_command(*words)
+            client = self._patient
+            async with asyncio.timeout(timeout + ANSWER_TIMEOUT_S):
+                return await client.execute_command(*words)
         except (redis_errors.RedisError, OSError) as error:
-            await self._after(error)
+            await self._after(error, client)
             raise translate(error, self.address.shown) from error
 
-    async def _call(self, send: Callable[[Client], Awaitable[Any]]) -> Any:
+    async def _call(
+        self,
+        send: Callable[[Client], Awaitable[Any]],
+        *,
+        patience: float = 0.0,
+        sent: Callable[[], bool] = lambda: False,
+    ) -> Any:
+        client = None
         async with self._room:
             try:
                 client = await self._current()
-                async with asyncio.timeout(ANSWER_TIMEOUT_S):
+                async with asyncio.timeout(patience + ANSWER_TIMEOUT_S):
                     return await send(client)
             except (redis_errors.RedisError, OSError) as error:
-                await self._after(error)
-                raise translate(error, self.address.shown) from error
+                await self._after(error, client)
+                if isinstance(error, redis_errors.MovedError) and self._is_single:
+                    raise is_a_cluster(self.address.shown) from error
+                raise translate(error, self.address.shown, sent=sent()) from error
 
     async def run(
         self,
@@ -119,54 +158,42 @@ class Server:
 
         `files` are bytes that go beside the inputs, which can only be text.
         `durable`: answer only once the server has done what the address's durability asks for.
-        Raises `NotConfirmedError` when it hasn't in time, though the script has run.
+        Raises `NotConfirmedError` when it hasn't in time, though the script has run, and
+        `AnswerLostError` when it may have.
         """
         text = script(name, flags=self.version >= (7,))
         arguments = (1, self.keys.prefix, "" if now is None else now, pack(inputs), *files)
-        confirm = _CONFIRM.get(self.address.durability) if durable else None
-        if confirm is not None:
-            return await self._call(
-                lambda client: self._confirmed(client, text.text, arguments, confirm(self.address))
-            )
+        confirmation = self._confirmation() if durable else None
+        sent = False
 
         async def evaluate(client: Client) -> Any:
+            nonlocal sent
+            connection = await self._take(client)
             try:
-                return await self._exchange(client, "EVALSHA", text.sha, *arguments)
-            except redis_errors.NoScriptError:  # a new, restarted or flushed server
-                return await self._exchange(client, "EVAL", text.text, *arguments)
+                sent = True
+                try:
+                    answer = await _ask(connection, "EVALSHA", text.sha, *arguments)
+                except redis_errors.NoScriptError:  # a new, restarted or flushed server
+                    answer = await _ask(connection, "EVAL", text.text, *arguments)
+                if confirmation is not None:  # the server counts by connection
+                    self._confirm(await _ask(connection, *confirmation))
+                return answer
+            finally:
+                await self._keep(connection, client)
 
-        return await self._call(evaluate)
+        patience = 0.0 if confirmation is None else self.address.wait_ms / 1000
+        return await self._call(evaluate, patience=patience, sent=lambda: sent)
 
-    async def _exchange(self, client: Client, *words: Any) -> Any:
-        """Send one command over a connection kept for that: half the way of `execute_command`."""
-        connection = await self._take(client)
-        try:
-            await connection.send_command(*words)
-            return await connection.read_response()
-        finally:
-            if client is self._client:
-                self._kept.append((connection, asyncio.get_running_loop().time()))
+    def _confirmation(self) -> tuple[Any, ...] | None:
+        """The command that waits until what the connection has written is safe enough."""
+        address = self.address
+        if address.durability is Durability.REPLICA:
+            return "WAIT", address.replicas, address.wait_ms
+        if address.durability is Durability.FSYNC and self.version >= WAITAOF_SINCE:
+            return "WAITAOF", 1, 0, address.wait_ms
+        return None  # with fsync, an older server is expected to flush at each write
 
-    async def _take(self, client: Client) -> Any:
-        """A connected connection. One that wasn't used for a while goes by the pool, which looks
-        whether the server has closed it since."""
-        pool = client.connection_pool
-        while self._kept:
-            connection, used_at = self._kept.pop()
-            young = asyncio.get_running_loop().time() - used_at < KEPT_S
-            if young and connection.is_connected:
-                return connection
-            await pool.release(connection)
-        return await pool.get_connection()
-
-    async def _confirmed(
-        self, client: Client, text: str, arguments: tuple[Any, ...], confirm: tuple[Any, ...]
-    ) -> Any:
-        """Run a script and wait on the same connection, as the server counts per connection."""
-        async with client.pipeline(transaction=False) as pipe:
-            pipe.execute_command("EVAL", text, *arguments)
-            pipe.execute_command(*confirm)
-            answer, confirmed = await pipe.execute()
+    def _confirm(self, confirmed: Any) -> None:
         # WAITAOF counts the server itself and its replicas, WAIT only those.
         syncs = self.address.durability is Durability.FSYNC
         if confirmed[0] < 1 if syncs else confirmed < self.address.replicas:
@@ -174,9 +201,39 @@ class Server:
                 f"{self.address.shown} has it, but no confirmation came within "
                 f"{self.address.wait_ms} ms ({self.address.durability.value})"
             )
-        return answer
+
+    # --- connections --------------------------------------------------------------------------
+
+    async def _take(self, client: Client) -> Any:
+        """A connected connection. One that wasn't used for a while goes by the pool, which looks
+        whether the server has closed it since."""
+        pool = client.connection_pool
+        while self._kept and client is self._client:
+            connection, used_at = self._kept.pop()
+            young = asyncio.get_running_loop().time() - used_at < KEPT_S
+            if young and connection.is_connected:
+                return connection
+            await pool.release(connection)
+        return await pool.get_connection()
+
+    async def _keep(self, connection: Any, client: Client) -> None:
+        """Keep a connection at hand, which spares half the way of `execute_command`."""
+        if client is self._client:
+            self._kept.append((connection, asyncio.get_running_loop().time()))
+        else:  # let go of meanwhile
+            await connection.disconnect(nowait=True)
+
+    async def _give_back(self, client: Client) -> None:
+        """Give a kept connection to the pool, which would make a new one else."""
+        if self._kept and client is self._client:
+            connection, _ = self._kept.pop()
+            await client.connection_pool.release(connection)
 
     # --- clients ------------------------------------------------------------------------------
+
+    @property
+    def _is_single(self) -> bool:
+        return self.address.topology == "single"
 
     async def _current(self) -> Client:
         if self._client is None:
@@ -186,7 +243,7 @@ class Server:
         return self._client
 
     async def connect_apart(self) -> Client:
-        """A client of its own for who listens all the time; the caller closes it."""
+        """A client of its own for who listens all the time; see `close_client`."""
         return await self._connect()
 
     async def _connect(self) -> Client:
@@ -214,14 +271,16 @@ class Server:
 
     def _options(self, *, sentinel: bool = False) -> dict[str, Any]:
         address = self.address
+        patience = LOOKUP_TIMEOUT_S if sentinel else None
         own = {"db": address.database, "client_name": CLIENT_NAME}
         return {
             "username": address.sentinel_username if sentinel else address.username,
             "password": address.sentinel_password if sentinel else address.password,
             # `_call` bounds a whole call. redis-py would use asyncio.wait_for at each send, which
             # before Python 3.12 can swallow a cancel (python/cpython#86296).
-            "socket_timeout": ANSWER_TIMEOUT_S if sentinel else None,
-            "socket_connect_timeout": CONNECT_TIMEOUT_S,
+            "socket_timeout": patience,
+            "socket_connect_timeout": patience or CONNECT_TIMEOUT_S,
+            "socket_keepalive": True,
             "retry": Retry(NoBackoff(), 0),
             "protocol": 2,
             **({} if sentinel else own),
@@ -231,43 +290,60 @@ class Server:
         """Ask the cluster's nodes in turn for the one that holds the namespace's slot."""
         slot = key_slot(self.keys.prefix.encode())
         complaints: list[str] = []
-        for host, port in self.address.hosts:
+        for host, port in list(self._nodes):
             client = self._to(host, port, self._options())
             try:
-                for first, last, node, *_ in await _cluster_slots(client):
-                    if first <= slot <= last:
-                        return (node[0].decode() or host), node[1]
-                complaints.append(f"{host}:{port} knows no node for this namespace's slot")
+                async with asyncio.timeout(LOOKUP_TIMEOUT_S):
+                    slots = await _cluster_slots(client)
             except (redis_errors.RedisError, OSError) as error:
-                complaints.append(f"{host}:{port}: {error}")
+                told = translate(error, f"{host}:{port}")
+                if not isinstance(told, QueueUnavailableError):
+                    raise told from error
+                complaints.append(str(told))
+                continue
             finally:
-                await client.aclose(close_connection_pool=True)
-        raise redis_errors.ClusterDownError("; ".join(complaints))
+                await close_client(client)
+            owners = [(first, last, _place(node, host)) for first, last, node, *_ in slots]
+            self._nodes += [place for *_, place in owners if place not in self._nodes]
+            for first, last, place in owners:
+                if first <= slot <= last:
+                    return place
+            complaints.append(f"{host}:{port} knows no node for this namespace's slot")
+        raise QueueUnavailableError(f"no node of the cluster helps: {'; '.join(complaints)}")
 
-    async def _after(self, error: BaseException) -> None:
+    async def _after(self, error: BaseException, client: Client) -> None:
         """Look the address up again where the error says that it may have changed."""
-        moved = self.address.topology == "cluster" and isinstance(
-            error, redis_errors.ConnectionError | redis_errors.TimeoutError | OSError
-        )
-        if moved or (self.address.topology != "single" and wants_another_node(error)):
-            await self.close()
+        lost = isinstance(error, redis_errors.ConnectionError | redis_errors.TimeoutError | OSError)
+        if wants_another_node(error) or (lost and self.address.topology == "cluster"):
+            await self._drop(client)
+
+
+async def close_client(client: Client) -> None:
+    """Close a client's connections, and those to the sentinels that it asks."""
+    await client.aclose(close_connection_pool=True)
+    sentinel = getattr(client.connection_pool, "sentinel_manager", None)
+    if sentinel is not None:
+        await sentinel.aclose()
+
+
+async def _ask(connection: Any, *words: Any) -> Any:
+    await connection.send_command(*words)
+    return await connection.read_response()
 
 
 async def _cluster_slots(client: Client) -> list[Any]:
     """CLUSTER SLOTS as the server answers it: [first, last, [host, port, …], …]."""
     connection = await client.connection_pool.get_connection()
     try:
-        await connection.send_command("CLUSTER", "SLOTS")
-        return await connection.read_response()
+        return await _ask(connection, "CLUSTER", "SLOTS")
     finally:
         await client.connection_pool.release(connection)
 
 
+def _place(node: list[Any], asked: str) -> tuple[str, int]:
+    """Where a node is; one that doesn't know its own host is where it was asked."""
+    return (node[0].decode() if node[0] else asked), node[1]
+
+
 class NotConfirmedError(QueueUnavailableError):
     """The script has run, but its durability wasn't confirmed in time."""
-
-
-_CONFIRM: dict[Durability, Callable[[Address], tuple[Any, ...]]] = {
-    Durability.REPLICA: lambda address: ("WAIT", address.replicas, address.wait_ms),
-    Durability.FSYNC: lambda address: ("WAITAOF", 1, 0, address.wait_ms),
-}

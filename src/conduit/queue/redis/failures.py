@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
+import ssl
+
 from redis import exceptions as redis_errors
 
 from conduit.core.errors import (
+    ConduitError,
+    ConfigurationError,
     QueueAccessError,
     QueueCorruptError,
     QueueError,
@@ -13,7 +18,7 @@ from conduit.core.errors import (
 
 _PASSING = {
     "OOM": "is out of memory, and nothing was written: raise maxmemory, or let workers drain it",
-    "READONLY": "is a read-only replica now; the address of the master is looked up again",
+    "READONLY": "is a read-only replica; the address of the master is looked up again",
     "LOADING": "is still loading its data",
     "MASTERDOWN": "is a replica without its master",
     "CLUSTERDOWN": "belongs to a cluster that is down; some node has to come back",
@@ -24,52 +29,116 @@ _PASSING = {
     "MISCONF": "can't save to its disk and refuses writes",
     "NOREPLICAS": "has too few replicas to take writes",
     "UNBLOCKED": "broke off a blocking read",
-    "max number of clients": "takes no more connections: raise maxclients",
 }
-"""Errors that pass, by a word in them (before Redis 7, scripts wrap the code in a sentence)."""
+"""Errors that pass, by their codes."""
 
 _REFUSED = {
     "NOPERM": "allows this user too little",
     "NOAUTH": "wants a password",
     "WRONGPASS": "doesn't accept this user and password",
-    "invalid password": "doesn't accept this password",
-    "invalid username-password": "doesn't accept this user and password",
-    "without any password configured": "has no password set, and was given one",
 }
+_REFUSED_IN_WORDS = {
+    "invalid password": "doesn't accept this password",
+    "without any password configured": "has no password set, and was given one",
+    "unknown command": "lacks a command that Conduit needs",
+}
+_ANOTHER_NODE = frozenset({"READONLY", "MOVED", "ASK", "CLUSTERDOWN", "MASTERDOWN"})
+
+# Before Redis 7 the code stands behind what the script's error begins with.
+_CODE = re.compile("^([A-Z]{3,}) |: -?([A-Z]{3,}) ")
+_DENIED_TO_SCRIPTS = re.compile("can't run this command|can't access|ACL failure")
 
 
-def translate(error: BaseException, address: str) -> BaseException:
-    """An error of Redis as one of the queue's; others pass through."""
-    text = str(error) or type(error).__name__
-    if isinstance(error, redis_errors.RedisError):
-        for word, meaning in _REFUSED.items():
-            if word in text:
-                return QueueAccessError(
-                    f"{address} {meaning} ({text}): check the URL, and with ACLs the user's rights "
-                    "to the keys and channels conduit:*"
-                )
-    if isinstance(error, redis_errors.BusyLoadingError):
-        return QueueUnavailableError(f"{address} {_PASSING['LOADING']}")
-    if isinstance(error, redis_errors.TimeoutError | TimeoutError):
-        return QueueUnavailableError(f"{address} doesn't answer in time")
-    if isinstance(error, redis_errors.ConnectionError | OSError):
-        return QueueUnavailableError(f"{address} can't be reached: {text}")
+class AnswerLostError(QueueUnavailableError):
+    """A call was sent and its connection lost: it was carried out, or it wasn't."""
+
+
+class AnswerLateError(AnswerLostError):
+    """A call was sent and not answered in time: it was carried out, or will be, or not."""
+
+
+def code_of(error: BaseException) -> str:
+    """The code of a server's error, such as OOM; empty for any other error."""
     if not isinstance(error, redis_errors.RedisError):
+        return ""
+    text = str(error)
+    if error.status_code not in (None, "ERR"):  # redis-py has cut it off the text
+        return str(error.status_code)
+    found = _CODE.search(text)
+    code = (found[1] or found[2]) if found else ""
+    if code in ("", "ERR") and _DENIED_TO_SCRIPTS.search(text):
+        return "NOPERM"
+    return code
+
+
+def translate(error: BaseException, address: str, *, sent: bool = False) -> BaseException:
+    """An error of Redis as one of the queue's; others pass through.
+
+    `sent`: the call had been sent when its connection failed.
+    """
+    if isinstance(error, ConduitError):
         return error
-    for word, meaning in _PASSING.items():
-        if word in text:
-            return QueueUnavailableError(f"{address} {meaning} ({text})")
-    if "WRONGTYPE" in text:
+    text = str(error) or type(error).__name__
+    if _is_certificate_problem(error):
+        return QueueAccessError(
+            f"{address} shows a certificate that isn't trusted here ({text}): name the authority "
+            "that signed it with ssl_ca_certs"
+        )
+    if isinstance(error, redis_errors.RedisError):
+        told = _told(error, text, address)
+        if told is not None:
+            return told
+    if isinstance(error, redis_errors.TimeoutError | TimeoutError):
+        late = AnswerLateError if sent else QueueUnavailableError
+        return late(f"{address} doesn't answer in time")
+    if isinstance(error, redis_errors.ConnectionError | OSError):
+        if sent:
+            return AnswerLostError(f"the connection to {address} was lost: {text}")
+        return QueueUnavailableError(f"{address} can't be reached: {text}")
+    if isinstance(error, redis_errors.RedisError):
+        return QueueError(f"{address}: {text}")
+    return error
+
+
+def _told(error: redis_errors.RedisError, text: str, address: str) -> QueueError | None:
+    """What the server said; None when it said nothing that is known here."""
+    code = code_of(error)
+    refused = _REFUSED.get(code) or next(
+        (meaning for words, meaning in _REFUSED_IN_WORDS.items() if words in text), None
+    )
+    if refused is not None:
+        return QueueAccessError(
+            f"{address} {refused} ({text}): check the URL, and with ACLs the user's rights to "
+            "commands and to the keys and channels conduit:*"
+        )
+    if "max number of clients" in text:
+        return QueueUnavailableError(f"{address} takes no more connections: raise maxclients")
+    if code in _PASSING:
+        return QueueUnavailableError(f"{address} {_PASSING[code]} ({text})")
+    if code == "WRONGTYPE":
         return QueueCorruptError(
             f"{address} holds something that isn't Conduit's under Conduit's names ({text}): "
             "choose another namespace, or remove those keys"
         )
-    if "unknown command" in text:
-        return QueueAccessError(f"{address} lacks a command that Conduit needs ({text})")
-    return QueueError(f"{address}: {text}")
+    return None
+
+
+def _is_certificate_problem(error: BaseException | None) -> bool:
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def wants_another_node(error: BaseException) -> bool:
     """Whether the address has to be looked up again: a failover, or a slot that moved."""
-    text = str(error)
-    return any(word in text for word in ("READONLY", "MOVED", "CLUSTERDOWN", "MASTERDOWN", "ASK "))
+    return code_of(error) in _ANOTHER_NODE
+
+
+def is_a_cluster(address: str) -> ConfigurationError:
+    """Why a URL for one server can't be used for a node of a cluster."""
+    return ConfigurationError(
+        f"{address} is a node of a cluster, and another node holds this namespace: use "
+        "redis+cluster://"
+    )

@@ -13,6 +13,7 @@ from conduit.queue.redis.listener import Listener
 from conduit.queue.redis.records import ended_from, long
 
 MAX_ENDED = 1000
+FRESH_S = 1.0
 
 
 class Hints:
@@ -29,12 +30,14 @@ class Hints:
         self._woken: set[str] = set()  # queues that got jobs since the last claim, or wait
         self._gap = False
         self._watched: set[str] = set()  # jobs that the server will tell of
-        self._ended: dict[str, Job] = {}  # those it told of, until they are asked for
+        self._ended: dict[str, tuple[Job, float]] = {}  # those it told of just now, and when
         self._cancels: defaultdict[str, int] = defaultdict(int)
 
     async def close(self) -> None:
         """Stop listening."""
         await self._listener.close()
+        self.due = None
+        self._missed()
 
     async def listen(self) -> bool:
         """Begin to listen; True when this is the beginning, or was broken off."""
@@ -60,8 +63,13 @@ class Hints:
     # --- jobs that end ---------------------------------------------------------------------------
 
     def take_ended(self, job_ids: Iterable[str]) -> list[Job]:
-        """Those of the jobs that we were told the end of, whole."""
-        return [job for job_id in job_ids if (job := self._ended.pop(job_id, None)) is not None]
+        """Those of the jobs that we were told the end of, whole.
+
+        Not for long: somebody may have retried a job since.
+        """
+        told = [self._ended.pop(job_id) for job_id in job_ids if job_id in self._ended]
+        since = asyncio.get_running_loop().time() - FRESH_S
+        return [job for job, heard_at in told if heard_at >= since]
 
     def to_ask(self, job_ids: Iterable[str]) -> list[str]:
         """Those of the jobs about which the server has to be asked."""
@@ -84,7 +92,7 @@ class Hints:
         job_id = long(stored_id)
         self._watched.discard(job_id)
         if job is not None:
-            self._ended[job_id] = job
+            self._ended[job_id] = job, asyncio.get_running_loop().time()
             if len(self._ended) > MAX_ENDED:  # whoever waited for the oldest has given up
                 del self._ended[next(iter(self._ended))]
 
@@ -114,6 +122,7 @@ class Hints:
         """Something may have been said while nobody listened."""
         self._gap = True
         self._watched.clear()
+        self._ended.clear()
         for worker_id in self._cancels:
             self._cancels[worker_id] += 1
         self._changed.set()

@@ -14,14 +14,16 @@ from contextlib import suppress
 from typing import Any
 
 from redis import exceptions as redis_errors
-from redis.asyncio.client import PubSub
 
-from conduit.core.errors import QueueError, QueueUnavailableError
-from conduit.queue.redis.connection import ANSWER_TIMEOUT_S, Server
+from conduit.core.errors import QueueAccessError, QueueError, QueueUnavailableError
+from conduit.queue.redis.connection import ANSWER_TIMEOUT_S, Server, close_client
+from conduit.queue.redis.failures import translate
 
 logger = logging.getLogger("conduit.queue")
 
 RETRY_S = 1.0
+PING_AFTER_S = 10.0
+"""After so long a silence the server is asked whether it is there; a network may lose both ends."""
 
 
 class Listener:
@@ -33,16 +35,18 @@ class Listener:
         self._server = server
         self._on_message = on_message
         self._on_gap = on_gap
-        self._pubsub: PubSub | None = None
+        self._pubsub: Any = None
         self._task: asyncio.Task[None] | None = None
         self._changing = asyncio.Lock()
         self._confirmed: dict[str, asyncio.Event] = {}  # the channels, and whether each is on
-        self._trouble: object = "no answer"
+        self._trouble: BaseException | None = None
+        self._refused = asyncio.Event()
 
     async def subscribe(self, *channels: str) -> bool:
         """Listen to channels too; returns once the server does send. False: it did already.
 
-        Raises `QueueUnavailableError` when the server doesn't say so in time.
+        Raises `QueueUnavailableError` when the server doesn't say so in time, and
+        `QueueAccessError` when it won't.
         """
         waited = [channel for channel in channels if not self._is_confirmed(channel)]
         if not waited:
@@ -55,15 +59,30 @@ class Listener:
             elif self._pubsub is not None and new:
                 with suppress(redis_errors.RedisError, OSError):  # the listener connects anew
                     await self._pubsub.subscribe(*new)
-        try:
-            async with asyncio.timeout(ANSWER_TIMEOUT_S):
-                for channel in waited:
-                    await self._confirmed[channel].wait()
-        except TimeoutError:
-            raise QueueUnavailableError(
-                f"{self._server.address.shown} doesn't confirm a subscription: {self._trouble}"
-            ) from None
+        await self._until_confirmed(waited)
         return True
+
+    async def _until_confirmed(self, channels: list[str]) -> None:
+        self._refused.clear()
+        refused = asyncio.ensure_future(self._refused.wait())
+        confirmed = asyncio.gather(*(self._confirmed[channel].wait() for channel in channels))
+        try:
+            await asyncio.wait(
+                {refused, confirmed},
+                timeout=ANSWER_TIMEOUT_S,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            if confirmed.done():
+                return
+        finally:
+            refused.cancel()
+            confirmed.cancel()
+        if isinstance(self._trouble, QueueAccessError):
+            raise self._trouble
+        raise QueueUnavailableError(
+            f"{self._server.address.shown} doesn't confirm a subscription: "
+            f"{self._trouble or 'no answer'}"
+        )
 
     def _is_confirmed(self, channel: str) -> bool:
         return channel in self._confirmed and self._confirmed[channel].is_set()
@@ -75,37 +94,51 @@ class Listener:
             with suppress(asyncio.CancelledError):
                 await self._task
             self._task = None
+        self._confirmed.clear()
 
     async def _listen_forever(self) -> None:
         while True:
             try:
                 await self._listen()
             except (QueueError, redis_errors.RedisError, OSError) as error:
-                self._trouble = error
-                logger.debug("hints are interrupted: %s", error)
-                await asyncio.sleep(random.uniform(0, RETRY_S))
+                self._trouble = translate(error, self._server.address.shown)
+                if isinstance(self._trouble, QueueAccessError):
+                    self._refused.set()
+                logger.debug("hints are interrupted: %s", self._trouble)
+            except Exception:
+                logger.exception("a hint couldn't be understood; listening anew")
+            await asyncio.sleep(random.uniform(0, RETRY_S))
 
     async def _listen(self) -> None:
         client = await self._server.connect_apart()
         try:
             async with client.pubsub() as pubsub:
-                async with self._changing:  # no channel is added between these two
+                async with asyncio.timeout(ANSWER_TIMEOUT_S), self._changing:
+                    # No channel is added between these two.
                     await pubsub.subscribe(*self._confirmed)
                     self._pubsub = pubsub
                 while True:
-                    message: dict[str, Any] | None = await pubsub.get_message(timeout=None)
-                    if message is not None:
-                        self._hear(message)
+                    self._hear(await self._next_message(pubsub))
         finally:
             self._pubsub = None
-            await client.aclose(close_connection_pool=True)
+            await close_client(client)
+
+    async def _next_message(self, pubsub: Any) -> dict[str, Any]:
+        """The next message. Raises `TimeoutError` when the server is silent, even if asked."""
+        async with asyncio.timeout(PING_AFTER_S + ANSWER_TIMEOUT_S):
+            message: dict[str, Any] | None = await pubsub.get_message(timeout=PING_AFTER_S)
+            if message is None:
+                await pubsub.ping()
+                message = await pubsub.get_message(timeout=ANSWER_TIMEOUT_S)
+        if message is None:
+            raise TimeoutError("the server is silent")
+        return message
 
     def _hear(self, message: dict[str, Any]) -> None:
-        channel = message["channel"].decode()
         if message["type"] == "message":
-            self._on_message(channel, message["data"])
+            self._on_message(message["channel"].decode(), message["data"])
         elif message["type"] == "subscribe":
-            confirmed = self._confirmed[channel]
+            confirmed = self._confirmed[message["channel"].decode()]
             if confirmed.is_set():  # connected anew
                 self._on_gap()
             confirmed.set()

@@ -13,6 +13,7 @@ from msgspec import structs
 from conduit.core.errors import (
     JobNotFoundError,
     QueueError,
+    QueueUnavailableError,
     SubmitConflictError,
     SubmitUnknownError,
 )
@@ -48,10 +49,13 @@ from conduit.queue.base import (
 from conduit.queue.redis import checks, finding, records
 from conduit.queue.redis.address import parse
 from conduit.queue.redis.connection import NotConfirmedError, Server
+from conduit.queue.redis.failures import AnswerLateError, AnswerLostError
 from conduit.queue.redis.hints import Hints
 from conduit.queue.redis.records import long, short
 
 ALIVE_MS = 60_000
+ASK_AGAIN_S = 30.0
+"""So often a job that is waited for is asked after all the same: a flush, say, goes unheard."""
 MAX_ENTRIES = 100_000
 """Entries of the event stream kept at most, unless some group still needs them."""
 
@@ -123,16 +127,32 @@ class RedisQueue:
             return []
         rows = [records.new_job_row(job) for job in jobs]
         try:
-            answers: list[bytes] = await self._run("submit", rows, durable=True)
+            answers = await self._submit(rows)
         except NotConfirmedError as error:
             raise SubmitUnknownError(
                 f"the submit may be lost if the server is: {error}", job_id=jobs[0].id
+            ) from error
+        except AnswerLostError as error:
+            raise SubmitUnknownError(
+                f"the submit may have been kept: {error}", job_id=jobs[0].id
             ) from error
         _refuse_conflict(answers)
         return [
             Submitted(job.id) if answer == row[0] else Submitted(long(answer), duplicate=True)
             for job, row, answer in zip(jobs, rows, map(bytes.decode, answers), strict=True)
         ]
+
+    async def _submit(self, rows: list[tuple[Any, ...]]) -> list[bytes]:
+        """Submit, and once more where a connection broke: a repeated submit is kept once."""
+        try:
+            return await self._run("submit", rows, durable=True)
+        except AnswerLateError:
+            raise
+        except AnswerLostError as lost:
+            try:
+                return await self._run("submit", rows, durable=True)
+            except QueueUnavailableError:
+                raise lost from None
 
     async def start(self, job: NewJob, worker_id: str, lease_ms: int) -> Job:
         plain = structs.replace(job, key=None, delay_ms=0, run_at=None, expires_ms=None)
@@ -221,29 +241,36 @@ class RedisQueue:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout
         await self._hints.listen()
+        asked = self._hints.to_ask(job_ids)
         while True:
             told = self._hints.take_ended(job_ids)
             if told:
                 return told
-            asked = self._hints.to_ask(job_ids)
-            if asked:
-                done = await self._watch(asked)
-                if done:
-                    return done
-            if not await self._hints.any_ended(job_ids, deadline - loop.time()):
+            if asked and (done := await self._watch(asked)):
+                return done
+            left = deadline - loop.time()
+            if await self._hints.any_ended(job_ids, min(left, ASK_AGAIN_S)):
+                asked = self._hints.to_ask(job_ids)
+            elif left > ASK_AGAIN_S:
+                asked = list(job_ids)
+            else:
                 return []
 
     async def _watch(self, job_ids: Sequence[str]) -> list[Job]:
         """Those of the jobs that are finished; where there are none, ask to be told."""
         self._hints.watching(job_ids)
-        stored = [short(job_id) for job_id in job_ids]
-        missing, *found = await self._run("watch", stored, self._hints.client)
-        if missing:
-            self._hints.forget(job_ids)
-            raise JobNotFoundError(long(missing.decode()))
-        jobs = _jobs(found)
-        if jobs:
-            self._hints.forget(job_ids)
+        jobs: list[Job] = []
+        watched = False
+        try:
+            stored = [short(job_id) for job_id in job_ids]
+            missing, *found = await self._run("watch", stored, self._hints.client)
+            if missing:
+                raise JobNotFoundError(long(missing.decode()))
+            jobs = _jobs(found)
+            watched = not jobs
+        finally:
+            if not watched:
+                self._hints.forget(job_ids)
         return jobs
 
     async def wait_for_cancels(
@@ -266,6 +293,7 @@ class RedisQueue:
         return await self._act("cancel", job_ids, reason)
 
     async def retry(self, job_ids: Sequence[str]) -> list[Action]:
+        self._hints.take_ended(job_ids)  # what was heard of their ends is about to be untrue
         return await self._act("retry", job_ids)
 
     async def delete(self, job_ids: Sequence[str]) -> list[Action]:
@@ -402,8 +430,8 @@ class RedisQueue:
         )
         found = await self._in_group(group, lambda: self._server.command(*head, *tail))
         if not found and timeout > 0:
-            block = ("BLOCK", max(1, round(timeout * 1000)))
-            found = await self._in_group(group, lambda: self._server.blocking(*head, *block, *tail))
+            words = (*head, "BLOCK", max(1, round(timeout * 1000)), *tail)
+            found = await self._in_group(group, lambda: self._server.blocking(timeout, *words))
         return _entries_of(found)
 
     async def ack(self, group: str, positions: Sequence[str]) -> int:

@@ -20,6 +20,8 @@ from conduit.core.errors import QueueError
 from conduit.core.events import NOTHING, Entry, Event, EventKind, Report, Submission
 from conduit.core.model import (
     DEFAULT_MAX_DELIVERIES,
+    MAX_PRIORITY,
+    MIN_PRIORITY,
     Artifact,
     Job,
     JobError,
@@ -92,7 +94,7 @@ def is_json(value: bytes) -> bool:
         return True
     try:
         _from_json(value)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
     return True
 
@@ -105,9 +107,16 @@ def check_json(*values: bytes | None) -> None:
 
 
 def members_of(value: bytes) -> list[str]:
-    """A JSON object as JSON names and values in turn; they are merged by name, never re-encoded."""
+    """A JSON object as JSON names and values in turn; they are merged by name, never re-encoded.
+
+    Raises `QueueError` for JSON that isn't an object.
+    """
     flat: list[str] = []
-    for name, raw in _members(value).items():
+    try:
+        members = _members(value)
+    except msgspec.ValidationError:
+        raise QueueError(f"{value[:40]!r} isn't a JSON object, and has to be") from None
+    for name, raw in members.items():
         flat += (_to_json(name), bytes(raw).decode())
     return flat
 
@@ -135,8 +144,22 @@ _NO_REST = Rest()
 _rest_from = msgspec.json.Decoder(Rest).decode
 
 
+MAX_NAME = 1000
+"""Characters of an id, a queue's or a function's name at most: their lengths are two bytes."""
+
+
 def new_job_row(job: NewJob) -> tuple[Any, ...]:
-    """A new job as keep.lua takes it."""
+    """A new job as keep.lua takes it. Raises `QueueError` for what couldn't be kept."""
+    if len(job.id) > MAX_NAME or len(job.queue) > MAX_NAME or len(job.function) > MAX_NAME:
+        raise QueueError(
+            f"job {job.id[:40]!r}: an id, a queue's name and a function's name have at most "
+            f"{MAX_NAME} characters"
+        )
+    if not MIN_PRIORITY <= job.priority <= MAX_PRIORITY:
+        raise QueueError(
+            f"job {job.id!r}: priority {job.priority} isn't within {MIN_PRIORITY} and "
+            f"{MAX_PRIORITY}"
+        )
     check_json(job.args, job.metadata)
     plain = job.key is job.parent_id is job.root_id is job.retries is job.timeout_ms is None
     rest = (
@@ -195,10 +218,10 @@ _LENGTHS = struct.Struct(">HII")
 _FRESH = State(STATUS_LETTERS[JobStatus.QUEUED], 1)
 
 
-def split_lane(lane: str) -> tuple[str, str]:
+def split_lane(lane: bytes) -> tuple[str, str]:
     """The queue and the function of a lane, which is `length:queue:function`."""
-    length, _, names = lane.partition(":")
-    return names[: int(length)], names[int(length) + 1 :]
+    length, _, names = lane.partition(b":")
+    return names[: int(length)].decode(), names[int(length) + 1 :].decode()
 
 
 def number_of(blob: bytes) -> int:
@@ -210,7 +233,7 @@ def job_from(stored_id: str, blob: bytes, state: bytes, extra: bytes = b"") -> J
     """A job out of its parts, as look.lua gives them."""
     submitted_at = int.from_bytes(blob[6:12], "big")
     args_at = 15 + int.from_bytes(blob[13:15], "big")
-    queue, function = split_lane(blob[15:args_at].decode())
+    queue, function = split_lane(blob[15:args_at])
     rest_at = args_at + 4 + int.from_bytes(blob[args_at : args_at + 4], "big")
     rest = _rest_from(blob[rest_at:]) if len(blob) > rest_at else _NO_REST
     st = _state_from(state) if state else _FRESH
@@ -370,7 +393,7 @@ def _raw(value: str | None) -> Raw:
 
 def _submission(row: _Row) -> Submission:
     extra = row.extra
-    queue, function = split_lane(extra.lane)
+    queue, function = split_lane(extra.lane.encode())
     rest = _rest_from(extra.rest) if extra.rest else _NO_REST
     return Submission(
         function=function,

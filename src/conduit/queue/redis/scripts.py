@@ -39,6 +39,13 @@ _NAME = re.compile(r"\bK\.(\w+)")
 _GROWS = ("submit", "start", "tick")
 """Scripts that a server out of memory is to refuse; all others are needed to drain it."""
 
+_READS = ("get", "queues", "workers")
+"""Scripts that a server answers even where it takes no writes."""
+
+_OLD_ALLOW_OOM = "redis.call('DEL', KEYS[1])\n"
+"""Before Redis 7: of all the writes of a script only the first is refused for want of memory, and
+one that frees some isn't. The prefix itself is never a key."""
+
 
 class Script(Struct, frozen=True):
     """A script ready to be sent; `sha` is its name on the server."""
@@ -49,13 +56,12 @@ class Script(Struct, frozen=True):
 
 @cache
 def script(name: str, *, flags: bool) -> Script:
-    """The script of a verb. `flags`: whether the server knows script flags, as Redis 7 does.
-
-    Without them a server that is out of memory refuses the first write of any script.
-    """
-    head = ""
+    """The script of a verb. `flags`: whether the server knows script flags, as Redis 7 does."""
     if flags:
-        head = "#!lua\n" if name in _GROWS else "#!lua flags=allow-oom\n"
+        allowed = "no-writes" if name in _READS else "allow-oom"
+        head = "#!lua\n" if name in _GROWS else f"#!lua flags={allowed}\n"
+    else:
+        head = "" if name in (*_GROWS, *_READS) else _OLD_ALLOW_OOM
     parts = ("lib", *_PARTS.get(name, ()), name)
     body = "\n".join(map(_read, parts))
     text = head + lua_names(set(_NAME.findall(body))) + lua_constants() + body

@@ -15,11 +15,25 @@ if promoted > 0 then
   pending, pending_of, counted, entries, rows, woken = {}, {}, {}, {}, {}, {}
 end
 
+-- How many members of each lane are taken: always its first ones. They are removed at the end, when
+-- nothing can go wrong any more.
+local taken_fresh, taken_back = {}, {}
+
+local function remove_taken()
+  for lane, many in pairs(taken_fresh) do
+    redis.call('LTRIM', K.fresh .. lane, many, -1)
+  end
+  for lane, many in pairs(taken_back) do
+    redis.call('ZREMRANGEBYRANK', K.back .. lane, 0, many - 1)
+  end
+end
+
 -- The first members of a lane in order, as {score, member, from the list}; by the list's order
 -- alone where nothing came back.
 local function candidates(lane, room)
-  local fresh = redis.call('LRANGE', K.fresh .. lane, 0, room - 1)
-  local back = redis.call('ZRANGE', K.back .. lane, 0, room - 1, 'WITHSCORES')
+  local first, front = taken_fresh[lane] or 0, taken_back[lane] or 0
+  local fresh = redis.call('LRANGE', K.fresh .. lane, first, first + room - 1)
+  local back = redis.call('ZRANGE', K.back .. lane, front, front + room - 1, 'WITHSCORES')
   if #fresh == 0 and #back == 0 then
     return nil
   end
@@ -63,7 +77,7 @@ local function in_turn(lanes)
   return ranked
 end
 
--- Take the first members of a queue's lanes out of them; nil when the lanes are empty.
+-- Take the first members of a queue's lanes; nil when the lanes are empty.
 local function take(queue, room)
   local lanes, names = {}, {}
   for _, name in ipairs(functions) do
@@ -76,15 +90,11 @@ local function take(queue, room)
   if #lanes == 0 then
     return nil
   end
-  local taken, from_list, from_set = {}, {}, {}
+  local taken = {}
   local function note(lane, candidate)
     taken[#taken + 1] = { lane, candidate[2] }
-    if candidate[3] then
-      from_list[lane] = (from_list[lane] or 0) + 1
-    else
-      from_set[lane] = from_set[lane] or {}
-      table.insert(from_set[lane], candidate[2])
-    end
+    local counts = candidate[3] and taken_fresh or taken_back
+    counts[lane] = (counts[lane] or 0) + 1
   end
   if #lanes == 1 then
     for _, candidate in ipairs(lanes[1]) do
@@ -94,14 +104,6 @@ local function take(queue, room)
     local ranked = in_turn(lanes)
     for i = 1, math.min(room, #ranked) do
       note(names[ranked[i][3]], ranked[i][4])
-    end
-  end
-  for lane, many in pairs(from_list) do
-    redis.call('LTRIM', K.fresh .. lane, many, -1)
-  end
-  for lane, members in pairs(from_set) do
-    for from = 1, #members, CHUNK do
-      redis.call('ZREM', K.back .. lane, unpack(members, from, math.min(from + CHUNK - 1, #members)))
     end
   end
   return taken
@@ -168,8 +170,9 @@ end
 -- large cancel leaves behind.
 local function strip(queue)
   for _, name in ipairs(functions) do
-    local key = K.fresh .. lane_of(queue, name)
-    local members = redis.call('LRANGE', key, 0, CHUNK - 1)
+    local lane = lane_of(queue, name)
+    local first = taken_fresh[lane] or 0
+    local members = redis.call('LRANGE', K.fresh .. lane, first, first + CHUNK - 1)
     local ids = {}
     for i, value in ipairs(members) do
       ids[i] = string.sub(value, 7)
@@ -179,9 +182,7 @@ local function strip(queue)
     while members[many + 1] and not waits(ids[many + 1], string.sub(members[many + 1], 1, 6)) do
       many = many + 1
     end
-    if many > 0 then
-      redis.call('LTRIM', key, many, -1)
-    end
+    taken_fresh[lane] = first + many
   end
 end
 
@@ -210,5 +211,6 @@ if claimed < limit then
     redis.call('SADD', K.idle, client)
   end
 end
+remove_taken()
 commit()
 return answer

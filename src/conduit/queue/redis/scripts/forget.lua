@@ -1,7 +1,30 @@
 -- Removing finished jobs and all that belongs to them: shared by delete and sweep.
 
+-- A job that was cancelled while it waited has left its member in its lane's list, where a claim
+-- passes over it. Where no claim comes, it goes with the job, as do such members behind it.
+local left_lanes = {}
+
+local function clear_lanes()
+  for lane in pairs(left_lanes) do
+    for _ = 1, CHUNK do
+      local first = redis.call('LINDEX', K.fresh .. lane, 0)
+      if not first or redis.call('HEXISTS', K.jobs, string.sub(first, 7)) == 1 then
+        break
+      end
+      redis.call('LPOP', K.fresh .. lane)
+    end
+  end
+  left_lanes = {}
+end
+
+afterwards[#afterwards + 1] = clear_lanes
+
 local function forget(id)
   local st = states[id]
+  if st.s == S.CANCELLED then
+    local _, _, _, lane = header(blobs[id])
+    left_lanes[lane] = true
+  end
   write('HDEL', K.jobs, id)
   write('HDEL', K.states, id)
   write('HDEL', K.waits, id)

@@ -105,8 +105,31 @@ end
 
 local afterwards = {} -- what to do once all is written
 
+local TYPES = {
+  HSET = 'hash', HDEL = 'hash', RPUSH = 'list', SADD = 'set', SREM = 'set', ZADD = 'zset', ZREM = 'zset',
+}
+
+-- Find out now what would be refused halfway. The keys there is one of were looked at when the queue
+-- was opened.
+local function check_types()
+  local fixed = {}
+  for _, key in pairs(K) do
+    fixed[key] = true
+  end
+  for i = 1, #pending do
+    local key, wanted = pending[i].key, TYPES[pending[i].command]
+    if wanted and not fixed[key] then
+      local found = redis.call('TYPE', key).ok
+      if found ~= wanted and found ~= 'none' then
+        error(string.format('WRONGTYPE %s is a %s', key, found))
+      end
+    end
+  end
+end
+
 local function commit()
   close_entry()
+  check_types()
   for i = 1, math.max(#entries, #reports > 0 and 1 or 0) do
     local fields = { 'a', now }
     if entries[i] then

@@ -13,13 +13,15 @@ local function promote(limit)
   load(due)
   for i = 1, #due do
     local id = due[i]
-    local st = changed(states[id], { s = S.QUEUED })
-    save(id, st)
-    requeue(id, ORDINARY)
-    count('s:', queue_of(st.L), -1)
-    event(E.QUEUED, id, st)
-    redis.call('ZREM', K.scheduled, id)
+    write('ZREM', K.scheduled, id)
+    if blobs[id] then -- else its job was lost, as under a policy that evicts
+      local st = changed(states[id], { s = S.QUEUED })
+      save(id, st)
+      requeue(id, ORDINARY)
+      count('s:', queue_of(st.L), -1)
+      event(E.QUEUED, id, st)
+    end
   end
-  local following = redis.call('ZRANGE', K.scheduled, 0, 0, 'WITHSCORES')
+  local following = redis.call('ZRANGE', K.scheduled, #due, #due, 'WITHSCORES')
   return #due, following[2] and tonumber(following[2])
 end
