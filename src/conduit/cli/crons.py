@@ -60,7 +60,13 @@ async def trigger(name: str, *, queue_url: QueueUrl = None) -> None:
     """
     async with existing_queue(queue_url) as queue:
         cron = await _known(queue, name)
-        job = NewJob(id=str(uuid_utils.uuid7()), function=cron.function, queue=cron.queue)
+        job = NewJob(
+            id=str(uuid_utils.uuid7()),
+            function=cron.function,
+            queue=cron.queue,
+            priority=cron.priority,
+            max_deliveries=cron.max_deliveries,
+        )
         (submitted,) = await queue.submit([job])
     emit(submitted.job_id)
 

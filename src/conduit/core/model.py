@@ -202,6 +202,8 @@ class CronInfo(Struct, frozen=True, kw_only=True):
     fingerprint: str
     catchup: str
     queue: str = DEFAULT_QUEUE
+    priority: int = 0
+    max_deliveries: int = DEFAULT_MAX_DELIVERIES
     last_tick: int = 0
     paused: bool = False
 

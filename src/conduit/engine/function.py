@@ -9,7 +9,13 @@ from enum import StrEnum
 from typing import Any
 
 from conduit.core.codec import DEFAULT_PAYLOAD_LIMIT, Signature
-from conduit.core.model import DEFAULT_MAX_DELIVERIES, DEFAULT_QUEUE, CronInfo, FunctionInfo
+from conduit.core.model import (
+    DEFAULT_MAX_DELIVERIES,
+    DEFAULT_QUEUE,
+    CronInfo,
+    FunctionInfo,
+    NewJob,
+)
 from conduit.core.retry import RetryPolicy
 from conduit.core.schedule import Catchup, Schedule
 from conduit.engine.context import Context
@@ -94,6 +100,18 @@ class Cron:
     schedule: Schedule
     timezone: str
     catchup: Catchup = Catchup.SKIP
+    priority: int = 0
+    max_deliveries: int = DEFAULT_MAX_DELIVERIES
+
+    def job(self, job_id: str) -> NewJob:
+        """What becomes of a tick."""
+        return NewJob(
+            id=job_id,
+            function=self.function,
+            queue=self.queue,
+            priority=self.priority,
+            max_deliveries=self.max_deliveries,
+        )
 
     def info(self, worker: str) -> CronInfo:
         """What the queue keeps of this schedule."""
@@ -106,6 +124,8 @@ class Cron:
             fingerprint=self.schedule.fingerprint(),
             catchup=self.catchup.value,
             queue=self.queue,
+            priority=self.priority,
+            max_deliveries=self.max_deliveries,
         )
 
 
@@ -130,6 +150,8 @@ class WorkerSpec:
     middleware: Sequence[Middleware] = ()
     lease_ms: int = DEFAULT_LEASE_MS
     shutdown_timeout: float = 25.0
+    cancel_grace: float = 30.0
+    """For how long a coroutine that is cancelled may go on before it is left behind."""
     connect_timeout: float = 0.0
     """For how long `start` tries to reach a queue that isn't there yet."""
     payload_limit: int = DEFAULT_PAYLOAD_LIMIT

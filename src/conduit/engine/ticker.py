@@ -11,7 +11,6 @@ import logging
 from collections.abc import Sequence
 
 from conduit.core.errors import QueueError, QueueUnavailableError
-from conduit.core.model import NewJob
 from conduit.core.schedule import due_ticks
 from conduit.engine.backoff import Outage
 from conduit.engine.function import Cron
@@ -40,13 +39,14 @@ async def tick_forever(queue: Queue, crons: Sequence[Cron]) -> None:
             if ticks:
                 await _submit(queue, ticks)
                 marks.update((tick.cron, tick.at) for tick in ticks)
+            upcoming = min(cron.schedule.next_after(now) for cron in crons)
+            left_ms = upcoming - await queue.now()
             outage.over()
         except QueueUnavailableError as error:
             marks = None
             await outage.pause(error)
             continue
-        upcoming = min(cron.schedule.next_after(now) for cron in crons)
-        await asyncio.sleep(min(MAX_SLEEP_S, max(0.0, (upcoming - await queue.now()) / 1000)))
+        await asyncio.sleep(min(MAX_SLEEP_S, max(0.0, left_ms / 1000)))
 
 
 def _due(cron: Cron, last_tick: int, now: int) -> list[Tick]:
@@ -57,9 +57,7 @@ def _due(cron: Cron, last_tick: int, now: int) -> list[Tick]:
             cron.name,
             fingerprint,
             at,
-            NewJob(
-                id=f"cron:{cron.name}:{fingerprint}:{at}", function=cron.function, queue=cron.queue
-            ),
+            cron.job(f"cron:{cron.name}:{fingerprint}:{at}"),
         )
         for at in due
     ]

@@ -230,6 +230,8 @@ class Worker:
                     schedule=schedule,
                     timezone=timezone,
                     catchup=Catchup(catchup),
+                    priority=function.priority,
+                    max_deliveries=function.max_deliveries,
                 )
             )
             return handle
