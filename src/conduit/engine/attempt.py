@@ -12,6 +12,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from enum import StrEnum
 from types import TracebackType
 from typing import Any
@@ -24,13 +25,13 @@ from conduit.core.transitions import OutcomeKind
 from conduit.engine import context as current
 from conduit.engine.context import Context, Fail, JobView, Retry
 from conduit.engine.function import NO_HOOKS, Function, Hook, Mode, WorkerSpec
-from conduit.engine.logs import BoundedLog, clean
+from conduit.engine.logs import BoundedLog
 from conduit.engine.processes import ProcessPool, RemoteError, RemoteTraceback
-from conduit.engine.reporter import Reporter
+from conduit.engine.reporter import Reporter, lease_lost
+from conduit.engine.text import MAX_MESSAGE, clean
 from conduit.engine.threads import ThreadPool
 from conduit.queue.base import Note, Outcome
 
-MAX_MESSAGE = 4 * 1024
 MAX_TRACEBACK = 16 * 1024
 
 
@@ -61,12 +62,23 @@ class Tools:
     """What every attempt of a worker shares."""
 
     def __init__(
-        self, spec: WorkerSpec, reporter: Reporter, threads: ThreadPool, processes: ProcessPool
+        self,
+        spec: WorkerSpec,
+        reporter: Reporter,
+        threads: ThreadPool,
+        processes: ProcessPool,
+        *,
+        on_deaf: Callable[[Attempt], None],
+        torn_down: Callable[[], bool],
     ) -> None:
         self.spec = spec
         self.reporter = reporter
         self.threads = threads
         self.processes = processes
+        self.on_deaf = on_deaf
+        """Told of an attempt that was interrupted and hasn't ended in time."""
+        self.torn_down = torn_down
+        """Whether the event loop is ending under the worker."""
         self.loop = asyncio.get_running_loop()
         self.loop_thread = threading.get_ident()
 
@@ -78,15 +90,18 @@ class Attempt:
         "_context",
         "_done",
         "_flag",
+        "_grace",
         "_interrupted",
         "_interruptible",
         "_log",
+        "_on_loop",
         "_timer",
         "_tools",
         "function",
         "inline",
         "job",
         "lease",
+        "outcome",
         "reported",
         "stop_reason",
         "task",
@@ -97,16 +112,19 @@ class Attempt:
         self.function = function
         self.inline = inline  # asked for by `Worker.execute`: this attempt is the only one
         self.lease = Lease(job.id, job.token or "")
-        self.reported = False
+        self.reported = False  # from then on, nothing that it says is passed on
+        self.outcome: Outcome | None = None
         self.stop_reason: Stop | None = None
         self.task: asyncio.Task[None] | None = None
         self._tools = tools
         self._interruptible = False  # true while the user's code runs
         self._interrupted = False
+        self._on_loop = function.mode is Mode.ASYNC
         self._flag: threading.Event | None = None
         self._context: Context | None = None
         self._done: asyncio.Event | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._grace: asyncio.TimerHandle | None = None
         self._log: BoundedLog | None = None
 
     # --- being settled ------------------------------------------------------------------------
@@ -142,9 +160,17 @@ class Attempt:
             return
         # A thread can't be interrupted. Asked to cancel, it may still return in good order; past
         # its time or its lease it is left behind.
-        if self.function.mode is not Mode.THREAD or self.stop_reason is not Stop.CANCEL:
+        in_thread = self.function.mode is Mode.THREAD and not self._on_loop
+        if not in_thread or self.stop_reason is not Stop.CANCEL:
+            self._interrupt(self.task)
+
+    def _interrupt(self, task: asyncio.Task[None]) -> None:
+        if not self._interrupted:
             self._interrupted = True
-            self.task.cancel()
+            self._grace = self._tools.loop.call_later(
+                self._tools.spec.cancel_grace, self._tools.on_deaf, self
+            )
+        task.cancel()
 
     # --- running ------------------------------------------------------------------------------
 
@@ -152,29 +178,46 @@ class Attempt:
         """Run the function; None when the lease was lost and there is nothing to report."""
         if self.stop_reason is not None:
             return self.unrun_outcome()
-        function = self.function
         error: BaseException | None = None
         result: bytes | None = None
         self._interruptible = True
         current.enter_job(self)
         try:
-            if function.hooks is not NO_HOOKS:
-                await self._hook(function.hooks.on_start)
-            if self._tools.spec.middleware:
-                result = await self._through_middleware()
-            else:
-                result = await self._call()
-        except asyncio.CancelledError as cancelled:
-            error = cancelled
-        except (Exception, SystemExit, GeneratorExit) as raised:
+            result = await self._with_surroundings()
+        except BaseException as raised:  # KeyboardInterrupt, too: signals don't come this way
             error = raised
         self._interruptible = False
-        if self._timer is not None:
-            self._timer.cancel()
-        outcome = self._outcome(result, error)
-        if function.hooks is not NO_HOOKS and outcome is not None:
-            await self._closing_hooks(outcome, error)
-        return outcome
+        for timer in (self._timer, self._grace):
+            if timer is not None:
+                timer.cancel()
+        if self.reported:
+            return None  # left behind meanwhile
+        return await self._conclude(result, error)
+
+    async def _with_surroundings(self) -> bytes:
+        if self.function.hooks is not NO_HOOKS:
+            await self._hook(self.function.hooks.on_start)
+        if self._tools.spec.middleware:
+            return await self._through_middleware()
+        return await self._call()
+
+    async def _conclude(self, result: bytes | None, error: BaseException | None) -> Outcome | None:
+        """Decide what came of the attempt, and tell its hooks."""
+        if isinstance(error, asyncio.CancelledError) and self._tools.torn_down():
+            self.flag(Stop.RELEASE)
+        error = self._told(error)
+        try:
+            self.outcome = self._outcome(result, error)
+        except Exception as broken:  # an error of the user's that can't even be looked at
+            self.outcome = self._fail(broken, Reason.ERROR)
+        if self.function.hooks is not NO_HOOKS and self.outcome is not None:
+            try:
+                await self._closing_hooks(self.outcome, error)
+            except asyncio.CancelledError:
+                pass  # the loop is ending, which changes nothing about the outcome
+            except Exception:
+                self.context.log.exception("the hooks of this job can't be called")
+        return self.outcome
 
     @property
     def context(self) -> Context:
@@ -205,6 +248,9 @@ class Attempt:
         else:
             value = await self._tools.threads.run(lambda: function.call(*args, **kwargs))
             if inspect.isawaitable(value):  # a plain function may hand out a coroutine
+                self._on_loop = True
+                if self.stop_reason is Stop.CANCEL and self.task is not None:
+                    self._interrupt(self.task)
                 value = await value
         return self._encoded(value)
 
@@ -265,14 +311,25 @@ class Attempt:
             lease=self.lease, kind=OutcomeKind.CANCEL if cancelled else OutcomeKind.RELEASE
         )
 
+    def abandoned_outcome(self) -> Outcome | None:
+        """What to report of a job that doesn't end although it was told to: it is left behind."""
+        if self.outcome is None:  # else only its hooks keep it
+            self.outcome = self._outcome(None, self._told(asyncio.CancelledError()))
+        return self.outcome
+
     # --- what came of it ----------------------------------------------------------------------
+
+    def _told(self, error: BaseException | None) -> BaseException | None:
+        """The error that the queue and the hooks are told of."""
+        if self.stop_reason is Stop.TIMEOUT:
+            return TimeoutError(f"the attempt ran longer than its timeout of {self._timeout()} s")
+        return error
 
     def _outcome(self, result: bytes | None, error: BaseException | None) -> Outcome | None:
         stopped = self.stop_reason
         if stopped is Stop.LOST:
             return None
-        if stopped is Stop.TIMEOUT:
-            error = TimeoutError(f"the attempt ran longer than its timeout of {self._timeout()} s")
+        if stopped is Stop.TIMEOUT and error is not None:
             return self._retry_or_fail(error, Reason.TIMEOUT, wanted=None)
         if error is None:
             return Outcome(lease=self.lease, kind=OutcomeKind.COMPLETE, result=result)
@@ -322,6 +379,8 @@ class Attempt:
 
     async def _closing_hooks(self, outcome: Outcome, error: BaseException | None) -> None:
         hooks = self.function.hooks
+        if self._interrupted:
+            await _swallow_cancel()
         if outcome.kind is OutcomeKind.COMPLETE:
             if hooks.on_success is not None and outcome.result is not None:
                 value = self.function.signature.decode_result(outcome.result)
@@ -342,13 +401,18 @@ class Attempt:
                 await hook(context, *args)
             else:
                 await self._tools.threads.run(lambda: hook(context, *args))
-        except Exception:
+        except BaseException as error:
+            ours = (self._interruptible and self._interrupted) or self._tools.torn_down()
+            if ours and isinstance(error, asyncio.CancelledError):
+                raise
             context.log.exception("a hook of this job failed")
 
     # --- the port of the job's context ----------------------------------------------------------
 
     def send(self, note: Note) -> None:
         """See `Port.send`."""
+        if self.reported:
+            return
         if note.logs:
             self._log = self._log or BoundedLog()
             admitted = tuple(line for each in note.logs if (line := self._log.admit(each)))
@@ -359,6 +423,7 @@ class Attempt:
 
     async def record(self, note: Note) -> None:
         """See `Port.record`. Works from any event loop."""
+        self._check_not_over()
         if threading.get_ident() == self._tools.loop_thread:
             await self._tools.reporter.record(note)
         else:
@@ -369,6 +434,7 @@ class Attempt:
 
     def record_sync(self, note: Note) -> None:
         """See `Port.record_sync`."""
+        self._check_not_over()
         if threading.get_ident() == self._tools.loop_thread:
             raise RuntimeError(
                 "a _sync method was called on the event loop's thread, which it would block; "
@@ -376,6 +442,15 @@ class Attempt:
             )
         recorded = self._tools.reporter.record(note)
         asyncio.run_coroutine_threadsafe(recorded, self._tools.loop).result()
+
+    def _check_not_over(self) -> None:
+        """A job that was left behind may still run, but has no say any more."""
+        if self.reported:
+            raise lease_lost(self.lease)
+
+    async def run_in_thread(self, call: Callable[[], Any]) -> Any:
+        """See `Port.run_in_thread`."""
+        return await self._tools.threads.run(call)
 
     def cancelled(self) -> bool:
         """See `Port.cancelled`."""
@@ -390,6 +465,12 @@ class Attempt:
         return self._flag.wait(timeout)
 
 
+async def _swallow_cancel() -> None:
+    """Let a cancel pass that came too late for the job's own code to notice."""
+    with suppress(asyncio.CancelledError):
+        await asyncio.sleep(0)
+
+
 def _wrap(middleware: Any, context: Context, inner: Callable[[], Any]) -> Callable[[], Any]:
     async def call() -> Any:
         return await middleware(context, inner)
@@ -399,20 +480,26 @@ def _wrap(middleware: Any, context: Context, inner: Callable[[], Any]) -> Callab
 
 def job_error(error: BaseException) -> JobError:
     """An exception as it is stored: name, words, and the traceback from the user's code on."""
+    name = error.type_name if isinstance(error, RemoteError) else type(error).__name__
+    return JobError(
+        type=clean(name, MAX_MESSAGE),
+        message=clean(_shown(lambda: str(error)), MAX_MESSAGE),
+        traceback=clean(_shown(lambda: _traceback_of(error))[-MAX_TRACEBACK:], MAX_TRACEBACK),
+    )
+
+
+def _shown(show: Callable[[], str]) -> str:
     try:
-        words = str(error)
-    except Exception as broken:  # a user's __str__ can fail, and the job's end must still be told
-        words = f"(its message can't be shown: {type(broken).__name__})"
+        return show()
+    except BaseException as broken:  # a user's __str__ can fail, and the end must still be told
+        return f"(this error can't be shown: {type(broken).__name__})"
+
+
+def _traceback_of(error: BaseException) -> str:
     remote = error.__cause__
     if isinstance(remote, RemoteTraceback):
-        text = str(remote)
-    else:
-        text = "".join(traceback.format_exception(type(error), error, _users_part(error)))
-    return JobError(
-        type=error.type_name if isinstance(error, RemoteError) else type(error).__name__,
-        message=clean(words, MAX_MESSAGE),
-        traceback=clean(text[-MAX_TRACEBACK:], MAX_TRACEBACK),
-    )
+        return str(remote)
+    return "".join(traceback.format_exception(type(error), error, _users_part(error)))
 
 
 def _users_part(error: BaseException) -> TracebackType | None:

@@ -25,11 +25,15 @@ class Outage:
 
     async def pause(self, error: BaseException) -> None:
         """Note a failure and wait before the next try."""
+        await asyncio.sleep(self.next_delay(error))
+
+    def next_delay(self, error: BaseException) -> float:
+        """Note a failure; how many seconds to wait before the next try."""
         if not self._failures:
             logger.warning("%s: %s; trying again until it answers", self._what, error)
         ceiling = min(CAP_S, FIRST_S * 2 ** min(self._failures, 10))
         self._failures += 1
-        await asyncio.sleep(random.uniform(FIRST_S / 2, ceiling))
+        return random.uniform(FIRST_S / 2, ceiling)
 
     def over(self) -> None:
         """Note a success."""

@@ -11,11 +11,11 @@ import contextvars
 import hashlib
 import inspect
 import logging
-import math
 import time
 import typing
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
 from msgspec import Struct, structs
@@ -23,6 +23,8 @@ from msgspec import Struct, structs
 from conduit.core import codec
 from conduit.core.errors import NoCurrentJobError, PayloadTooLargeError
 from conduit.core.model import Artifact, Lease, LogLine
+from conduit.core.retry import LONGEST_DELAY
+from conduit.engine.text import MAX_MESSAGE, clean, is_file_name, is_header
 from conduit.queue.base import Note
 
 P = ParamSpec("P")
@@ -37,20 +39,27 @@ _current: contextvars.ContextVar[HasContext | None] = contextvars.ContextVar(
 
 
 class Retry(Exception):
-    """Raised in a job to ask for another attempt, `delay` seconds from now.
+    """Raised in a job to ask for another attempt, `delay` (seconds, or a `timedelta`) from now.
 
     Counts as a failed attempt. A task that declares no `retries` may ask as often as it likes; one
     that does is bound by them. Without `delay`, the task's own retry policy says how long.
     """
 
-    def __init__(self, reason: str = "the job asked for a retry", *, delay: float | None = None):
-        if delay is not None and not (math.isfinite(delay) and delay >= 0):
-            raise ValueError(f"Retry(delay={delay!r}): seconds, zero or more")
+    def __init__(
+        self, reason: str = "the job asked for a retry", *, delay: float | timedelta | None = None
+    ) -> None:
         super().__init__(reason)
-        self.delay = delay
+        self.delay = None if delay is None else _checked_delay(delay)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _retry_again, (self.args[0], self.delay)
+
+
+def _checked_delay(delay: float | timedelta) -> float:
+    seconds = delay.total_seconds() if isinstance(delay, timedelta) else delay
+    if not 0 <= seconds <= LONGEST_DELAY:  # not-a-number fails every comparison
+        raise ValueError(f"Retry(delay={delay!r}): seconds or a timedelta, from 0 to a year")
+    return float(seconds)
 
 
 def _retry_again(reason: str, delay: float | None) -> Retry:
@@ -96,6 +105,10 @@ class Port(Protocol):
 
     def record_sync(self, note: Note) -> None:
         """`record` for threads and processes. Raises `RuntimeError` on the event loop's thread."""
+        ...
+
+    async def run_in_thread(self, call: Callable[[], Any]) -> Any:
+        """Run a plain function in a thread, with a copy of the caller's context variables."""
         ...
 
     def cancelled(self) -> bool:
@@ -224,7 +237,8 @@ class Context:
         if not 0 <= number <= 100:
             raise ValueError(f"set_progress({value!r}): between 0 and 1, or a percentage up to 100")
         fraction = number if number <= 1 else number / 100
-        self._port.send(self._note(progress=fraction, progress_message=message))
+        words = None if message is None else clean(str(message), MAX_MESSAGE)
+        self._port.send(self._note(progress=fraction, progress_message=words))
 
     def set_progress_sync(self, value: float, message: str | None = None) -> None:
         """`set_progress`, under the name that goes with the other `_sync` methods."""
@@ -268,7 +282,7 @@ class Context:
             if inspect.iscoroutinefunction(fn):
                 value = await fn(*args, **kwargs)
             else:
-                value = await asyncio.to_thread(fn, *args, **kwargs)
+                value = await self._port.run_in_thread(partial(fn, *args, **kwargs))
                 if inspect.isawaitable(value):
                     value = await value
             encoded = codec.encode_value({name: value}, path=f"step {name!r}")
@@ -327,8 +341,10 @@ class Context:
         return note.artifact
 
     def _artifact_note(self, name: str, data: bytes | str, content_type: str | None) -> Note:
-        if not name or "\x00" in name or len(name) > 255:
-            raise ValueError(f"artifact name {name!r}: between 1 and 255 characters")
+        if not is_file_name(name):
+            raise ValueError(f"artifact name {name!r}: 1 to 255 characters that UTF-8 can carry")
+        if content_type is not None and not is_header(content_type):
+            raise ValueError(f"content_type={content_type!r}: such as 'text/csv', in ASCII")
         body = data.encode() if isinstance(data, str) else bytes(data)
         if len(body) > ARTIFACT_LIMIT:
             raise PayloadTooLargeError(

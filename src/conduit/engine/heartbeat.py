@@ -10,6 +10,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 
 from conduit.core.errors import QueueError
 from conduit.core.model import Lease
@@ -18,6 +19,10 @@ from conduit.queue import open_queue
 from conduit.queue.base import Held
 
 logger = logging.getLogger("conduit.engine")
+
+BEATS_PER_LEASE = 3
+STOP_TIMEOUT_S = 2.0
+"""How long a heartbeat that is stopped may take, such as to give up on a store that is away."""
 
 
 class Heartbeat:
@@ -39,40 +44,56 @@ class Heartbeat:
         self._lease_ms = lease_ms
         self._held = held
         self._on_answer = on_answer
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._stop: asyncio.Event | None = None
+        self._beating: asyncio.Task[None] | None = None
         self._ready = threading.Event()
+        self._caller = asyncio.get_running_loop()
+        self._ended = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="conduit-heartbeat", daemon=True)
 
     def start(self) -> None:
-        """Start beating."""
+        """Start beating. Raises `RuntimeError` when that can't be."""
         self._thread.start()
         self._ready.wait()
+        if self._beating is None:
+            raise RuntimeError("the heartbeat's thread can't run an event loop; see the log")
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
         """Stop beating; leases end when they end."""
-        if self._loop is not None and self._stop is not None and self._thread.is_alive():
-            self._loop.call_soon_threadsafe(self._stop.set)
-            self._thread.join()
+        beating = self._beating
+        if beating is not None:
+            with suppress(RuntimeError):  # its loop has closed
+                beating.get_loop().call_soon_threadsafe(beating.cancel)
+        try:
+            async with asyncio.timeout(STOP_TIMEOUT_S):
+                await self._ended.wait()
+        except TimeoutError:
+            logger.warning("the heartbeat hangs in a call of the queue, and is left behind")
 
     def _run(self) -> None:
-        asyncio.run(self._main())
+        try:
+            with suppress(asyncio.CancelledError):
+                asyncio.run(self._main())
+        except Exception:
+            logger.exception("the heartbeat ended")
+        finally:
+            self._ready.set()
+            with suppress(RuntimeError):  # the worker's loop has closed
+                self._caller.call_soon_threadsafe(self._ended.set)
 
     async def _main(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._stop = asyncio.Event()
+        self._beating = asyncio.current_task()
         self._ready.set()
         outage = Outage("leases can't be extended")
-        while not self._stop.is_set():
+        while True:
             try:
-                await self._beat_forever(self._stop, outage)
+                await self._beat_forever(outage)
             except QueueError as error:
                 await outage.pause(error)
             except Exception:
                 logger.exception("the heartbeat failed; starting it again")
                 await asyncio.sleep(1)
 
-    async def _beat_forever(self, stop: asyncio.Event, outage: Outage) -> None:
+    async def _beat_forever(self, outage: Outage) -> None:
         async with open_queue(self._url) as queue:
             while True:
                 leases = self._held()
@@ -83,8 +104,4 @@ class Heartbeat:
                             self._on_answer(lease, answer)
                 await queue.heartbeat(self._worker_id, len(leases))
                 outage.over()
-                try:
-                    await asyncio.wait_for(stop.wait(), self._lease_ms / 3000)
-                except TimeoutError:
-                    continue
-                return
+                await asyncio.sleep(self._lease_ms / 1000 / BEATS_PER_LEASE)

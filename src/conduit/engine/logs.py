@@ -9,9 +9,11 @@ from contextlib import contextmanager
 
 from conduit.core.model import Level, LogLine
 from conduit.engine.context import find_current_job
+from conduit.engine.text import clean
 
 MAX_LINES = 1000
 MAX_MESSAGE = 8 * 1024
+MAX_NAME = 255
 JOB_LOGGER = "conduit.job"
 
 _formatter = logging.Formatter()
@@ -26,15 +28,9 @@ def line_from(record: logging.LogRecord) -> LogLine:
     return LogLine(
         at=time.time_ns() // 1_000_000,
         level=_level(record.levelno),
-        logger=record.name,
+        logger=clean(record.name, MAX_NAME),
         message=clean(message, MAX_MESSAGE),
     )
-
-
-def clean(text: str, limit: int) -> str:
-    """Text that any store takes: bounded, and without halves of surrogate pairs or NULs."""
-    short = text if len(text) <= limit else text[:limit] + " […]"
-    return short.encode("utf-8", "replace").decode("utf-8").replace("\x00", "\\x00")
 
 
 def _level(number: int) -> Level:

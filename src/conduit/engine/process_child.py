@@ -224,6 +224,10 @@ class _ChildPort:
             raise LeaseLostError(f"job {note.lease.job_id} has ended; nothing was written")
         self._worker.ask(note)
 
+    async def run_in_thread(self, call: Callable[[], Any]) -> Any:
+        """See `Port.run_in_thread`."""
+        return await asyncio.to_thread(call)
+
     def cancelled(self) -> bool:
         """See `Port.cancelled`."""
         return self._stopped.is_set()

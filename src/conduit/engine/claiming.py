@@ -1,0 +1,139 @@
+"""The claim loop: fetches as many jobs as there is room for, and waits when there are none."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+from conduit.core.errors import QueueUnavailableError
+from conduit.core.model import Job, Lease
+from conduit.engine.attempt import Attempt, Stop
+from conduit.engine.backoff import Outage
+from conduit.engine.fairness import QueueOrder
+from conduit.engine.function import WorkerSpec
+from conduit.engine.pace import Pace
+from conduit.engine.slots import Slots
+from conduit.queue.base import Claim, Queue
+
+IDLE_WAIT_S = 60.0
+
+
+class Claimer:
+    """Claims jobs for the slots of one worker."""
+
+    def __init__(
+        self,
+        queue: Queue,
+        spec: WorkerSpec,
+        worker_id: str,
+        pace: Pace,
+        attempt: Callable[[Job], Attempt],
+    ) -> None:
+        self._queue = queue
+        self._spec = spec
+        self._worker_id = worker_id
+        self._pace = pace
+        self._attempt = attempt
+        self._order = QueueOrder(spec.queues)
+        self._turns = deque(spec.functions)
+        self._room = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._under_way = False
+        self._early_cancels: set[Lease] = set()
+
+    def stop(self) -> None:
+        """Claim no more. A claim under way is let through: its jobs have to be handed back."""
+        self._stopping.set()
+        self._room.set()
+
+    def on_room(self) -> None:
+        """Told that a job has ended."""
+        self._room.set()
+
+    def cancel_early(self, lease: Lease) -> None:
+        """Cancel a job whose claim may still be on its way here."""
+        if self._under_way:
+            self._early_cancels.add(lease)
+
+    @property
+    def was_cut_off(self) -> bool:
+        """Whether a claim was cancelled halfway, so that nobody knows what it has leased."""
+        return self._under_way
+
+    async def run(self, slots: Slots) -> None:
+        """Claim until `stop`."""
+        outage = Outage("jobs can't be claimed")
+        while not self._stopping.is_set():
+            room = self._free(slots)
+            if room <= 0:
+                self._room.clear()
+                if self._free(slots) <= 0:
+                    await self._room.wait()
+                continue
+            try:
+                claimed = await self._fetch(room)
+                self._accept(claimed, slots)
+                outage.over()
+                if len(claimed) < room:
+                    await self._unless_stopping(
+                        self._queue.wait_for_jobs(self._order.names, IDLE_WAIT_S)
+                    )
+            except QueueUnavailableError as error:
+                await self._unless_stopping(outage.pause(error))
+
+    async def _fetch(self, room: int) -> list[Job]:
+        self._early_cancels.clear()
+        self._under_way = True
+        try:
+            return await self._queue.claim(self._claim(room))
+        except Exception:
+            self._under_way = False
+            raise
+
+    def _accept(self, claimed: list[Job], slots: Slots) -> None:
+        attempts = [self._attempt(job) for job in claimed]
+        if self._early_cancels:
+            for attempt in attempts:
+                if attempt.lease in self._early_cancels:
+                    attempt.flag(Stop.CANCEL)
+        slots.accept(attempts)
+        self._under_way = False
+
+    async def _unless_stopping(self, wait: Awaitable[None]) -> None:
+        """Wait for something, but no longer than until the worker is to stop."""
+        waiting = asyncio.ensure_future(wait)
+        stopping = asyncio.ensure_future(self._stopping.wait())
+        try:
+            await asyncio.wait({waiting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if waiting.done():
+                waiting.result()
+        finally:
+            stopping.cancel()
+            waiting.cancel()
+            with suppress(asyncio.CancelledError, Exception):
+                await waiting
+
+    def _claim(self, room: int) -> Claim:
+        return Claim(
+            worker_id=self._worker_id,
+            queues=self._order.next(),
+            functions=self._functions_in_turn(),
+            limit=room,
+            lease_ms=self._spec.lease_ms,
+        )
+
+    def _functions_in_turn(self) -> tuple[str, ...]:
+        """Every function, another one first each time, so that small claims are fair as well."""
+        self._turns.rotate(-1)
+        return tuple(self._turns)
+
+    def _free(self, slots: Slots) -> int:
+        """How many jobs to claim now: as many as can run, and while jobs are short, some ahead.
+
+        Fetching ahead goes in gulps: a claim for one job costs nearly as much as one for a hundred.
+        """
+        concurrency, ahead, held = self._spec.concurrency, self._pace.ahead, slots.held
+        free = concurrency + ahead - held
+        return free if free >= ahead // 2 or held < concurrency else 0

@@ -1,0 +1,76 @@
+"""The context manager that a worker's author puts around its life."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+from conduit.engine.left_behind import disown
+
+logger = logging.getLogger("conduit.engine")
+
+HURRIED_S = 3.0
+"""How long a lifespan that is cut short may take to end."""
+
+
+class Lifespan:
+    """Enters and leaves the context manager in one task, as cancel scopes and task groups ask."""
+
+    def __init__(self, make: Callable[[], AbstractAsyncContextManager[Any]]) -> None:
+        self._make = make
+        self._over = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    async def enter(self) -> contextvars.Context:
+        """Enter it; the context variables as it leaves them. Raises what it raises."""
+        entered: asyncio.Future[contextvars.Context] = asyncio.get_running_loop().create_future()
+        self._task = asyncio.create_task(self._live(entered), name="lifespan")
+        try:
+            await asyncio.wait({self._task, entered}, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            entered.cancel()
+            await self._cut_short(self._task)
+            raise
+        if not entered.done():
+            self._task.result()
+            raise RuntimeError("the lifespan ended before it began")
+        return entered.result()
+
+    async def leave(self, hurried: asyncio.Event) -> None:
+        """Leave it, for as long as that takes or until `hurried`. Raises what it raises."""
+        task = self._task
+        if task is None:
+            return
+        self._over.set()
+        hurry = asyncio.ensure_future(hurried.wait())
+        try:
+            await asyncio.wait({task, hurry}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            hurry.cancel()
+            if not task.done():
+                await self._cut_short(task)
+        if not task.cancelled() and task.done():
+            task.result()
+
+    async def _live(self, entered: asyncio.Future[contextvars.Context]) -> None:
+        async with self._make():
+            if not entered.done():
+                entered.set_result(contextvars.copy_context())
+            while not self._over.is_set():
+                try:
+                    await self._over.wait()
+                except asyncio.CancelledError:
+                    # The loop is ending. The worker is told so as well, and its jobs go first.
+                    if entered.cancelled():
+                        raise
+
+    async def _cut_short(self, task: asyncio.Task[None]) -> None:
+        task.cancel()
+        await asyncio.wait({task}, timeout=HURRIED_S)
+        if not task.done():
+            logger.warning("the lifespan doesn't end, and is left behind")
+            disown(task)

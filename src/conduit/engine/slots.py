@@ -1,0 +1,215 @@
+"""The jobs that a worker holds: those that wait for a slot, those that run, and those whose end is
+on its way to the queue.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable
+from functools import partial
+
+from conduit.core.model import Lease
+from conduit.engine.attempt import Attempt, Stop
+from conduit.engine.function import Mode
+from conduit.engine.left_behind import disown
+from conduit.engine.pace import STALL_S, Pace
+from conduit.engine.reporter import Reporter
+from conduit.queue.base import Finished, Outcome
+
+logger = logging.getLogger("conduit.engine")
+
+
+class Slots:
+    """Runs at most `concurrency` attempts at once; `on_room` is called when one has ended."""
+
+    def __init__(
+        self, concurrency: int, pace: Pace, reporter: Reporter, on_room: Callable[[], None]
+    ) -> None:
+        self.context = contextvars.copy_context()
+        """What every job begins with, untouched by others."""
+        self._concurrency = concurrency
+        self._pace = pace
+        self._reporter = reporter
+        self._on_room = on_room
+        self._loop = asyncio.get_running_loop()
+        self._attempts: dict[Lease, Attempt] = {}  # every claimed job that isn't settled
+        self._lock = threading.Lock()  # guards _attempts against the heartbeat's thread
+        self._waiting: deque[Attempt] = deque()
+        self._running = 0
+        self._began_at = 0.0
+        self._stall_timer: asyncio.TimerHandle | None = None
+        self._left_behind: set[asyncio.Task[None]] = set()
+        self._moved = asyncio.Event()
+        self._closed = False
+
+    # --- what is held -------------------------------------------------------------------------
+
+    @property
+    def held(self) -> int:
+        """How many jobs wait or run."""
+        return self._running + len(self._waiting)
+
+    def leases(self) -> list[Lease]:
+        """Of every job that isn't settled. From any thread."""
+        with self._lock:
+            return [attempt.lease for attempt in self._attempts.values()]
+
+    def find(self, lease: Lease) -> Attempt | None:
+        """The job under this lease. From any thread."""
+        with self._lock:
+            return self._attempts.get(lease)
+
+    async def until_settled(self) -> None:
+        """Wait until the queue knows the end of every job."""
+        while self._attempts:
+            self._moved.clear()
+            await self._moved.wait()
+
+    async def until_ended(self) -> None:
+        """Wait until every job has ended, whether or not the queue has heard of it."""
+        while not all(attempt.reported for attempt in self._attempts.values()):
+            self._moved.clear()
+            await self._moved.wait()
+
+    # --- running ------------------------------------------------------------------------------
+
+    def accept(self, attempts: Iterable[Attempt]) -> None:
+        """Take claimed jobs: start them, or let them wait their turn."""
+        for attempt in attempts:
+            self._admit(attempt)
+            self._waiting.append(attempt)
+        if self._closed:
+            self.release_waiting()
+        self._start_waiting()
+        if self._waiting and self._pace.adapts and self._stall_timer is None:
+            self._stall_timer = self._loop.call_later(STALL_S, self._hand_back_if_stalled)
+
+    def begin(self, attempt: Attempt) -> None:
+        """Take a job and start it now, room or not."""
+        self._admit(attempt)
+        self._begin(attempt)
+
+    def _admit(self, attempt: Attempt) -> None:
+        with self._lock:
+            self._attempts[attempt.lease] = attempt
+
+    def _start_waiting(self) -> None:
+        while self._waiting and self._running < self._concurrency:
+            self._begin(self._waiting.popleft())
+
+    def _begin(self, attempt: Attempt) -> None:
+        self._running += 1
+        attempt.task = self._loop.create_task(self._run(attempt), context=self.context.copy())
+
+    async def _run(self, attempt: Attempt) -> None:
+        self._began_at = began = self._loop.time()
+        outcome = await attempt.run()
+        self._pace.ran(self._loop.time() - began)
+        if not attempt.reported:  # else it was left behind, and ended after all
+            self._vacate(attempt, outcome)
+
+    def _vacate(self, attempt: Attempt, outcome: Outcome | None) -> None:
+        self._running -= 1
+        self._report(attempt, outcome)
+        if not self._closed:
+            self._start_waiting()
+        self._on_room()
+
+    def _report(self, attempt: Attempt, outcome: Outcome | None) -> None:
+        attempt.reported = True
+        self._moved.set()
+        if outcome is None:
+            self._settle(attempt)
+        else:
+            self._reporter.finish(outcome, partial(self._on_delivered, attempt))
+
+    def _on_delivered(self, attempt: Attempt, answer: Finished) -> None:
+        if answer is Finished.STALE:
+            logger.warning(
+                "job %s had passed to another worker; what this one made of it was dropped",
+                attempt.job.id,
+            )
+        self._settle(attempt)
+
+    def _settle(self, attempt: Attempt) -> None:
+        with self._lock:
+            self._attempts.pop(attempt.lease, None)
+        attempt.settle()
+        self._moved.set()
+
+    # --- stopping one -------------------------------------------------------------------------
+
+    def flag_thread(self, lease: Lease, reason: Stop) -> None:
+        """Let a job in a thread know that it is to stop, even while the loop is blocked."""
+        attempt = self.find(lease)
+        if attempt is not None and attempt.function.mode is Mode.THREAD:
+            attempt.flag(reason)
+
+    def stop(self, lease: Lease, reason: Stop) -> bool:
+        """Stop a job, be it waiting or running. False: no such job is here."""
+        attempt = self._attempts.get(lease)
+        if attempt is None:
+            return False
+        attempt.stop(reason)
+        if attempt in self._waiting:
+            self._waiting.remove(attempt)
+            self._report(attempt, attempt.unrun_outcome())
+        return True
+
+    def leave_behind(self, attempt: Attempt) -> None:
+        """Go on without a job that doesn't end although it was told to."""
+        if attempt.reported or attempt.task is None:
+            return
+        logger.warning(
+            "job %s (%s) goes on although it was told to stop; it is left behind, and what it "
+            "still does counts for nothing",
+            attempt.job.id,
+            attempt.job.function,
+        )
+        self._left_behind.add(attempt.task)
+        attempt.task.add_done_callback(self._left_behind.discard)
+        self._vacate(attempt, attempt.abandoned_outcome())
+
+    # --- stopping all -------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Start no more jobs, and hand back those that wait."""
+        self._closed = True
+        if self._stall_timer is not None:
+            self._stall_timer.cancel()
+        self.release_waiting()
+
+    def release_waiting(self) -> None:
+        """Hand back what was claimed and not begun."""
+        while self._waiting:
+            attempt = self._waiting.popleft()
+            attempt.flag(Stop.RELEASE)
+            self._report(attempt, attempt.unrun_outcome())
+
+    def release_running(self) -> None:
+        """Interrupt what runs, to be handed back."""
+        for attempt in list(self._attempts.values()):
+            attempt.stop(Stop.RELEASE)
+
+    def leave_all_behind(self) -> None:
+        """Go on without all that still runs."""
+        for attempt in list(self._attempts.values()):
+            self.leave_behind(attempt)
+        for task in self._left_behind:
+            disown(task)
+
+    def _hand_back_if_stalled(self) -> None:
+        """Let other workers have what waits here behind long jobs."""
+        self._stall_timer = None
+        if not self._waiting:
+            return
+        stalled_at = self._began_at + STALL_S
+        if self._loop.time() < stalled_at:
+            self._stall_timer = self._loop.call_at(stalled_at, self._hand_back_if_stalled)
+            return
+        self._pace.stalled()
+        self.release_waiting()

@@ -1,0 +1,140 @@
+"""The one way in which a worker ends, whoever or whatever ends it.
+
+    asked ──▶ jobs finish ──▶ hand back ──▶ deliver, sign off ──▶ close
+            shutdown_timeout    DEAF_S      DELIVERY_TIMEOUT_S
+
+A second request, the crash of a duty and the end of the event loop all skip to handing back. From
+there on each step has its time and is done whatever became of the one before it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import Any
+
+from conduit.core.errors import QueueError
+from conduit.core.model import JobStatus, Lease
+from conduit.core.transitions import OutcomeKind
+from conduit.engine.reporter import Reporter
+from conduit.engine.slots import Slots
+from conduit.queue.base import JobFilter, Outcome, Queue
+
+logger = logging.getLogger("conduit.engine")
+
+DEAF_S = 3.0
+"""How long a job that is told to stop may take to do so before it is left behind."""
+DELIVERY_TIMEOUT_S = 5.0
+"""How long a stopping worker tries to deliver what it holds, and to sign off, when the store is
+away."""
+CLOSE_TIMEOUT_S = 5.0
+"""How long closing may take; worker processes get a second of it to end."""
+
+
+class StopSequence:
+    """Ends one worker. `asked` and `hurried` say how far its end has been asked for."""
+
+    def __init__(self, queue: Queue, worker_id: str) -> None:
+        self.asked = asyncio.Event()
+        self.hurried = asyncio.Event()
+        self._queue = queue
+        self._worker_id = worker_id
+        self._deadline = 0.0  # for all that is to be said to the queue
+
+    def ask(self) -> None:
+        """Stop in good order."""
+        self.asked.set()
+
+    def hurry(self) -> None:
+        """Stop without waiting for jobs."""
+        self.asked.set()
+        self.hurried.set()
+
+    async def hand_back(self, slots: Slots, claiming: asyncio.Task[None] | None = None) -> None:
+        """Release what the worker holds, without cost for the jobs; leave behind what is deaf."""
+        deadline = _in(DEAF_S)
+        slots.close()
+        slots.release_running()
+        if claiming is not None:
+            # A claim under way is let through: the jobs it leases have to be handed back as well.
+            await _within(deadline, lambda: asyncio.wait({claiming}))
+        await _within(deadline, slots.until_ended)
+        slots.leave_all_behind()
+
+    async def deliver(
+        self, reporter: Reporter, reporting: asyncio.Task[None], after: list[asyncio.Task[None]]
+    ) -> None:
+        """End the duties in `after`, and bring the last outcomes to the queue."""
+        deadline = self._deadline = _in(DELIVERY_TIMEOUT_S)
+        for duty in after:
+            duty.cancel()
+        reporter.stop()
+        await _within(deadline, lambda: asyncio.wait({reporting, *after}))
+        reporting.cancel()
+        # Was it cancelled with the loop, or did it crash? Else this returns at once.
+        await _within(deadline, reporter.run)
+        lost = reporter.close()
+        if lost:
+            logger.error(
+                "the queue is away: the results of %d jobs could not be delivered; unless they "
+                "arrive after all, those jobs run again",
+                lost,
+            )
+
+    async def hand_back_orphans(self) -> None:
+        """Release what a claim leased whose answer was cut off, as far as that can be known."""
+        await _within(self._deadline, self._find_and_release)
+
+    async def sign_off(self) -> None:
+        """Tell the queue that this worker has ended."""
+        if not await _within(self._deadline, self._unregister):
+            logger.warning(
+                "worker %s could not sign off: the queue did not answer in time", self._worker_id
+            )
+
+    async def _unregister(self) -> None:
+        await self._queue.unregister(self._worker_id)
+
+    async def let_go(self, resources: AsyncExitStack) -> None:
+        """Close what the worker has opened."""
+        await _within(_in(CLOSE_TIMEOUT_S), resources.aclose)
+
+    async def _find_and_release(self) -> None:
+        await self._queue.heartbeat(self._worker_id, 0)  # by its answer, the claim is through
+        wanted = JobFilter(statuses=(JobStatus.RUNNING,), worker_ids=(self._worker_id,))
+        found = (await self._queue.find(wanted, limit=500)).items
+        leases = [Lease(job.id, job.token or "") for job in found]
+        await self._queue.finish([Outcome(lease=each, kind=OutcomeKind.RELEASE) for each in leases])
+
+
+def _in(seconds: float) -> float:
+    return asyncio.get_running_loop().time() + seconds
+
+
+async def _within(deadline: float, step: Callable[[], Awaitable[Any]]) -> bool:
+    """Take one step of the sequence; False if the time runs out. Nothing comes of its failing.
+
+    A cancel doesn't cut the sequence short: it comes when the loop is ended under the worker, and
+    then there is as much to hand back as ever.
+    """
+    task = asyncio.current_task()
+    assert task is not None
+    seen = task.cancelling()
+    while True:
+        try:
+            async with asyncio.timeout_at(deadline):
+                await step()
+        except TimeoutError:
+            return False
+        except asyncio.CancelledError:
+            if task.cancelling() == seen:
+                return True  # it wasn't this task that was cancelled: the step ended so by itself
+            seen = task.cancelling()
+            continue
+        except QueueError as error:
+            logger.warning("one step of a worker's end failed: %s", error)
+        except Exception:
+            logger.exception("one step of a worker's end failed")
+        return True

@@ -1,0 +1,26 @@
+"""Text in the form that any store takes."""
+
+from __future__ import annotations
+
+import re
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # and halves of surrogate pairs
+_HEADER = re.compile(r"[\x20-\x7e]{1,255}")
+
+MAX_MESSAGE = 4 * 1024
+
+
+def clean(text: str, limit: int) -> str:
+    """Text that any store takes: bounded, and without halves of surrogate pairs or NULs."""
+    short = text if len(text) <= limit else text[:limit] + " […]"
+    return short.encode("utf-8", "replace").decode("utf-8").replace("\x00", "\\x00")
+
+
+def is_file_name(text: str) -> bool:
+    """Whether `text` can name something in every store: 1 to 255 characters, none of control."""
+    return 0 < len(text) <= 255 and _CONTROL.search(text) is None
+
+
+def is_header(text: str) -> bool:
+    """Whether `text` can stand in an HTTP header: 1 to 255 printable ASCII characters."""
+    return _HEADER.fullmatch(text) is not None
