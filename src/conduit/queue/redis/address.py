@@ -25,6 +25,7 @@ DEFAULT_NAMESPACE = "default"
 DEFAULT_CONNECTIONS = 32
 DEFAULT_WAIT_MS = 1000
 _PORTS = {"single": 6379, "sentinel": 26379, "cluster": 6379}
+_CERT_REQS = ("none", "optional", "required")
 _SSL = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs")
 
 
@@ -78,7 +79,10 @@ class Address(Struct, frozen=True, kw_only=True):
 
 def parse(url: str) -> Address:
     """Take a URL apart. Raises `ConfigurationError` that says which part is wrong."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise ConfigurationError(f"{url.rpartition('@')[2]!r} isn't a URL: {error}") from None
     base, _, topology = parts.scheme.partition("+")
     topology = topology or "single"
     if base not in ("redis", "rediss") or topology not in _PORTS:
@@ -154,6 +158,8 @@ def _options(query: str) -> dict[str, Any]:
             options[name] = _positive(name, value)
         elif name == "durability":
             options[name] = _durability(value)
+        elif name == "ssl_cert_reqs" and value not in _CERT_REQS:
+            raise ConfigurationError(f"{name}={value!r} isn't one of {', '.join(_CERT_REQS)}")
         elif name in _SSL:
             ssl[name] = value
         elif name == "ssl_check_hostname":

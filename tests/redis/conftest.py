@@ -1,0 +1,65 @@
+"""Queues on real servers, and workers on them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+
+from conduit.core.model import JobStatus
+from conduit.queue.redis import RedisQueue
+from tests.redis.support import RedisBench
+
+
+@pytest.fixture
+def url(redis_url: str, namespace: str) -> str:
+    """An empty namespace on the shared server."""
+    return f"{redis_url}?namespace={namespace}"
+
+
+Connect = Callable[..., Awaitable[RedisQueue]]
+
+
+@pytest.fixture
+async def connect() -> AsyncIterator[Connect]:
+    """Opens queues, which are closed when the test is over."""
+    async with AsyncExitStack() as opened:
+
+        async def connect(url: str, **options: Any) -> RedisQueue:
+            return await opened.enter_async_context(RedisQueue(url, **options))
+
+        yield connect
+
+
+@pytest.fixture
+async def queue(connect: Connect, url: str) -> RedisQueue:
+    """A queue on an empty namespace of the shared server."""
+    return await connect(url)
+
+
+StartBench = Callable[[str], Awaitable[RedisBench]]
+
+
+@pytest.fixture
+async def start_bench() -> AsyncIterator[StartBench]:
+    """Makes benches for workers; what runs on them ends with the test."""
+    async with AsyncExitStack() as opened:
+
+        async def start(url: str) -> RedisBench:
+            bench = RedisBench(url)
+            opened.push_async_callback(bench.close)
+            await bench.queue.open()
+            return bench
+
+        yield start
+
+
+@pytest.fixture
+async def bench(start_bench: StartBench, url: str) -> RedisBench:
+    """A bench on an empty namespace of the shared server."""
+    return await start_bench(url)
+
+
+FINISHED = {JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED}
