@@ -1,0 +1,1 @@
+"""The history database: its tables, its migrations, the way to it."""

@@ -1,0 +1,203 @@
+"""The tables of the history, as the code of today sees them; migrations/ leads to them.
+
+All times are milliseconds since the epoch by the queue's clock. JSON is kept as text, exactly as it
+came: PostgreSQL's own JSON type refuses some of it (`\\u0000`) and rewrites the rest.
+
+A job's row is the fold of its events in the order of `seq`, without a gap: `seq` is the last one
+applied. Events that came too early wait in `parked_events` until those before them are there.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    text,
+)
+
+metadata = MetaData(
+    naming_convention={"ix": "ix_%(table_name)s_%(column_0_N_name)s", "pk": "pk_%(table_name)s"}
+)
+
+# SQLite gives out row numbers by itself only for a column that is INTEGER.
+_Number = BigInteger().with_variant(Integer, "sqlite")
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("function", Text, nullable=False),
+    Column("queue", Text, nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("args", Text, nullable=False),
+    Column("submitted_at", BigInteger, nullable=False),
+    Column("run_at", BigInteger, nullable=False),
+    Column("priority", Integer, nullable=False),
+    Column("key", Text),
+    Column("parent_id", Text),
+    Column("root_id", Text),
+    Column("retries", BigInteger),
+    Column("timeout_ms", BigInteger),
+    Column("max_deliveries", BigInteger, nullable=False),
+    Column("expires_at", BigInteger),
+    Column("started_at", BigInteger),
+    Column("finished_at", BigInteger),
+    Column("generation", Integer, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("failures", Integer, nullable=False),
+    Column("rescues", Integer, nullable=False),
+    Column("fence", Integer, nullable=False),
+    Column("seq", Integer, nullable=False),
+    Column("worker_id", Text),
+    Column("cancel_requested", Boolean, nullable=False),
+    Column("reason", Text),
+    Column("error", Text),  # a JobError
+    Column("result", Text),
+    Column("progress", Double),
+    Column("progress_message", Text),
+    Column("metadata", Text, nullable=False),
+    Column("checkpoint", Text),
+    Column("steps", Text, nullable=False),
+    Column("applied_at", BigInteger, nullable=False),  # by this server's clock
+)
+# Newest first within each filter; `id` breaks ties, so that a cursor is exact.
+Index("ix_jobs_newest", jobs.c.submitted_at.desc(), jobs.c.id.desc())
+for _column in ("status", "function", "queue", "worker_id"):
+    Index(f"ix_jobs_{_column}", jobs.c[_column], jobs.c.submitted_at.desc(), jobs.c.id.desc())
+for _column in ("key", "parent_id", "root_id"):
+    Index(
+        f"ix_jobs_{_column}",
+        jobs.c[_column],
+        postgresql_where=text(f"{_column} IS NOT NULL"),
+        sqlite_where=text(f"{_column} IS NOT NULL"),
+    )
+Index("ix_jobs_finished", jobs.c.finished_at)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("job_id", Text, primary_key=True),
+    Column("fence", Integer, primary_key=True),  # of its lease: one row for each start
+    Column("generation", Integer, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("worker_id", Text),
+    Column("started_at", BigInteger, nullable=False),
+    Column("ended_at", BigInteger),
+    Column("outcome", String(16)),  # completed, failed, retrying, released, rescued, cancelled
+    Column("reason", Text),
+    Column("error", Text),
+)
+Index("ix_attempts_started", attempts.c.started_at)
+
+logs = Table(
+    "logs",
+    metadata,
+    Column("job_id", Text, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("level", String(16), nullable=False),
+    Column("logger", Text, nullable=False),
+    Column("message", Text, nullable=False),
+)
+
+artifacts = Table(
+    "artifacts",
+    metadata,
+    Column("job_id", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("content_type", Text, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("location", Text),  # where its bytes were copied to; none: still only in the queue
+)
+
+parked_events = Table(
+    "parked_events",
+    metadata,
+    Column("job_id", Text, primary_key=True),
+    Column("seq", Integer, primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("body", Text, nullable=False),  # an Event
+    Column("parked_at", BigInteger, nullable=False),
+)
+Index("ix_parked_events_parked", parked_events.c.parked_at)
+
+deleted_jobs = Table(
+    "deleted_jobs",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("deleted_at", BigInteger, nullable=False),  # what happened before isn't applied again
+)
+
+changes = Table(
+    "changes",
+    metadata,
+    # What happened to which job, in the order of commits: the live stream is resumed from here.
+    Column("id", _Number, primary_key=True, autoincrement=True),
+    Column("topic", String(32), nullable=False),  # job, worker, cron, api, queue
+    Column("subject", Text, nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("data", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+)
+Index("ix_changes_at", changes.c.at)
+
+dead_letters = Table(
+    "dead_letters",
+    metadata,
+    Column("id", _Number, primary_key=True, autoincrement=True),
+    Column("position", Text, nullable=False),  # of its entry in the queue's stream
+    Column("number", Integer, nullable=False),  # within that entry
+    Column("job_id", Text),
+    Column("reason", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("deliveries", Integer, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("replayed_at", BigInteger),
+)
+Index("ix_dead_letters_position", dead_letters.c.position, dead_letters.c.number, unique=True)
+
+listings = Table(
+    "listings",
+    metadata,
+    # What the queue said last of its functions, workers, crons and queues, for when it is away.
+    Column("name", String(32), primary_key=True),
+    Column("body", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+)
+
+api_requests = Table(
+    "api_requests",
+    metadata,
+    # Requests of one route and status within one minute. `buckets` counts latencies.
+    Column("api", Text, primary_key=True),
+    Column("method", String(16), primary_key=True),
+    Column("route", Text, primary_key=True),
+    Column("status", Integer, primary_key=True),
+    Column("minute", BigInteger, primary_key=True),
+    Column("count", BigInteger, nullable=False),
+    Column("total_ms", Double, nullable=False),
+    Column("buckets", Text, nullable=False),
+)
+Index("ix_api_requests_minute", api_requests.c.minute)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    # People signed in with a key; the cookie's token is stored as its hash.
+    Column("token_hash", LargeBinary, primary_key=True),
+    Column("role", String(16), nullable=False),
+    Column("key_hash", LargeBinary, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+)
