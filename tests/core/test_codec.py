@@ -24,6 +24,7 @@ from typing import (
     TypedDict,
 )
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import msgspec
 import pydantic
@@ -81,6 +82,11 @@ class Order:
 
 
 @dataclass
+class SameOrder(Order):
+    pass
+
+
+@dataclass
 class RushOrder(Order):
     courier: str = "bike"
 
@@ -105,6 +111,11 @@ class Tree:
     children: list[Tree] = field(default_factory=list["Tree"])
 
 
+@dataclass
+class LabelledTree(Tree):
+    label: str = ""
+
+
 class Point(NamedTuple):
     x: float
     y: float = 0.0
@@ -127,6 +138,25 @@ class Customer(pydantic.BaseModel):
     name: str
     born: date
     home: Path | None = None
+
+
+class Member(Customer):
+    number: int
+
+
+class Account(pydantic.BaseModel):
+    owner: Customer | None = None
+    password: pydantic.SecretStr | None = None
+    note: str = pydantic.Field(default="", exclude=True)
+    since: datetime | None = None
+
+
+class Hidden(pydantic.BaseModel):
+    name: str = pydantic.Field(exclude=True)
+
+
+class Disc(Circle, tag="Circle"):
+    colour: str = "red"
 
 
 class StrictCustomer(pydantic.BaseModel):
@@ -341,7 +371,7 @@ def test_without_an_annotation_rich_values_arrive_in_their_json_form() -> None:
         (str, Path("x/y"), "x/y"),
         (datetime, "2026-03-29T02:30:00.123456Z", WHEN),
         (Colour, "red", Colour.RED),
-        (Order, RushOrder(UUID(int=7), WHEN), Order(UUID(int=7), WHEN)),
+        (Order, SameOrder(UUID(int=7), WHEN), Order(UUID(int=7), WHEN)),
     ],
     ids=repr,
 )
@@ -657,6 +687,67 @@ def test_a_key_that_json_has_no_form_for_is_refused_by_its_path(key: object) -> 
 
 def test_an_integer_too_long_for_python_to_print_is_refused() -> None:
     assert path_of_failure(untyped, [10**5000]) == "args[0][0]"
+
+
+@pytest.mark.parametrize(
+    ("annotation", "given", "path", "lost"),
+    [
+        (Order, RushOrder(UUID(int=7), WHEN), "args[0]", "courier"),
+        (dict[str, list[Order]], {"a": [RushOrder(UUID(int=7), WHEN)]}, "args[0].a[0]", "courier"),
+        (Order | None, RushOrder(UUID(int=7), WHEN), "args[0]", "courier"),
+        (Tree, Tree("a", [LabelledTree("b")]), "args[0].children[0]", "label"),
+        (Circle | Square, Disc(1.0), "args[0]", "colour"),
+        (Customer, Member(name="a", born=date(2000, 1, 1), number=7), "args[0]", "number"),
+        (Any, Account(owner=Member(name="a", born=date(2000, 1, 1), number=7)), None, "number"),
+        (Account, Account(password=pydantic.SecretStr("hush")), "args[0].password", "Secret"),
+        (Any, [Account(password=pydantic.SecretStr("hush"))], "args[0][0].password", "Secret"),
+        (Account, Account(note="hidden"), "args[0].note", "would arrive as ''"),
+        (Hidden, Hidden(name="a"), "args[0].name", "exclude=True"),
+    ],
+    ids=str,
+)
+def test_what_would_not_arrive_whole_is_refused_by_its_path(
+    annotation: object, given: object, path: str | None, lost: str
+) -> None:
+    with pytest.raises(SerializationError, match=lost) as caught:
+        taking(annotation).encode((given,), {})
+    assert caught.value.path == (path or "args[0].owner")
+    assert "hush" not in str(caught.value)
+    with pytest.raises(SerializationError, match=lost) as caught:
+        taking(Any, annotation).encode_result(given)
+    assert caught.value.path == (path or "args[0].owner").replace("args[0]", "result")
+
+
+def test_the_values_of_variadic_parameters_arrive_whole_too() -> None:
+    def task(*orders: Order, **more: Order) -> None: ...
+
+    rush = RushOrder(UUID(int=7), WHEN)
+    assert path_of_failure(task, ORDER, rush) == "args[1]"
+    assert path_of_failure(task, first=ORDER, second=rush) == "kwargs.second"
+
+
+@pytest.mark.parametrize("kind", [Account, Any])
+def test_a_model_that_loses_nothing_is_carried(kind: object) -> None:
+    twice = datetime(2024, 10, 27, 2, 30, fold=1, tzinfo=ZoneInfo("Europe/Zurich"))
+    account = Account(owner=Customer(name="a", born=date(2000, 1, 1)), since=twice)
+    signature = taking(kind)
+    arrives = signature.decode(signature.encode((account,), {})).kwargs["value"]
+    since = (
+        arrives.since if isinstance(arrives, Account) else datetime.fromisoformat(arrives["since"])
+    )
+    assert since.timestamp() == twice.timestamp()
+
+
+def test_an_offset_from_utc_with_seconds_is_refused_instead_of_rounded() -> None:
+    odd = timezone(timedelta(minutes=34, seconds=8))
+    moment = datetime(1900, 1, 1, tzinfo=odd)
+    assert path_of_failure(untyped, [{"when": moment}]) == "args[0][0].when"
+    assert path_of_failure(untyped, {moment: 1}) == "args[0]"
+    for kind, value in ((datetime, moment), (time, moment.timetz())):
+        with pytest.raises(SerializationError, match=r"args\[0\] is 0:34:08 from UTC.*astimezone"):
+            taking(kind).encode((value,), {})
+    whole = datetime(1900, 1, 1, tzinfo=timezone(timedelta(minutes=34)))
+    assert taking(datetime).encode((whole,), {}) == b'{"value":"1900-01-01T00:00:00+00:34"}'
 
 
 def nested(levels: int) -> list[Any]:

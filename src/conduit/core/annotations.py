@@ -6,7 +6,7 @@ import functools
 import inspect
 import re
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import PurePath
 from types import CodeType, FrameType
 from typing import Any, Final
@@ -15,7 +15,8 @@ import msgspec
 from msgspec import inspect as shapes
 
 from conduit.core.errors import InvalidTaskError
-from conduit.core.values import is_pydantic_model, revive
+from conduit.core.losses import is_pydantic_model
+from conduit.core.values import revive
 
 
 def check_callable(fn: Callable[..., object], name: str) -> None:
@@ -110,6 +111,24 @@ def check_type(hint: Any, what: str, name: str) -> None:
 
 def _unfit_for_json(shape: shapes.Type) -> str | None:
     """Return why a type can't be carried, from a walk over all the types that it holds."""
+    for node in _walk(shape):
+        if isinstance(node, shapes.CustomType) and not _has_hook(node.cls):
+            return f"{node.cls.__qualname__} has no JSON form"
+        if isinstance(node, shapes.DictType) and isinstance(node.key_type, _NOT_KEYS):
+            return "a key of a JSON object is a string, which can't be turned back into its key"
+    return None
+
+
+def holds_classes(hint: Any) -> bool:
+    """Whether a type that `check_type` took holds a class of which there may be subclasses."""
+    return any(
+        isinstance(node, (shapes.DataclassType, shapes.StructType))
+        or (isinstance(node, shapes.CustomType) and is_pydantic_model(node.cls))
+        for node in _walk(shapes.type_info(hint))
+    )
+
+
+def _walk(shape: shapes.Type) -> Iterator[shapes.Type | shapes.Field]:
     seen: set[int] = set()
     ahead: list[Any] = [shape]
     while ahead:
@@ -118,12 +137,8 @@ def _unfit_for_json(shape: shapes.Type) -> str | None:
             ahead.extend(typing.cast("tuple[object, ...]", node))
         elif isinstance(node, (shapes.Type, shapes.Field)) and id(node) not in seen:
             seen.add(id(node))
-            if isinstance(node, shapes.CustomType) and not _has_hook(node.cls):
-                return f"{node.cls.__qualname__} has no JSON form"
-            if isinstance(node, shapes.DictType) and isinstance(node.key_type, _NOT_KEYS):
-                return "a key of a JSON object is a string, which can't be turned back into its key"
+            yield node
             ahead.extend(getattr(node, field) for field in node.__struct_fields__)
-    return None
 
 
 def _has_hook(cls: type[Any]) -> bool:

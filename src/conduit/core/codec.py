@@ -13,7 +13,8 @@ version of the function apply when the job runs.
 
 Values are checked against the annotations at submit. What fits is taken as the annotation says: an
 int for a float, a list for a set, a dict or a str for the class whose JSON form it is, a Path for a
-str; a subclass's instance arrives as the annotated class, without what the subclass added.
+str, a subclass's instance for the annotated class. What would not arrive whole is refused: the
+fields that a subclass added, and what a pydantic model masks or leaves out of its JSON form.
 Parameters without annotation take any JSON value: a datetime arrives there as a string.
 """
 
@@ -29,8 +30,16 @@ from typing import Any, Final, NamedTuple, NoReturn
 import msgspec
 from msgspec import UNSET
 
-from conduit.core.annotations import as_written, check_callable, check_type, resolve, shown
+from conduit.core.annotations import (
+    as_written,
+    check_callable,
+    check_type,
+    holds_classes,
+    resolve,
+    shown,
+)
 from conduit.core.errors import ArgumentError, PayloadError, SerializationError
+from conduit.core.losses import find_loss
 from conduit.core.parameters import describe
 from conduit.core.values import (
     DEFAULT_PAYLOAD_LIMIT,
@@ -91,7 +100,9 @@ class Signature:
         self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(
             self._fields, dec_hook=revive
         )
+        self._may_lose = any(holds_classes(each.annotation) for each in parameters)
         self._returns = returns
+        self._result_may_lose = holds_classes(returns)
         self._may_return_none = returns in (Any, None, type(None))
         self._result_decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(
             returns, dec_hook=revive
@@ -152,6 +163,8 @@ class Signature:
             except Exception as error:  # a type's own code may raise anything while it is built
                 refuse_nan_and_depth(roots)
                 raise self._misfit(error, given, len(args)) from error
+            if self._may_lose:
+                self._refuse_loss(given, fields, len(args))
             payload = write_json(fields, roots)
         except UnencodableError as error:
             raise self._unencodable(args, kwargs) from error
@@ -227,6 +240,17 @@ class Signature:
                 reason = f"{type(failure).__name__}: {failure}"
                 return ArgumentError(f"argument {name!r} of task {self._name!r}: {reason}")
         return ArgumentError(f"arguments of task {self._name!r} don't fit: {error}")
+
+    def _refuse_loss(self, given: Mapping[str, object], fields: Any, by_position: int) -> None:
+        values = dict(zip(self._parameters, msgspec.structs.astuple(fields), strict=True))
+        arriving = self._passed({name: values[name] for name in given}, by_position)
+        for (_, path, value, _), (_, _, arrives, _) in zip(
+            self._passed(given, by_position), arriving, strict=True
+        ):
+            if loss := find_loss(value, arrives, path):
+                raise SerializationError(
+                    f"arguments of task {self._name!r}: {loss.path} {loss.reason}", path=loss.path
+                )
 
     def _passed(
         self, given: Mapping[str, object], by_position: int
@@ -317,6 +341,8 @@ class Signature:
             except Exception as error:  # a type's own code may raise anything while it is built
                 refuse_nan_and_depth([plain])
                 raise self._wrong_result(error, value) from error
+            if self._result_may_lose and (loss := find_loss(value, fitted, "result")):
+                raise SerializationError(f"{what}: {loss.path} {loss.reason}", path=loss.path)
             payload = write_json(fitted, [plain])
         except UnencodableError as error:
             raise serialization_error(value, "result", what=what) from error

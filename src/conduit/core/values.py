@@ -15,7 +15,6 @@ imported it already.
 
 from __future__ import annotations
 
-import dataclasses
 import datetime as dt
 import math
 import re
@@ -29,6 +28,7 @@ from uuid import UUID
 import msgspec
 
 from conduit.core.errors import PayloadError, PayloadTooLargeError, SerializationError
+from conduit.core.losses import field_names, find_loss, is_pydantic_model, key_step
 
 DEFAULT_PAYLOAD_LIMIT: Final = 1024 * 1024
 """Bytes that the arguments or the result of one job may take, unless configured otherwise."""
@@ -83,7 +83,14 @@ def decode_value_as(payload: bytes, type_: object) -> object:
 
 
 class UnencodableError(Exception):
-    """A value can't be written as JSON; `serialization_error` says which part and why."""
+    """A value can't be written as JSON; `serialization_error` says which part and why.
+
+    `path` leads from a pydantic model to the part of it that is at fault, where that is known.
+    """
+
+    def __init__(self, reason: str, *, path: str | None = None) -> None:
+        super().__init__(reason)
+        self.path = path
 
 
 def to_plain(value: object) -> Any:
@@ -94,6 +101,8 @@ def to_plain(value: object) -> Any:
     """
     try:
         return msgspec.to_builtins(value, builtin_types=_KEPT_IN_PLAIN, enc_hook=_unfold)
+    except UnencodableError:
+        raise
     except Exception as error:  # a model's own serialiser may raise anything
         raise UnencodableError(_reason(error)) from error
 
@@ -120,6 +129,9 @@ def write_json(value: object, plain: Collection[object]) -> bytes:
     # the payload, so that only values which may have the fault pay for the search.
     if b"null" in payload or payload.count(b"[") + payload.count(b"{") > MAX_DEPTH:
         refuse_nan_and_depth(plain)
+    # Offsets from UTC are written in hours and minutes, and may have seconds.
+    if _OFFSET.search(payload):
+        _refuse_seconds_in_offsets(plain)
     return payload
 
 
@@ -145,12 +157,6 @@ def revive(type_: type[Any], value: object) -> object:
     if is_pydantic_model(type_):
         return _validate_model(type_, value)
     raise NotImplementedError(f"{type_.__qualname__} can't be built from JSON")
-
-
-def is_pydantic_model(type_: type[Any]) -> bool:
-    """Tell whether a class is a pydantic model, without importing pydantic."""
-    pydantic = sys.modules.get("pydantic")
-    return pydantic is not None and issubclass(type_, pydantic.BaseModel)
 
 
 _WORDS: Final = {
@@ -202,11 +208,16 @@ def serialization_error(value: object, path: str, *, what: str) -> Serialization
 
 def fault_of(value: object) -> str | None:
     """Return why `value` can't be written as JSON, or None if it can."""
+    fault = _fault(value)
+    return None if fault is None else str(fault)
+
+
+def _fault(value: object) -> UnencodableError | None:
     try:
         plain = to_plain(value)
         write_json(plain, [plain])
     except UnencodableError as error:
-        return str(error)
+        return error
     return None
 
 
@@ -218,6 +229,10 @@ def _locate(value: object, root: str) -> tuple[str, str]:
         if len(ancestors) == MAX_DEPTH:
             return root, _TOO_DEEP
         ancestors.append(id(value))
+        if is_pydantic_model(type(value)):
+            fault = _fault(value)
+            if fault is not None and fault.path is not None:
+                return path + fault.path, str(fault)
         for child_path, child in _children(value, path):
             if fault_of(child) is not None:
                 value, path = child, child_path
@@ -228,33 +243,16 @@ def _locate(value: object, root: str) -> tuple[str, str]:
 
 
 def _children(value: object, path: str) -> Iterator[tuple[str, object]]:
-    names = _field_names(type(value))
+    names = field_names(type(value))
     if names:
         for name in names:
             yield f"{path}.{name}", getattr(value, name)
     elif isinstance(value, dict):
         for key, child in cast("dict[object, object]", value).items():
-            yield path + _key_step(key), child
+            yield path + key_step(key), child
     elif isinstance(value, (list, tuple, set, frozenset)):
         for index, child in enumerate(cast("Collection[object]", value)):
             yield f"{path}[{index}]", child
-
-
-def _key_step(key: object) -> str:
-    """The step to a dict's value: like an attribute where the key reads as one."""
-    return f".{key}" if isinstance(key, str) and key.isidentifier() else f"[{key!r}]"
-
-
-def _field_names(cls: Any) -> Collection[str]:
-    if issubclass(cls, msgspec.Struct):
-        return cls.__struct_fields__
-    if issubclass(cls, tuple):  # a NamedTuple has fields, another tuple has not
-        return getattr(cast("Any", cls), "_fields", ())
-    if dataclasses.is_dataclass(cls):
-        return [field.name for field in dataclasses.fields(cls)]
-    if is_pydantic_model(cls):
-        return cls.model_fields
-    return ()
 
 
 def _key_fault(value: object) -> str | None:
@@ -289,6 +287,33 @@ def refuse_nan_and_depth(plain: Collection[object]) -> None:
         level, depth = below, depth + 1
 
 
+def _refuse_seconds_in_offsets(plain: Collection[object]) -> None:
+    """Raise `UnencodableError` for a time whose zone JSON would move by some seconds."""
+    for value in _contents(plain):
+        offset = value.utcoffset() if isinstance(value, (dt.datetime, dt.time)) else None
+        if offset is not None and offset % _MINUTE:
+            raise UnencodableError(
+                f"is {offset} from UTC, and JSON has no seconds there; pass it in UTC, with "
+                ".astimezone(UTC)"
+            )
+
+
+def _contents(plain: Collection[object]) -> Iterator[object]:
+    """All values in what `to_plain` gave, the keys of dicts among them."""
+    ahead = [*plain]
+    while ahead:
+        value = ahead.pop()
+        if isinstance(value, dict):
+            for pair in cast("dict[object, object]", value).items():
+                ahead.extend(pair)
+        elif isinstance(value, (list, tuple)):
+            ahead.extend(cast("Collection[object]", value))
+        else:
+            yield value
+
+
+_MINUTE: Final = dt.timedelta(minutes=1)
+_OFFSET: Final = re.compile(rb':(?<=\d[+-]\d\d:)\d\d"')  # "+01:00"; begun by what is found fast
 _CONTAINERS: Final = frozenset({dict, list, tuple})
 
 
@@ -312,7 +337,9 @@ def _unfold(value: Any) -> object:
         return str(value)
     if is_pydantic_model(cls):
         # By alias because validation expects aliases; `round_trip` leaves computed fields out.
-        return value.model_dump(mode="json", by_alias=True, round_trip=True)
+        plain = value.model_dump(mode="json", by_alias=True, round_trip=True)
+        _refuse_loss(value, plain)
+        return plain
     # msgspec takes most built-in types exactly, so that their subclasses arrive here. A bool
     # arrives only as the key of a dict, where JSON would make it a number.
     if cls is not bool:
@@ -320,6 +347,27 @@ def _unfold(value: Any) -> object:
             if issubclass(cls, base):
                 return plain(value)
     raise UnencodableError(f"is of type {cls.__name__}, which JSON can't carry")
+
+
+def _refuse_loss(model: Any, plain: object) -> None:
+    """Raise `UnencodableError` if a pydantic model doesn't come back from its own JSON form.
+
+    One that isn't valid is left to whoever reads it as what is annotated.
+    """
+    cls = cast("Any", type(model))
+    try:
+        arrives = _validate_model(cls, plain)
+    except Exception:  # a validator may raise anything
+        fields: dict[str, Any] = cls.model_fields
+        left_out = [name for name, field in fields.items() if field.exclude and field.is_required()]
+        if left_out:
+            raise UnencodableError(
+                "is left out of its model's JSON form (exclude=True), which can't be read without",
+                path=f".{left_out[0]}",
+            ) from None
+        return
+    if arrives != model and (loss := find_loss(model, arrives)):
+        raise UnencodableError(loss.reason, path=loss.path)
 
 
 def _plain_datetime(value: dt.datetime) -> dt.datetime:
