@@ -8,10 +8,11 @@ import sys
 
 import uuid_utils
 
-from conduit.cli.arguments import bind, parse_array, parse_object
+from conduit.cli.arguments import parse_array, parse_object
 from conduit.cli.connect import QueueUrl, existing_queue
 from conduit.cli.output import emit, print_json, printable, record, say
 from conduit.cli.problems import EXIT_FAILURE, UsageError, did_you_mean, show_message
+from conduit.core.binding import bind
 from conduit.core.codec import DEFAULT_PAYLOAD_LIMIT, encode_value
 from conduit.core.errors import ConduitError, InvalidOptionError, UnknownFunctionError
 from conduit.core.model import FunctionInfo, Job, JobStatus, NewJob
@@ -104,7 +105,7 @@ async def _find(queue: Queue, name: str) -> FunctionInfo:
 async def _tell(queue: Queue, info: FunctionInfo, submitted: Submitted) -> None:
     """Mention what the job's id alone doesn't say."""
     if submitted.duplicate:
-        say("an unfinished job holds this key; this is its id, and nothing was added")
+        say("another job holds this key; this is its id, and nothing was added")
     if all(worker.name != info.worker for worker in await queue.workers()):
         say(f"note: worker {info.worker!r}, which runs {info.name!r}, isn't running now")
 

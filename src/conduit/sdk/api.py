@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from fastapi import APIRouter, FastAPI
     from starlette.types import Receive, Scope, Send
 
-    from conduit.sdk.http_server import HttpServer
+    from conduit.http_server import HttpServer
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -138,9 +138,9 @@ class Api:
 
     async def start(self) -> None:
         """Listen. Raises `ConfigurationError` when the port is in use."""
-        from conduit.sdk.http_server import HttpServer
+        from conduit.http_server import HttpServer
 
-        server = HttpServer(self._app, self._name, self._host, self._port)
+        server = HttpServer(self._app, f"api {self._name!r}", self._host, self._port)
         await server.start()
         self._server = server
 

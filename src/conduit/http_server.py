@@ -1,6 +1,6 @@
 """uvicorn as a part of our own event loop: no signal handlers, no banner, no exit of the process.
 
-Imported only when an `Api` starts, since uvicorn is an extra.
+Imported only when something is served, since uvicorn is an extra.
 """
 
 from __future__ import annotations
@@ -21,13 +21,19 @@ BACKLOG = 2048
 
 
 class HttpServer:
-    """Serves an ASGI application at an address; `port` 0 takes a free one."""
+    """Serves an ASGI application at an address; `port` 0 takes a free one.
 
-    def __init__(self, app: Any, name: str, host: str, port: int) -> None:
+    `name` is what messages call it. `grace_s` bounds how long `stop` waits for requests under way.
+    """
+
+    def __init__(
+        self, app: Any, name: str, host: str, port: int, *, grace_s: int | None = None
+    ) -> None:
         self._app = app
         self._name = name
         self._host = host
         self._port = port
+        self._grace_s = grace_s
         self._server: _Server
         self._serving: asyncio.Task[None]
 
@@ -45,10 +51,16 @@ class HttpServer:
         listening = self._bind()
         self._port = listening.getsockname()[1]
         config = uvicorn.Config(
-            self._app, log_config=None, log_level="warning", access_log=False, lifespan="auto"
+            self._app,
+            log_config=None,
+            log_level="warning",
+            access_log=False,
+            lifespan="auto",
+            server_header=False,
+            timeout_graceful_shutdown=self._grace_s,
         )
         self._server = _Server(config)
-        self._serving = asyncio.create_task(self._serve(listening), name=f"api {self._name}")
+        self._serving = asyncio.create_task(self._serve(listening), name=self._name)
         started = asyncio.create_task(self._server.ready.wait())
         try:
             await asyncio.wait({self._serving, started}, return_when=asyncio.FIRST_COMPLETED)
@@ -56,7 +68,7 @@ class HttpServer:
             started.cancel()
         if self._serving.done():
             await self._serving
-            raise ServiceCrashedError(f"api {self._name!r} ended while it started")
+            raise ServiceCrashedError(f"{self._name} ended while it started")
 
     async def stop(self) -> None:
         """Accept no more connections, answer the requests under way, run the shut-down."""
@@ -77,7 +89,7 @@ class HttpServer:
             await self._server.serve(sockets=[listening])
         except SystemExit as error:  # uvicorn's word for an application that doesn't start
             raise ServiceCrashedError(
-                f"api {self._name!r} did not start: see the error of its lifespan in the log"
+                f"{self._name} did not start: see the error of its lifespan in the log"
             ) from error
         finally:
             listening.close()
@@ -90,7 +102,7 @@ class HttpServer:
             )[0]
         except OSError as error:
             raise ConfigurationError(
-                f"api {self._name!r} can't listen on {where}: {error.strerror}; check host"
+                f"{self._name} can't listen on {where}: {error.strerror}; check host"
             ) from error
         listening = socket.socket(family, kind, protocol)
         try:
@@ -101,7 +113,7 @@ class HttpServer:
         except OSError as error:
             listening.close()
             raise ConfigurationError(
-                f"api {self._name!r} can't listen on {where}: {_advice(error)}"
+                f"{self._name} can't listen on {where}: {_advice(error)}"
             ) from error
         listening.setblocking(False)
         return listening
@@ -109,7 +121,7 @@ class HttpServer:
 
 def _advice(error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
-        return "the port is in use; stop what uses it, or give the Api another port=..."
+        return "the port is in use; stop what uses it, or choose another port"
     if error.errno == errno.EACCES:
         return "this user may not use the port; take one from 1024 up"
     return f"{error.strerror}; check host and port"

@@ -1,4 +1,4 @@
-"""Arguments from the command line, bound by the signature's words alone."""
+"""Arguments bound by the signature's words alone."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from conduit.cli.arguments import bind
+from conduit.core.binding import bind
 from conduit.core.errors import ArgumentError
 from conduit.core.model import FunctionInfo
 
@@ -38,8 +38,8 @@ def test_arguments_are_bound_as_python_would(
         ("f(a, b)", [], {}, "missing arguments 'a', 'b'"),
         ("f(*, a)", [], {}, "missing argument 'a'"),
         ("f(*, a)", [1], {}, "takes 0 arguments by position, got 1"),
-        ("f(a, /)", [], {"a": 1}, "no parameter 'a' that --kwargs could give"),
-        ("f(a=<object object at 0x1>)", [1], {}, "by --kwargs"),
+        ("f(a, /)", [], {"a": 1}, "no parameter 'a' that kwargs could give"),
+        ("f(a=<object object at 0x1>)", [1], {}, "by kwargs"),
     ],
 )
 def test_what_cannot_be_bound_is_named(
