@@ -13,6 +13,7 @@ import os
 import sqlite3
 import sys
 import tempfile
+import threading
 from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -62,6 +63,20 @@ async def submit(url: str) -> None:
             ]
             await queue.submit(jobs)
             say(" ".join(job.id for job in jobs))
+
+
+async def submit_at_exit(url: str) -> None:
+    """Submit a job from a thread that goes on when the main thread has ended."""
+    worker = Worker("other", queue_url=url)
+
+    @worker.task
+    def late() -> None: ...
+
+    def outlive() -> None:
+        threading.main_thread().join()
+        say(late.submit_sync().job_id)
+
+    threading.Thread(target=outlive).start()
 
 
 async def work(url: str) -> None:
@@ -124,7 +139,8 @@ async def try_as_anyone(url: str) -> None:
 
 
 ROLES = {
-    role.__name__: role for role in (create, submit, work, change, lock, damage, try_as_anyone)
+    role.__name__: role
+    for role in (create, submit, submit_at_exit, work, change, lock, damage, try_as_anyone)
 }
 
 if __name__ == "__main__":

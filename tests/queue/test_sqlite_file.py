@@ -7,7 +7,9 @@ import fcntl
 import os
 import sqlite3
 import tempfile
+import threading
 from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -20,8 +22,10 @@ from conduit.core.errors import (
     QueueSchemaError,
     QueueUnavailableError,
 )
+from conduit.core.model import Lease
+from conduit.core.transitions import OutcomeKind
 from conduit.queue import Queue, open_queue
-from conduit.queue.base import Claim, JobFilter
+from conduit.queue.base import Claim, JobFilter, Note, Outcome
 from tests.cli.conftest import Cli
 from tests.conformance.builders import a_job, submit
 from tests.conformance.history import check_history
@@ -281,6 +285,26 @@ async def test_what_another_process_changes_wakes_everyone_who_waits(
         assert told[0] == "news"
 
 
+async def test_changes_that_bring_nothing_to_claim_wake_no_worker(queue: Queue, url: str) -> None:
+    claim = Claim(worker_id="w", queues=("default",), functions=("task",), limit=2)
+    await submit(queue)
+    (job,) = await queue.claim(claim)
+    lease = Lease(job.id, job.token or "")
+    waiting = asyncio.create_task(queue.wait_for_jobs(["default"], 3600))
+    async with open_queue(url) as other:
+        for writer in (queue, other) * 10:
+            await writer.record([Note(lease=lease, progress=0.5)])
+            await submit(writer, queue="another")
+            await submit(writer, delay_ms=3_600_000)
+        await other.finish([Outcome(lease=lease, kind=OutcomeKind.COMPLETE)])
+        for _ in range(20):
+            await queue.get([job.id])  # a round trip behind what the wait has asked for
+        assert not waiting.done()
+        await submit(other)
+        async with asyncio.timeout(PATIENCE):
+            await waiting
+
+
 async def test_an_idle_worker_hardly_uses_the_processor(cli: Cli, url: str) -> None:
     cli.write("service.py", SERVICE)
     run = cli.start("run", "service.py", "--queue-url", url)
@@ -317,3 +341,127 @@ async def test_who_waits_on_a_queue_that_is_closed_is_told(url: str) -> None:
     async with asyncio.timeout(PATIENCE):
         with pytest.raises(QueueError, match="isn't open"):
             await waiting
+
+
+async def test_every_kind_of_call_and_wait_ends_when_the_queue_is_closed(url: str) -> None:
+    for _ in range(10):
+        queue = open_queue(url)
+        await queue.open()
+        job = await submit(queue)
+        waits = [
+            queue.wait_for_jobs(["empty"], 3600),
+            queue.wait_finished([job.id], 3600),
+            queue.wait_for_cancels("w", 3600),
+            queue.read_events("g", "c", timeout=3600),
+        ]
+        calls = [queue.submit([a_job()]) for _ in range(100)]
+        begun = [asyncio.create_task(each) for each in (*waits, *calls)]
+        await asyncio.sleep(0)
+        async with asyncio.timeout(PATIENCE):
+            await asyncio.gather(queue.close(), queue.close())
+            answers = await asyncio.gather(*begun, return_exceptions=True)
+        assert all(isinstance(answer, QueueError | list) or answer is None for answer in answers), (
+            answers
+        )
+
+
+async def test_a_queue_opens_works_and_closes_while_all_of_the_loops_threads_are_busy(
+    url: str,
+) -> None:
+    loop, done = asyncio.get_running_loop(), threading.Event()
+    loop.set_default_executor(ThreadPoolExecutor(max_workers=1))
+    busy = loop.run_in_executor(None, done.wait)
+    try:
+        async with asyncio.timeout(PATIENCE):
+            async with open_queue(url) as queue:
+                await submit(queue)
+    finally:
+        done.set()
+        await busy
+
+
+async def test_a_thread_that_outlives_the_main_thread_can_submit(
+    queue: Queue, url: str, others: Others
+) -> None:
+    job_id = await others.run("submit_at_exit", url)
+    (job,) = await queue.get([job_id])
+    assert job is not None
+
+
+async def test_an_open_that_is_given_up_leaves_a_queue_that_can_be_opened(url: str) -> None:
+    queue = open_queue(url)
+    opening = asyncio.create_task(queue.open())
+    await asyncio.sleep(0)
+    opening.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await opening
+    async with asyncio.timeout(PATIENCE):
+        async with queue:
+            await submit(queue)
+
+
+# --- a file that is taken away ---------------------------------------------------------------
+
+
+def remove(path: Path) -> None:
+    """What `rm queue.db*` does."""
+    for file in path.parent.glob(f"{path.name}*"):
+        file.unlink()
+
+
+def replace(path: Path) -> None:
+    remove(path)
+    made(path)
+
+
+def move_and_put_back(path: Path) -> None:
+    path.rename(path.with_suffix(".moved"))
+    path.with_suffix(".moved").rename(path)
+
+
+TAKEN = "was removed or replaced while it was in use: restart all that uses it"
+
+
+@pytest.mark.parametrize("take", [remove, replace])
+async def test_a_file_that_was_taken_away_is_written_and_read_no_more(
+    queue: Queue, path: Path, take: Callable[[Path], None]
+) -> None:
+    job = await submit(queue)
+    await asyncio.to_thread(take, path)
+    claim = Claim(worker_id="w", queues=("default",), functions=("task",), limit=1)
+    for call in (queue.submit([a_job()]), queue.claim(claim), queue.get([job.id])):
+        with pytest.raises(QueueCorruptError, match=TAKEN):
+            await call
+
+
+async def test_who_waits_on_a_file_is_told_that_it_was_taken_away(queue: Queue, path: Path) -> None:
+    job = await submit(queue)
+    waits = [
+        asyncio.create_task(queue.wait_finished([job.id], 3600)),
+        asyncio.create_task(queue.wait_for_jobs(["empty"], 3600)),
+        asyncio.create_task(queue.wait_for_cancels("w", 3600)),
+    ]
+    await asyncio.wait(waits, timeout=0.1)
+    remove(path)
+    async with asyncio.timeout(PATIENCE):
+        for wait in waits:
+            with pytest.raises(QueueCorruptError, match=TAKEN):
+                await wait
+
+
+async def test_a_file_that_was_moved_and_put_back_is_used_on(queue: Queue, path: Path) -> None:
+    job = await submit(queue)
+    move_and_put_back(path)
+    assert await queue.get([job.id]) != [None]
+    await submit(queue)
+
+
+def test_a_worker_whose_file_was_taken_away_ends_with_that_reason(
+    cli: Cli, path: Path, url: str
+) -> None:
+    cli.write("service.py", SERVICE)
+    run = cli.start("run", "service.py", "--queue-url", url)
+    run.until("  stop ")
+    remove(path)
+    assert run.end() != 0
+    assert f"{path} {TAKEN}" in run.seen

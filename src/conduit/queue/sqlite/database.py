@@ -40,6 +40,7 @@ BUSY_TIMEOUT_S = 5.0
 WATCH_FIRST_S = 0.001
 WATCH_REST_S = 0.02
 WATCH_KEEN = 50
+CHECK_PLACE_S = 1.0
 MAX_GROUP = 64
 PRIMARY = 0xFF  # the part of a result code that says what, without the details
 
@@ -80,6 +81,10 @@ class _Call:
         self.error: BaseException | None = None
 
 
+Inbox = SimpleQueue[_Call | None]
+"""What a thread is asked to do; None asks it to end."""
+
+
 class Database:
     """Access to the file from one event loop. Open it first; close it last."""
 
@@ -88,10 +93,11 @@ class Database:
         self.place = path
         """The path with links resolved, once open."""
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._closing = False
-        self._writes: SimpleQueue[_Call | None] = SimpleQueue()
-        self._reads: SimpleQueue[_Call | None] = SimpleQueue()
-        self._threads: list[threading.Thread] = []
+        self._accepting = False
+        self._writes: Inbox = SimpleQueue()
+        self._reads: Inbox = SimpleQueue()
+        self._threads: list[tuple[Inbox, asyncio.Future[None]]] = []  # until when each runs
+        self._identity: tuple[int, int] | None = None  # of the file that is open
         self._watchers = 0
         self._changed = asyncio.Event()
         self.version = 0
@@ -103,38 +109,64 @@ class Database:
         """Create or check the file and start the threads."""
         if self._loop is not None:
             raise QueueError(f"{self.path} is open already")
-        loop = asyncio.get_running_loop()
-        writer = await asyncio.to_thread(_connect_checked, self.path)
+        self._loop = asyncio.get_running_loop()
+        self._writes, self._reads, self._threads = SimpleQueue(), SimpleQueue(), []
         try:
-            reader = await asyncio.to_thread(connect, self.path)
+            await self._start(_connect_checked, self._write_forever, self._writes)
+            await self._start(connect, self._read_forever, self._reads)
+            self.place = self.path.resolve()
+            self._identity = _identity(self.path)
         except BaseException:
-            writer.close()
+            self._writes.put(None)
+            self._reads.put(None)
+            self._loop = None
             raise
-        self._loop = loop
-        self._closing = False
-        self.place = self.path.resolve()
+        self._accepting = True
         _neighbours.add(self)
-        self._threads = [
-            threading.Thread(target=self._write_forever, args=(writer,), daemon=True),
-            threading.Thread(target=self._read_forever, args=(reader,), daemon=True),
-        ]
-        for thread in self._threads:
-            thread.start()
+
+    async def _start(
+        self,
+        connect: Callable[[Path], sqlite3.Connection],
+        serve: Callable[[sqlite3.Connection, Inbox], None],
+        inbox: Inbox,
+    ) -> None:
+        """Start a thread, which connects and then serves; raises why it can't connect.
+
+        Not one of asyncio's: those may all be busy, and there are none any more once the main
+        thread has ended.
+        """
+        loop = asyncio.get_running_loop()
+        connected: asyncio.Future[None] = loop.create_future()
+        ended: asyncio.Future[None] = loop.create_future()
+
+        def run() -> None:
+            try:
+                connection = connect(self.path)
+            except BaseException as error:
+                _tell(loop, _answer, connected, None, error)
+                return
+            _tell(loop, _answer, connected, None, None)
+            try:
+                serve(connection, inbox)
+            finally:
+                connection.close()
+                _tell(loop, _answer, ended, None, None)
+
+        threading.Thread(target=run, name="conduit-sqlite", daemon=True).start()
+        await connected
+        self._threads.append((inbox, ended))
 
     async def close(self) -> None:
         """Finish and answer what was asked for, wake who waits, and close the connections."""
-        if self._loop is None or self._closing:
-            return
-        self._closing = True
-        _neighbours.remove(self)
-        self._note_change()
-        self._writes.put(None)
-        self._reads.put(None)
-        for thread in self._threads:
-            try:
-                await asyncio.to_thread(thread.join)
-            except RuntimeError:  # the interpreter is ending and starts no more threads
-                thread.join()
+        if self._accepting:
+            self._accepting = False
+            _neighbours.remove(self)
+            self._note_change()
+        # One after the other: the last connection to close tidies the file up, and of two that
+        # close at once neither is the last.
+        for inbox, ended in reversed(self._threads):
+            inbox.put(None)
+            await asyncio.shield(ended)
         self._loop = None
 
     async def write(self, piece: Piece[T]) -> T:
@@ -145,20 +177,23 @@ class Database:
         """Run queries beside the writer, on the last committed state."""
         return await self._call(self._reads, piece)
 
-    async def _call(self, inbox: SimpleQueue[_Call | None], piece: Piece[T]) -> T:
-        if self._loop is None or self._closing:
-            raise QueueError(f"{self.path} isn't open")
-        future: asyncio.Future[T] = self._loop.create_future()
-        inbox.put(_Call(piece, future))
+    async def _call(self, inbox: Inbox, piece: Piece[T]) -> T:
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._put(inbox, _Call(piece, future))
         return await future
+
+    def _put(self, inbox: Inbox, call: _Call) -> None:
+        if not self._accepting:
+            raise QueueError(f"{self.path} isn't open")
+        inbox.put(call)
 
     # --- changes ------------------------------------------------------------------------------
 
     async def wait_for_change(self, since: int, timeout: float) -> bool:
         """Wait until `version` is past `since`; False after `timeout` seconds."""
         self._watchers += 1
-        self._reads.put(_Call(_nothing))  # wakes the reader to watch
         try:
+            self._put(self._reads, _Call(_nothing))  # wakes the reader to watch
             async with asyncio.timeout(max(0.0, timeout)):
                 while self.version == since:
                     self._changed.clear()
@@ -175,27 +210,15 @@ class Database:
 
     # --- the threads --------------------------------------------------------------------------
 
-    def _write_forever(self, connection: sqlite3.Connection) -> None:
-        stopping = False
-        while not stopping:
-            calls: list[_Call] = []
-            call = self._writes.get()
-            with suppress(Empty):
-                while call is not None:
-                    calls.append(call)
-                    if len(calls) == MAX_GROUP:
-                        break
-                    call = self._writes.get_nowait()
-            stopping = call is None
-            if calls:
-                changes = connection.total_changes
-                self._commit(connection, calls)
-                changed = connection.total_changes != changes
-                self._tell_loop(self._settle, calls, changed)
-                if changed:
-                    for neighbour in _neighbours.of(self):
-                        neighbour._tell_loop(neighbour._note_change)
-        connection.close()
+    def _write_forever(self, connection: sqlite3.Connection, inbox: Inbox) -> None:
+        for calls in _groups(inbox):
+            changes = connection.total_changes
+            self._commit(connection, calls)
+            changed = connection.total_changes != changes
+            self._tell_loop(self._settle, calls, changed)
+            if changed:
+                for neighbour in _neighbours.of(self):
+                    neighbour._tell_loop(neighbour._note_change)
 
     def _commit(self, connection: sqlite3.Connection, calls: list[_Call]) -> None:
         """Commit the calls together; should that fail as a whole, each on its own.
@@ -209,11 +232,12 @@ class Database:
     def _commit_together(self, connection: sqlite3.Connection, calls: list[_Call]) -> bool:
         alone = len(calls) == 1
         try:
+            self._check_place()
             connection.execute("BEGIN IMMEDIATE")
             for call in calls:
                 call.error = None
                 if alone:
-                    call.value = call.piece(connection)
+                    call.value = _run(connection, call)
                 else:
                     _run_in_savepoint(connection, call)
             connection.execute("COMMIT")
@@ -226,48 +250,105 @@ class Database:
             return _is_busy(error)
         return True
 
-    def _read_forever(self, connection: sqlite3.Connection) -> None:
+    def _read_forever(self, connection: sqlite3.Connection, inbox: Inbox) -> None:
         seen = _data_version(connection)
+        check_at = time.monotonic() + CHECK_PLACE_S
         quiet = 0  # looks at the counter since something last happened
         while True:
             try:
-                call = self._reads.get(timeout=_pause(quiet) if self._watchers else None)
+                call = inbox.get(timeout=_pause(quiet) if self._watchers else None)
                 if call is None:
-                    break
+                    return
                 quiet = 0
-                self._answer(connection, call)
+                self._read(connection, call)
             except Empty:
                 quiet += 1
             if self._watchers:
-                version = _data_version(connection)
-                if version != seen:
+                version, gone = _data_version(connection), False
+                if time.monotonic() >= check_at:
+                    check_at = time.monotonic() + CHECK_PLACE_S
+                    gone = not self._is_in_place()
+                if gone or version != seen:
                     seen, quiet = version, 0
                     self._tell_loop(self._note_change)
-        connection.close()
 
-    def _answer(self, connection: sqlite3.Connection, call: _Call) -> None:
+    def _read(self, connection: sqlite3.Connection, call: _Call) -> None:
         try:
-            call.value = call.piece(connection)
+            self._check_place()
+            call.value = _run(connection, call, told=(ValueError,))  # for a foreign cursor
         except BaseException as error:
             call.error = translate(error, self.path)
         self._tell_loop(self._settle, [call], False)
 
+    def _is_in_place(self) -> bool:
+        """Whether the path still leads to the file that is open; also where that can't be told."""
+        try:
+            return _identity(self.path) == self._identity
+        except OSError:
+            return True
+
+    def _check_place(self) -> None:
+        """Refuse to use a file that was removed: what is written there is gone with it.
+
+        Raises `QueueCorruptError`.
+        """
+        if not self._is_in_place():
+            raise QueueCorruptError(
+                f"{self.path} was removed or replaced while it was in use: restart all that uses "
+                "it, the workers too"
+            )
+
     def _tell_loop(self, callback: Callable[..., None], *args: object) -> None:
         loop = self._loop
         if loop is not None:
-            with suppress(RuntimeError):  # the loop was closed without closing the queue
-                loop.call_soon_threadsafe(callback, *args)
+            _tell(loop, callback, *args)
 
     def _settle(self, calls: list[_Call], changed: bool) -> None:
         if changed:
             self._note_change()
         for call in calls:
-            if call.future is None or call.future.done():
-                continue  # nobody asked, or whoever asked has been cancelled
-            if call.error is None:
-                call.future.set_result(call.value)
-            else:
-                call.future.set_exception(call.error)
+            if call.future is not None:
+                _answer(call.future, call.value, call.error)
+
+
+def _tell(loop: asyncio.AbstractEventLoop, callback: Callable[..., None], *args: object) -> None:
+    with suppress(RuntimeError):  # the loop was closed without closing the queue
+        loop.call_soon_threadsafe(callback, *args)
+
+
+def _answer(future: asyncio.Future[Any], value: object, error: BaseException | None) -> None:
+    if future.done():
+        return  # whoever asked has been cancelled
+    if error is None:
+        future.set_result(value)
+    else:
+        future.set_exception(error)
+
+
+def _groups(inbox: Inbox) -> Generator[list[_Call]]:
+    """Whatever has piled up, again and again, until a None comes."""
+    stopping = False
+    while not stopping:
+        calls: list[_Call] = []
+        call = inbox.get()
+        with suppress(Empty):
+            while call is not None:
+                calls.append(call)
+                if len(calls) == MAX_GROUP:
+                    break
+                call = inbox.get_nowait()
+        stopping = call is None
+        if calls:
+            yield calls
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file a path leads to; None where there is none."""
+    try:
+        found = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return found.st_dev, found.st_ino
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -385,11 +466,33 @@ def _statements(script: str) -> list[str]:
     return statements
 
 
+def _run(
+    connection: sqlite3.Connection, call: _Call, *, told: tuple[type[Exception], ...] = ()
+) -> Any:
+    """Run a call's piece. What isn't an error of SQLite's, or `told`, becomes a `QueueError`."""
+    try:
+        return call.piece(connection)
+    except OverflowError as error:
+        raise QueueError(f"a number of more than 64 bits can't be kept: {error}") from error
+    except UnicodeError as error:
+        raise QueueError(f"a text that isn't UTF-8 can't be kept: {error}") from error
+    except (QueueError, sqlite3.Error, *told):
+        raise
+    except Exception as error:
+        raise QueueError(f"the call was refused: {type(error).__name__}: {error}") from error
+
+
 def _run_in_savepoint(connection: sqlite3.Connection, call: _Call) -> None:
+    """Run a call's piece; what it raises is undone and told to its caller alone.
+
+    Errors of SQLite itself, such as a full disk, end the transaction for all.
+    """
     connection.execute("SAVEPOINT piece")
     try:
-        call.value = call.piece(connection)
-    except QueueError as error:
+        call.value = _run(connection, call)
+    except sqlite3.Error:
+        raise
+    except Exception as error:
         connection.execute("ROLLBACK TO piece")
         call.error = error
     connection.execute("RELEASE piece")

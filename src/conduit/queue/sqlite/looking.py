@@ -31,6 +31,24 @@ FROM (
 GROUP BY name ORDER BY name
 """
 
+_PROSPECTS = """
+WITH wanted (queue) AS (SELECT value FROM json_each(?2))
+SELECT
+    EXISTS (
+        SELECT 1 FROM wanted CROSS JOIN jobs USING (queue)
+        WHERE status = 'queued' AND (expires_at IS NULL OR expires_at > ?1)
+            AND queue NOT IN (SELECT queue FROM paused_queues)
+    ),
+    (
+        SELECT min(due) FROM (
+            SELECT (
+                SELECT min(run_at) FROM jobs
+                WHERE status = 'scheduled' AND jobs.queue = wanted.queue
+            ) AS due FROM wanted
+        )
+    )
+"""
+
 
 def get(db: sqlite3.Connection, job_ids: Sequence[str]) -> list[Job | None]:
     """Jobs by id; see `Queue.get`."""
@@ -112,14 +130,10 @@ def cancels(db: sqlite3.Connection, worker_id: str) -> list[Lease]:
     return [Lease(job_id, token) for job_id, token in found]
 
 
-def next_due(db: sqlite3.Connection, queues: Sequence[str]) -> int | None:
-    """When the next scheduled job of these queues comes due."""
-    found = db.execute(
-        "SELECT run_at FROM jobs WHERE status = 'scheduled' "
-        "AND queue IN (SELECT value FROM json_each(?)) ORDER BY run_at LIMIT 1",
-        (rows.ids_json(queues),),
-    ).fetchone()
-    return None if found is None else found[0]
+def prospects(db: sqlite3.Connection, now: int, queues: Sequence[str]) -> tuple[bool, int | None]:
+    """Whether a job of whatever function waits in these queues, and when the next one is due."""
+    ready, due = db.execute(_PROSPECTS, (now, rows.ids_json(queues))).fetchone()
+    return bool(ready), due
 
 
 def logs(db: sqlite3.Connection, job_id: str) -> list[LogLine]:

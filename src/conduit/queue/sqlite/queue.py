@@ -135,12 +135,23 @@ class SqliteQueue:
     # --- waiting ------------------------------------------------------------------------------
 
     async def wait_for_jobs(self, queues: Sequence[str], timeout: float) -> None:
-        seen = self._claimed_at
-        due = await self._db.read(partial(looking.next_due, queues=queues))
-        if due is not None:
-            timeout = min(timeout, (due - self._clock()) / 1000)
-        if await self._db.wait_for_change(seen, timeout):
-            self._claimed_at = self._db.version  # answered for; the next wait is for news
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout
+        seen, changed = self._claimed_at, False
+        while True:
+            ready, due = await self._db.read(
+                lambda db: looking.prospects(db, self._clock(), queues=queues)
+            )
+            # Most changes are no news for a worker, and a claim in vain costs a transaction.
+            if ready and changed:
+                return
+            left = deadline - loop.time()
+            if due is not None:
+                left = min(left, (due - self._clock()) / 1000)
+            if not await self._db.wait_for_change(seen, left):
+                return
+            seen, changed = self._db.version, True
+            self._claimed_at = seen
 
     async def wait_finished(self, job_ids: Sequence[str], timeout: float) -> list[Job]:
         deadline = asyncio.get_running_loop().time() + timeout

@@ -43,6 +43,7 @@ CREATE TABLE jobs (
 -- Partial indices hold only what is in that state, so a finished job costs the hot path nothing.
 CREATE INDEX jobs_ready     ON jobs (queue, function, front, priority DESC) WHERE status = 'queued';
 CREATE INDEX jobs_scheduled ON jobs (run_at) WHERE status = 'scheduled';
+CREATE INDEX jobs_due       ON jobs (queue, run_at) WHERE status = 'scheduled';
 CREATE INDEX jobs_expiring  ON jobs (expires_at)
     WHERE expires_at IS NOT NULL AND status IN ('scheduled', 'queued');
 CREATE INDEX jobs_finished  ON jobs (finished_at) WHERE finished_at IS NOT NULL;
