@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from conduit import parallel
 from conduit.core.errors import (
     ArgumentError,
+    ArtifactNotFoundError,
     ConduitError,
     ConfigurationError,
     InvalidOptionError,
@@ -20,6 +21,7 @@ from conduit.core.errors import (
     NoCurrentJobError,
     PayloadError,
     PayloadTooLargeError,
+    QueueAccessError,
     QueueCorruptError,
     QueueError,
     QueueSchemaError,
@@ -35,7 +37,7 @@ from conduit.core.errors import (
     TaskTimeoutError,
     UnknownFunctionError,
 )
-from conduit.core.model import JobStatus
+from conduit.core.model import Artifact, JobStatus
 from conduit.core.result import TaskResult
 from conduit.engine.context import Context, Fail, Retry, current_job
 from conduit.parallel import (
@@ -64,6 +66,8 @@ get_current_context = current_job
 __all__ = [
     "Api",
     "ArgumentError",
+    "Artifact",
+    "ArtifactNotFoundError",
     "ConduitError",
     "ConfigurationError",
     "Context",
@@ -81,6 +85,7 @@ __all__ = [
     "NoCurrentJobError",
     "PayloadError",
     "PayloadTooLargeError",
+    "QueueAccessError",
     "QueueCorruptError",
     "QueueError",
     "QueueSchemaError",

@@ -58,6 +58,30 @@ def test_jobs_show_tells_all_that_is_known(stocked: Cli) -> None:
     assert story["artifacts"][0]["name"] == "receipt.txt"
 
 
+def test_an_artifact_is_printed_or_written_to_a_file(stocked: Cli) -> None:
+    assert stocked("jobs", "artifact", "completed", "receipt.txt").stdout == "paid"
+    written = stocked("jobs", "artifact", "completed", "receipt.txt", "--output", "copy.txt")
+    assert (written.returncode, written.stdout) == (0, "")
+    assert (stocked.folder / "copy.txt").read_bytes() == b"paid"
+    for arguments, words in (
+        (("nope", "receipt.txt"), "no job 'nope'"),
+        (("completed", "receipt"), "did you mean 'receipt.txt'?"),
+        (("queued", "receipt.txt"), "it has kept none"),
+        (("completed", "receipt.txt", "--output", "no/such/folder"), "can't be written"),
+    ):
+        refused = stocked("jobs", "artifact", *arguments)
+        assert (refused.returncode, refused.stdout) == (1, "")
+        assert words in refused.stderr
+
+
+def test_an_empty_list_says_which_filter_names_nothing_known(stocked: Cli) -> None:
+    none = stocked("jobs", "list", "--function", "charg", "--queue", "mial")
+    assert none.returncode == 0
+    assert "no function 'charg' is known; did you mean 'charge'?" in none.stderr
+    assert "no queue 'mial' is known; did you mean 'mail'?" in none.stderr
+    assert "no function" not in stocked("jobs", "list", "--function", "zip_up").stderr
+
+
 def test_an_unknown_job_a_foreign_cursor_and_a_wrong_status_are_refused(stocked: Cli) -> None:
     unknown = stocked("jobs", "show", "nope")
     assert (unknown.returncode, unknown.stdout) == (1, "")

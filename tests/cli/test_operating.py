@@ -31,7 +31,10 @@ def test_queues_are_listed_paused_and_resumed(stocked: Cli) -> None:
     assert "paused" not in stocked("queues", "list").stdout
     unused = stocked("queues", "pause", "mial")
     assert unused.returncode == 0
-    assert "no job or worker uses queue 'mial' yet" in unused.stderr
+    assert "no job or worker uses queue 'mial' yet; did you mean 'mail'?" in unused.stderr
+    nameless = stocked("queues", "pause", "")
+    assert nameless.returncode == 2
+    assert "the queue's name='' must be text" in nameless.stderr
 
 
 def test_crons_show_their_next_tick_and_can_be_triggered_and_paused(stocked: Cli) -> None:

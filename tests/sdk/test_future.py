@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from conduit import (
+    ArtifactNotFoundError,
     Fail,
     Future,
     InvalidOptionError,
@@ -20,6 +21,7 @@ from conduit import (
     TaskFailedError,
     TaskTimeoutError,
     Worker,
+    current_job,
 )
 from conduit.core.errors import TaskError
 from conduit.queue import Queue
@@ -42,6 +44,33 @@ async def charge(cents: int) -> Receipt:
 
 async def forever() -> None:
     await asyncio.Event().wait()
+
+
+async def test_what_a_job_kept_can_be_read_by_its_future(worker: Worker) -> None:
+    @worker.task
+    async def report(name: str) -> None:
+        await current_job().artifact(name, b"\x00\xff")
+
+    async with worker:
+        future = await report.submit("raw.bin")
+        await future.result()
+        assert [each.name for each in await future.artifacts()] == ["raw.bin"]
+        assert await future.artifact("raw.bin") == b"\x00\xff"
+        with pytest.raises(ArtifactNotFoundError, match=r"no artifact 'raw'; it has 'raw\.bin'"):
+            await future.artifact("raw")
+    for question in (Future.of("nope").artifacts(), Future.of("nope").artifact("raw.bin")):
+        with pytest.raises(JobNotFoundError):
+            await question
+
+
+async def test_a_retry_says_that_another_job_holds_the_key(worker: Worker) -> None:
+    handle = worker.task(charge).options(key="only")
+    async with worker:
+        failed = await handle.submit(-1)
+        await failed.outcome()
+        await handle.options(unique_for=60).wait(1)
+        with pytest.raises(JobStateError, match=r"another job holds its key.*unique_for"):
+            await failed.retry()
 
 
 async def test_a_result_tells_the_whole_story(worker: Worker) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from typing import Any, cast
 
 import pytest
 
 import conduit
 import conduit.parallel
+import conduit.sdk.parallel
 from conduit import (
     ArgumentError,
     Future,
@@ -67,6 +69,30 @@ async def test_submit_many_checks_all_arguments_before_anything_is_sent(
     with pytest.raises(ArgumentError, match="left"):
         await submit_many(worker.task(add), [1, 2, "three"])
     assert (await queue.find(JobFilter())).total == 0
+
+
+async def test_a_large_submit_many_goes_in_steps_and_keeps_its_order(
+    worker: Worker, queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(conduit.sdk.parallel, "STEP", 2)
+    futures = await submit_many(worker.task(add), range(5))
+    entries = await queue.read_events("test", "test")
+    assert [len(each.entry.events) for each in entries] == [2, 2, 1]
+    async with worker:
+        assert await gather(*futures) == [1, 2, 3, 4, 5]
+
+
+async def test_what_is_no_task_and_no_future_is_refused_by_name(worker: Worker) -> None:
+    for helper in (submit_many, map_tasks):
+        with pytest.raises(TypeError, match=r"<function add .* isn't a task: .*@worker\.task"):
+            await helper(cast("Any", add), [1])
+    with pytest.raises(TypeError, match="5 isn't a Future"):
+        await gather(cast("Any", 5))
+    future = await worker.task(add).submit(1)
+    with pytest.raises(TypeError, match="'x' isn't a Future"):
+        await first_completed(future, cast("Any", "x"))
+    with pytest.raises(InvalidOptionError, match="timeout=-1"):
+        await first_completed(future, timeout=-1)
 
 
 async def test_submit_many_of_nothing_is_nothing(worker: Worker) -> None:

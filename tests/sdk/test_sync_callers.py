@@ -44,6 +44,11 @@ def test_every_sync_twin_works(worker: Worker) -> None:
         cancelled.retry_sync()
         assert cancelled.value_sync() == 0
         assert handle.submit_sync(1).result_sync(timeout=20).value == 1
+        done = handle.submit_sync(2)
+        assert done.result_sync().value == 2
+        assert done.artifacts_sync() == []
+        with pytest.raises(conduit.ArtifactNotFoundError):
+            done.artifact_sync("none")
         assert handle.wait_sync(2).value == 2
 
 

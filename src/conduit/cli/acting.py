@@ -169,7 +169,10 @@ def _why(operation: Operation, action: Action) -> str:
     if action.acted is Acted.UNKNOWN:
         return "no such job in this queue; finished jobs are forgotten after their retention time"
     if action.acted is Acted.KEY_TAKEN:
-        return "another unfinished job holds this job's key; cancel that one or let it finish"
+        return (
+            "another job holds this job's key, unfinished or within its unique_for window; let "
+            "that one finish or cancel it, or wait for the window to end"
+        )
     return f"it is {action.status}; only {', '.join(operation.statuses)} jobs allow that"
 
 

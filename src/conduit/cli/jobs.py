@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -27,9 +29,10 @@ from conduit.cli.output import (
     span,
     status_cell,
 )
-from conduit.cli.problems import UsageError
-from conduit.core.errors import JobNotFoundError
+from conduit.cli.problems import UsageError, did_you_mean
+from conduit.core.errors import ArtifactNotFoundError, ConduitError, JobNotFoundError
 from conduit.core.model import Artifact, Job, JobStatus, Level, LogLine
+from conduit.queue.base import Queue
 
 app = App(name="jobs", help="List, show, cancel, retry and delete jobs.")
 
@@ -64,6 +67,8 @@ async def list_jobs(
         except ValueError as error:
             raise UsageError(f"--cursor: {error}") from error
         now = await queue.now()
+        if not page.items and not json:
+            await _mention_unknown(queue, matching)
     if json:
         print_json(record(page) | {"items": records(page.items)})
         return
@@ -74,6 +79,20 @@ async def list_jobs(
     )
     shown = f"{len(page.items)} of {page.total} jobs"
     say(f"{shown}; the next page: --cursor {page.next_cursor}" if page.next_cursor else shown)
+
+
+async def _mention_unknown(queue: Queue, matching: Matching) -> None:
+    """An empty list may be due to a slip in a filter."""
+    functions = {info.name for info in await queue.functions()}
+    queues = {info.name for info in await queue.queues()}
+    for kind, wanted, known in (
+        ("function", matching.function, functions),
+        ("queue", matching.queue, queues),
+    ):
+        for name in wanted:
+            if name not in known:
+                hint = did_you_mean(name, known) if known else "none is known here"
+                say(f"note: no {kind} {name!r} is known; {hint}")
 
 
 def _row(job: Job, now: int) -> tuple[Cell, ...]:
@@ -202,6 +221,59 @@ def _show_artifacts(artifacts: list[Artifact]) -> None:
         [(each.name, each.content_type, str(each.size), each.sha256) for each in artifacts],
         numbers=("bytes",),
     )
+
+
+@app.command
+async def artifact(
+    job_id: str,
+    name: str,
+    *,
+    output: Path | None = None,
+    queue_url: QueueUrl = None,
+) -> None:
+    """Print a file that a job kept, or write it to another.
+
+    Args:
+        job_id: The job's id.
+        name: The artifact's name, as show lists it.
+        output: The file to write; stdout without it.
+    """
+    async with existing_queue(queue_url) as queue:
+        data = await queue.artifact(job_id, name)
+        if data is None:
+            raise await _no_artifact(queue, job_id, name)
+    if output is not None:
+        _write(output, data)
+        say(f"{len(data):,} bytes written to {output}")
+    elif screen().is_terminal and not _readable(data):
+        raise UsageError(f"{name} isn't text: add --output FILE, or send it into a pipe")
+    else:
+        sys.stdout.buffer.write(data)
+
+
+async def _no_artifact(queue: Queue, job_id: str, name: str) -> ConduitError:
+    (job,) = await queue.get([job_id])
+    if job is None:
+        return JobNotFoundError(job_id)
+    known = [each.name for each in await queue.artifacts(job_id)]
+    error = ArtifactNotFoundError(f"job {job_id} has no artifact {name!r}")
+    error.add_note(did_you_mean(name, known) if known else "it has kept none")
+    return error
+
+
+def _write(file: Path, data: bytes) -> None:
+    try:
+        file.write_bytes(data)
+    except OSError as error:
+        raise ConduitError(f"{file} can't be written: {error.strerror}") from error
+
+
+def _readable(data: bytes) -> bool:
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        return False
+    return printable(text) == text
 
 
 @app.command

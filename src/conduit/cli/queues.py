@@ -7,7 +7,10 @@ from rich.text import Text
 
 from conduit.cli.connect import QueueUrl, existing_queue
 from conduit.cli.output import emit, moment, print_json, records, say, show_table
+from conduit.cli.problems import did_you_mean
+from conduit.core.errors import InvalidOptionError
 from conduit.queue.base import Queue
+from conduit.sdk.options import check_text
 
 app = App(name="queues", help="List, pause and resume queues.")
 
@@ -69,6 +72,8 @@ async def resume(name: str, *, queue_url: QueueUrl = None) -> None:
 
 async def _mention_unknown(queue: Queue, name: str) -> None:
     """A queue comes to be by its first job, so an unknown name is allowed, and likely a slip."""
+    check_text("the queue's name", name, InvalidOptionError)
     known = [info.name for info in await queue.queues()]
     if name not in known:
-        say(f"note: no job or worker uses queue {name!r} yet; in use: {', '.join(known) or 'none'}")
+        hint = did_you_mean(name, known) if known else "none is in use"
+        say(f"note: no job or worker uses queue {name!r} yet; {hint}")

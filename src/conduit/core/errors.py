@@ -166,6 +166,10 @@ class JobNotFoundError(QueueError, LookupError):
         self.job_id = job_id
 
 
+class ArtifactNotFoundError(QueueError, LookupError):
+    """The job has kept no artifact of that name."""
+
+
 class JobStateError(QueueError):
     """The job's status forbids the action; `status` is what it is now."""
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
 
 from conduit.core.codec import Signature, decode_value
 from conduit.core.errors import (
+    ArtifactNotFoundError,
     InvalidOptionError,
     JobNotFoundError,
     JobStateError,
@@ -15,7 +16,7 @@ from conduit.core.errors import (
     TaskFailedError,
     TaskTimeoutError,
 )
-from conduit.core.model import Job, JobStatus, Reason
+from conduit.core.model import Artifact, Job, JobStatus, Reason
 from conduit.core.result import TaskResult
 from conduit.queue.base import Acted
 from conduit.sdk import registry
@@ -126,7 +127,7 @@ class Future(Generic[R_co]):
     async def retry(self) -> None:
         """Queue a failed or cancelled job anew, with fresh attempts, under the same id.
 
-        Raises `JobStateError` if it is neither, or if another job has its key by now;
+        Raises `JobStateError` if it is neither, or if another job holds its key by now;
         `JobNotFoundError`.
         """
         queue = await (await connect(self._resolved_url())).open()
@@ -135,7 +136,8 @@ class Future(Generic[R_co]):
             raise JobNotFoundError(self.job_id)
         if action.acted is Acted.KEY_TAKEN:
             raise JobStateError(
-                f"job {self.job_id} can't be retried: another unfinished job has its key",
+                f"job {self.job_id} can't be retried: another job holds its key, unfinished or "
+                "within its unique_for window",
                 status=action.status,
             )
         if action.acted is not Acted.DONE:
@@ -144,6 +146,33 @@ class Future(Generic[R_co]):
                 "retried",
                 status=action.status,
             )
+
+    # --- artifacts ----------------------------------------------------------------------------
+
+    async def artifacts(self) -> list[Artifact]:
+        """What the job kept with `ctx.artifact`, by name, without the bytes.
+
+        Raises `JobNotFoundError`.
+        """
+        queue = await (await connect(self._resolved_url())).open()
+        found = await queue.artifacts(self.job_id)
+        if not found:
+            await self.status()  # there is such a job, or there was never one
+        return found
+
+    async def artifact(self, name: str) -> bytes:
+        """The bytes that the job kept under a name.
+
+        Raises `ArtifactNotFoundError` where it kept none of that name, `JobNotFoundError`.
+        """
+        queue = await (await connect(self._resolved_url())).open()
+        data = await queue.artifact(self.job_id, name)
+        if data is None:
+            known = ", ".join(repr(each.name) for each in await self.artifacts()) or "none"
+            raise ArtifactNotFoundError(
+                f"job {self.job_id} has no artifact {name!r}; it has {known}"
+            )
+        return data
 
     def _resolved_url(self) -> str:
         return self._url or resolve_url(None)
@@ -169,6 +198,14 @@ class Future(Generic[R_co]):
     def retry_sync(self) -> None:
         """`retry` for callers without an event loop."""
         run_blocking(self.retry())
+
+    def artifacts_sync(self) -> list[Artifact]:
+        """`artifacts` for callers without an event loop."""
+        return run_blocking(self.artifacts())
+
+    def artifact_sync(self, name: str) -> bytes:
+        """`artifact` for callers without an event loop."""
+        return run_blocking(self.artifact(name))
 
 
 # --- from a stored job to what its caller meets ------------------------------------------------

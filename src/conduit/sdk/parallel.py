@@ -19,13 +19,13 @@ from contextlib import asynccontextmanager
 from itertools import islice
 from typing import Any, Literal, TypeVar, cast, overload
 
-from conduit.core.errors import InvalidOptionError
+from conduit.core.errors import InvalidOptionError, quoted
 from conduit.core.model import NewJob
 from conduit.core.result import TaskResult
 from conduit.sdk.blocking import run_blocking
 from conduit.sdk.client import connect
 from conduit.sdk.future import Future
-from conduit.sdk.options import check_count
+from conduit.sdk.options import check_count, check_seconds
 from conduit.sdk.task import TaskHandle
 
 __all__ = [
@@ -41,22 +41,36 @@ __all__ = [
 
 R = TypeVar("R")
 
+STEP = 5000
+"""Jobs that are submitted in one step: other writers of the store wait no longer than for these."""
+
 
 # --- submitting ------------------------------------------------------------------------------
 
 
 async def submit_many(handle: TaskHandle[..., R], inputs: Iterable[Any]) -> list[Future[R]]:
-    """Submit a job per input, all in one step; their Futures in the order of the inputs.
+    """Submit a job per input; their Futures in the order of the inputs.
 
-    All arguments are checked before anything is sent. Raises as `submit` does; nothing is kept
-    then.
+    All arguments are checked before anything is sent. Up to 5,000 jobs are kept in one step, all of
+    them or none; more go in steps of so many, one after the other. Raises as `submit` does, and
+    `TypeError` for a handle that isn't one.
     """
-    return await _submit(handle, [_job(handle, each) for each in inputs])
+    return await _submit(handle, _jobs(handle, inputs))
 
 
 def submit_many_sync(handle: TaskHandle[..., R], inputs: Iterable[Any]) -> list[Future[R]]:
     """`submit_many` for callers without an event loop."""
-    return run_blocking(_submit(handle, [_job(handle, each) for each in inputs]))
+    return run_blocking(_submit(handle, _jobs(handle, inputs)))
+
+
+def _jobs(handle: TaskHandle[..., Any], inputs: Iterable[Any]) -> list[NewJob]:
+    _check_handle(handle)
+    return [_job(handle, each) for each in inputs]
+
+
+def _check_handle(handle: object) -> None:
+    if not isinstance(handle, TaskHandle):
+        raise TypeError(f"{quoted(handle)} isn't a task: give a function under @worker.task")
 
 
 def _job(handle: TaskHandle[..., Any], given: Any) -> NewJob:
@@ -71,7 +85,10 @@ async def _submit(handle: TaskHandle[..., R], jobs: list[NewJob]) -> list[Future
     if not jobs:
         return []
     connection = await connect(handle.queue_url)
-    return [handle.future(job_id) for job_id in await connection.submit(jobs)]
+    job_ids: list[str] = []
+    for start in range(0, len(jobs), STEP):
+        job_ids += await connection.submit(jobs[start : start + STEP])
+    return [handle.future(job_id) for job_id in job_ids]
 
 
 # --- mapping ---------------------------------------------------------------------------------
@@ -88,6 +105,7 @@ async def map_tasks(
     it all are submitted together. The first error, be it a job's or one of the inputs, cancels the
     jobs that haven't finished, and is raised.
     """
+    _check_handle(handle)
     if concurrency is not None:
         check_count("concurrency", concurrency, InvalidOptionError, least=1)
     source = aiter(inputs) if isinstance(inputs, AsyncIterable) else iter(inputs)
@@ -209,6 +227,7 @@ async def first_completed(*futures: Future[R], timeout: float | None = None) -> 
     """
     if not futures:
         raise InvalidOptionError("first_completed() needs at least one Future")
+    timeout = _limit(timeout)
     async with _waiting_for(futures) as waits:
         done, _ = await asyncio.wait(waits, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
         if not done:
@@ -227,7 +246,7 @@ async def as_completed(
 
     `TimeoutError` when `timeout` seconds after the start some haven't; their jobs go on.
     """
-    given = list(futures)
+    given, timeout = list(futures), _limit(timeout)
     deadline = None if timeout is None else asyncio.get_running_loop().time() + timeout
     async with _waiting_for(given) as waits:
         by_wait = dict(zip(waits, given, strict=True))
@@ -252,11 +271,21 @@ async def as_completed(
 async def _waiting_for(
     futures: Iterable[Future[R]],
 ) -> AsyncGenerator[list[asyncio.Task[TaskResult[R]]]]:
-    waits = [asyncio.create_task(future.result()) for future in futures]
+    given = list(futures)
+    for each in given:
+        if not isinstance(cast("object", each), Future):
+            raise TypeError(f"{quoted(each)} isn't a Future: give what submit() returned")
+    waits = [asyncio.create_task(future.result()) for future in given]
     try:
         yield waits
     finally:
         await _end(waits)
+
+
+def _limit(timeout: float | None) -> float | None:
+    if timeout is None:
+        return None
+    return check_seconds("timeout", timeout, InvalidOptionError, zero=True)
 
 
 async def _end(waits: Iterable[asyncio.Task[Any]]) -> None:
