@@ -8,12 +8,37 @@ from typing import Any, Protocol
 from conduit.core.errors import QueueAccessError, QueueCorruptError, QueueSchemaError
 from conduit.queue.base import Health
 from conduit.queue.redis.address import Durability
-from conduit.queue.redis.connection import Server
-from conduit.queue.redis.keys import FIXED
+from conduit.queue.redis.connection import WAITAOF_SINCE, Server
+from conduit.queue.redis.keys import FIXED, Keys
 
 SCHEMA_VERSION = 1
 WARN_ENTRIES = 250_000
 """Entries of the event stream beyond which some group is so far behind that one should know."""
+
+
+_ON_KEYS = """
+    DEL EXISTS GET HDEL HEXISTS HGET HGETALL HINCRBY HKEYS HMGET HSCAN HSET HVALS INCRBY LINDEX
+    LLEN LPOP LRANGE LTRIM RPUSH SADD SET SISMEMBER SMEMBERS SREM TYPE XACK XADD XAUTOCLAIM XDEL
+    XLEN XPENDING XRANGE ZADD ZRANGE ZRANGEBYSCORE ZREM ZREMRANGEBYRANK ZSCORE
+"""
+"""Commands with a key, by name."""
+
+
+def needed(keys: Keys) -> list[tuple[str, ...]]:
+    """Commands that a user has to be allowed, as their words, beside those for a connection.
+
+    Found out at once: a script that is refused a command halfway would leave half its writes.
+    """
+    key, channel = keys.name("jobs"), keys.name("wake")
+    return [
+        *((command, key, key, key, key) for command in _ON_KEYS.split()),
+        ("XINFO", "GROUPS", key),
+        ("XGROUP", "CREATE", key, "group", "0"),
+        ("XREADGROUP", "GROUP", "group", "consumer", "STREAMS", key, ">"),
+        ("PUBLISH", channel, ""),
+        ("SUBSCRIBE", channel),
+        *((command,) for command in ("TIME", "INFO", "MULTI", "EXEC", "PING")),
+    ]
 
 
 class Run(Protocol):
@@ -22,10 +47,15 @@ class Run(Protocol):
     def __call__(self, script: str, *inputs: Any) -> Awaitable[Any]: ...
 
 
-async def check_names(run: Run) -> None:
-    """Refuse foreign keys under our names, and a namespace of another version."""
+async def check_namespace(run: Run, keys: Keys) -> None:
+    """Refuse a user without the rights, foreign keys under our names, and another version's."""
     types = [part for pair in FIXED.items() for part in pair]
-    verdict, *details = [part.decode() for part in await run("open", SCHEMA_VERSION, types)]
+    answer = await run("open", SCHEMA_VERSION, types, needed(keys))
+    verdict, *details = [part.decode() for part in answer]
+    if verdict == "DENIED":
+        raise QueueAccessError(
+            f"this user may not {details[0]}: see the rights that Conduit needs in docs/redis.md"
+        )
     if verdict == "FOREIGN":
         key, found = details
         raise QueueCorruptError(
@@ -44,6 +74,7 @@ async def health(server: Server) -> Health:
     warnings = [*_about_memory(info), *await _about_disk(server, info)]
     warnings += await _about_events(server)
     durable = bool(int(info.get("aof_enabled", 0)))
+    warnings += _about_replicas(server, info)
     name = "valkey" if "valkey_version" in info else "redis"
     return Health(
         backend=name,
@@ -69,10 +100,11 @@ async def _about_disk(server: Server, info: dict[str, Any]) -> list[str]:
         return ["durability is none: a crash of the server may lose accepted jobs"]
     if int(info.get("aof_enabled", 0)):
         flushes = await _setting(server, "appendfsync")
-        wanted = server.address.durability is Durability.FSYNC and server.version < (7, 2)
-        if wanted and flushes not in (None, "always"):
+        known = flushes or "unknown (CONFIG is not allowed)"
+        wanted = server.address.durability is Durability.FSYNC and server.version < WAITAOF_SINCE
+        if wanted and flushes != "always":
             return [
-                f"durability is fsync and appendfsync is {flushes}: set it to always, or use "
+                f"durability is fsync and appendfsync is {known}: set it to always, or use "
                 "Redis 7.2, where Conduit can wait for the flush"
             ]
         return []
@@ -94,6 +126,16 @@ async def _setting(server: Server, name: str) -> str | None:
     except QueueAccessError:
         return None
     return found[1].decode() if found else ""
+
+
+def _about_replicas(server: Server, info: dict[str, Any]) -> list[str]:
+    address, connected = server.address, int(info.get("connected_slaves", 0))
+    if address.durability is not Durability.REPLICA or connected >= address.replicas:
+        return []
+    return [
+        f"durability is replica, and of {address.replicas} replicas {connected} are connected: "
+        "every submit and outcome waits in vain for confirmation"
+    ]
 
 
 async def _about_events(server: Server) -> list[str]:

@@ -66,7 +66,7 @@ class Server:
             raise ConfigurationError(
                 f"{self.address.shown} is Redis {version}; the queue needs 6.2 or newer"
             )
-        mode = str(self.info.get("redis_mode"))
+        mode = str(self.info.get("redis_mode") or self.info.get("server_mode"))
         if mode in _MISLED:
             raise ConfigurationError(f"{self.address.shown} {_MISLED[mode]}")
         if self.address.durability is Durability.FSYNC and not int(self.info.get("aof_enabled", 0)):

@@ -65,7 +65,7 @@ class Listener:
     async def _until_confirmed(self, channels: list[str]) -> None:
         self._refused.clear()
         refused = asyncio.ensure_future(self._refused.wait())
-        confirmed = asyncio.gather(*(self._confirmed[channel].wait() for channel in channels))
+        confirmed = asyncio.ensure_future(self._all_on(channels))
         try:
             await asyncio.wait(
                 {refused, confirmed},
@@ -83,6 +83,10 @@ class Listener:
             f"{self._server.address.shown} doesn't confirm a subscription: "
             f"{self._trouble or 'no answer'}"
         )
+
+    async def _all_on(self, channels: list[str]) -> None:
+        for channel in channels:
+            await self._confirmed[channel].wait()
 
     def _is_confirmed(self, channel: str) -> bool:
         return channel in self._confirmed and self._confirmed[channel].is_set()

@@ -87,7 +87,7 @@ class RedisQueue:
             raise QueueError(f"{self._server.address.shown} is open already")
         try:
             await self._server.open()
-            await checks.check_names(self._run)
+            await checks.check_namespace(self._run, self._server.keys)
         except BaseException:
             await self._server.close()
             raise
