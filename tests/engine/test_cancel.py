@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import threading
 from pathlib import Path
@@ -192,3 +193,53 @@ async def test_cancelling_one_job_leaves_its_neighbours_alone(bench: Bench) -> N
     assert (await bench.finished(one)).status is JobStatus.CANCELLED
     go.set()
     assert (await bench.finished(other)).status is JobStatus.COMPLETED
+
+
+def relayed(call):
+    """A decorator that knows nothing of coroutines, as libraries have them."""
+
+    @functools.wraps(call)
+    def relay(*args, **kwargs):
+        return call(*args, **kwargs)
+
+    return relay
+
+
+async def test_a_coroutine_behind_a_plain_decorator_is_cancelled_as_any(bench: Bench) -> None:
+    running, interrupted = asyncio.Event(), asyncio.Event()
+
+    @relayed
+    async def hang() -> None:
+        running.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            interrupted.set()
+
+    await bench.start(task(hang))
+    job_id = await bench.submit("hang")
+    await running.wait()
+    await cancel(bench, job_id)
+    assert (await bench.finished(job_id)).status is JobStatus.CANCELLED
+    assert interrupted.is_set()
+
+
+async def test_a_cancel_while_a_decorator_still_runs_reaches_the_coroutine_behind_it(
+    bench: Bench,
+) -> None:
+    deciding, seen = threading.Event(), threading.Event()
+
+    async def hang() -> None:
+        await asyncio.Event().wait()
+
+    def decide():
+        deciding.set()
+        while not current_job().cancelled:
+            seen.wait(0.01)
+        return hang()
+
+    await bench.start(task(decide))
+    job_id = await bench.submit("decide")
+    assert await asyncio.to_thread(deciding.wait, PATIENCE)
+    await cancel(bench, job_id)
+    assert (await bench.finished(job_id)).status is JobStatus.CANCELLED

@@ -8,6 +8,7 @@ from collections import Counter
 
 from conduit.core.model import JobStatus
 from conduit.engine.fairness import QueueOrder
+from conduit.engine.pace import MAX_PREFETCH, Pace
 from tests.engine.bench import Bench, task
 
 
@@ -129,6 +130,79 @@ async def test_a_delayed_job_starts_when_it_is_due(bench: Bench) -> None:
     ended = await bench.run("job", delay_ms=300)
     assert ended.started_at is not None
     assert ended.started_at - ended.submitted_at >= 300
+
+
+async def test_jobs_fetched_ahead_do_not_stay_behind_long_ones(bench: Bench) -> None:
+    long_ones, go = asyncio.Semaphore(0), asyncio.Event()
+
+    async def job(long: bool) -> None:
+        if long:
+            long_ones.release()
+            await go.wait()
+
+    async def submit(long: bool, times: int) -> list[str]:
+        args = b'{"long":true}' if long else b'{"long":false}'
+        return [await bench.submit("job", args=args) for _ in range(times)]
+
+    warming = await submit(False, 60)
+    busy = await bench.start(task(job), concurrency=2)
+    for job_id in warming:
+        await bench.completed(job_id)  # the worker has seen short jobs, and fetches ahead
+    held = await submit(True, 2)
+    short = await submit(False, 5)
+    await long_ones.acquire()
+    await long_ones.acquire()
+    idle = await bench.start(task(job), name="idle", concurrency=2)
+    for job_id in short:
+        ended = await bench.completed(job_id)
+        assert (ended.attempt, ended.failures, ended.worker_id) == (1, 0, idle.id)
+    assert {(await bench.job(job_id)).worker_id for job_id in held} == {busy.id}
+    go.set()
+    for job_id in held:
+        await bench.completed(job_id)
+
+
+def test_a_worker_fetches_nothing_ahead_until_it_knows_its_jobs_to_be_short() -> None:
+    pace = Pace(concurrency=10, prefetch=None)
+    assert pace.ahead == 0
+    for _ in range(50):
+        pace.ran(1.0)
+    assert pace.ahead == 0
+
+
+def test_a_worker_fetches_about_20_ms_of_work_ahead() -> None:
+    pace = Pace(concurrency=10, prefetch=None)
+    for _ in range(200):
+        pace.ran(0.002)
+    assert 95 <= pace.ahead <= 100
+
+
+def test_a_worker_fetches_no_more_than_a_batch_ahead() -> None:
+    pace = Pace(concurrency=50, prefetch=None)
+    for _ in range(500):
+        pace.ran(0.0)
+    assert pace.ahead == MAX_PREFETCH
+
+
+def test_after_a_stall_jobs_must_have_been_short_for_a_while() -> None:
+    pace = Pace(concurrency=10, prefetch=None)
+    for _ in range(200):
+        pace.ran(0.002)
+    pace.stalled()
+    for _ in range(10):
+        pace.ran(0.002)
+    assert pace.ahead == 0
+    for _ in range(50):
+        pace.ran(0.002)
+    assert pace.ahead > 0
+
+
+def test_a_prefetch_that_is_given_stays_so() -> None:
+    pace = Pace(concurrency=10, prefetch=7)
+    for _ in range(50):
+        pace.ran(1.0)
+    pace.stalled()
+    assert pace.ahead == 7
 
 
 def test_queues_of_equal_weight_take_turns() -> None:

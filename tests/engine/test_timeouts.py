@@ -122,10 +122,18 @@ async def test_a_submit_may_bring_its_own_timeout(bench: Bench) -> None:
 
 
 async def test_time_spent_waiting_for_room_is_not_counted(bench: Bench) -> None:
-    async def nap() -> None:
-        await asyncio.sleep(0.2)
+    running, go = asyncio.Event(), asyncio.Event()
 
-    jobs = [await bench.submit("nap") for _ in range(4)]
-    await bench.start(task(nap, timeout=2), concurrency=1, prefetch=4)
-    ended = [await bench.completed(job) for job in jobs]
-    assert [job.attempt for job in ended] == [1, 1, 1, 1]
+    async def hold() -> None:
+        running.set()
+        await go.wait()
+
+    first = await bench.submit("hold")
+    second = await bench.submit("hold", timeout_ms=300)
+    await bench.start(task(hold), concurrency=1, prefetch=1)
+    await running.wait()
+    assert (await bench.job(second)).status is JobStatus.RUNNING  # claimed, and waiting there
+    await asyncio.sleep(0.5)  # longer than the second one may run
+    go.set()
+    await bench.completed(first)
+    assert (await bench.completed(second)).attempt == 1

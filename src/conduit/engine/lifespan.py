@@ -53,7 +53,7 @@ class Lifespan:
             hurry.cancel()
             if not task.done():
                 await self._cut_short(task)
-        if not task.cancelled() and task.done():
+        if task.done() and not task.cancelled():
             task.result()
 
     async def _live(self, entered: asyncio.Future[contextvars.Context]) -> None:
@@ -74,3 +74,4 @@ class Lifespan:
         if not task.done():
             logger.warning("the lifespan doesn't end, and is left behind")
             disown(task)
+            self._task = None

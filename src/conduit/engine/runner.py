@@ -8,7 +8,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Protocol
+from typing import Any, Protocol
 
 from conduit.core.errors import ConduitError
 
@@ -107,13 +107,12 @@ class _Run:
         self.stop_asked.set()
 
     async def start(self, service: Service) -> None:
-        """Start a component; a signal while it does ends that."""
+        """Start a component; a signal while it does ends that, and a second one at once."""
         starting = asyncio.ensure_future(service.start())
-        asked = asyncio.ensure_future(_flag(self.stop_asked))
-        await asyncio.wait({starting, asked}, return_when=asyncio.FIRST_COMPLETED)
-        asked.cancel()
-        if not starting.done():
+        if not await _before(starting, self.stop_asked):
             starting.cancel()
+            if not await _before(starting, self._now):
+                await service.stop_now()
         try:
             await starting
         except asyncio.CancelledError:
@@ -125,8 +124,10 @@ class _Run:
 
     async def until_ended(self) -> None:
         """Until a signal, or until any component ends."""
-        waits = {asyncio.ensure_future(service.wait()) for service in self._started}
-        waits.add(asyncio.ensure_future(_flag(self.stop_asked)))
+        waits: set[asyncio.Future[Any]] = {
+            asyncio.ensure_future(service.wait()) for service in self._started
+        }
+        waits.add(asyncio.ensure_future(self.stop_asked.wait()))
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         for wait in waits:
             wait.cancel()
@@ -143,16 +144,17 @@ class _Run:
 
     async def _stop(self, service: Service) -> None:
         stopping = asyncio.ensure_future(service.stop())
-        hurry = asyncio.ensure_future(_flag(self._now))
-        await asyncio.wait({stopping, hurry}, return_when=asyncio.FIRST_COMPLETED)
-        if not stopping.done():
+        if not await _before(stopping, self._now):
             await service.stop_now()
-        hurry.cancel()
         await stopping
 
 
-async def _flag(event: asyncio.Event) -> None:
-    await event.wait()
+async def _before(task: asyncio.Future[None], event: asyncio.Event) -> bool:
+    """Wait for either; whether the task has ended."""
+    flag = asyncio.ensure_future(event.wait())
+    await asyncio.wait({task, flag}, return_when=asyncio.FIRST_COMPLETED)
+    flag.cancel()
+    return task.done()
 
 
 class _Signals:
