@@ -150,6 +150,7 @@ changes = Table(
     Column("kind", String(32), nullable=False),
     Column("data", Text, nullable=False),
     Column("at", BigInteger, nullable=False),
+    sqlite_autoincrement=True,  # a number is never given twice, not even once all are pruned
 )
 Index("ix_changes_at", changes.c.at)
 
@@ -165,6 +166,7 @@ dead_letters = Table(
     Column("deliveries", Integer, nullable=False),
     Column("at", BigInteger, nullable=False),
     Column("replayed_at", BigInteger),
+    sqlite_autoincrement=True,
 )
 Index("ix_dead_letters_position", dead_letters.c.position, dead_letters.c.number, unique=True)
 

@@ -1,0 +1,201 @@
+"""The history's first tables.
+
+Later changes of tables.py come with migrations of their own: this file stays as it is.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "conduit_0001"
+down_revision = None
+
+_NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+
+def upgrade() -> None:
+    """Make the tables."""
+    op.create_table(
+        "jobs",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("function", sa.Text(), nullable=False),
+        sa.Column("queue", sa.Text(), nullable=False),
+        sa.Column("status", sa.String(length=16), nullable=False),
+        sa.Column("args", sa.Text(), nullable=False),
+        sa.Column("submitted_at", sa.BigInteger(), nullable=False),
+        sa.Column("run_at", sa.BigInteger(), nullable=False),
+        sa.Column("priority", sa.Integer(), nullable=False),
+        sa.Column("key", sa.Text(), nullable=True),
+        sa.Column("parent_id", sa.Text(), nullable=True),
+        sa.Column("root_id", sa.Text(), nullable=True),
+        sa.Column("retries", sa.BigInteger(), nullable=True),
+        sa.Column("timeout_ms", sa.BigInteger(), nullable=True),
+        sa.Column("max_deliveries", sa.BigInteger(), nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), nullable=True),
+        sa.Column("started_at", sa.BigInteger(), nullable=True),
+        sa.Column("finished_at", sa.BigInteger(), nullable=True),
+        sa.Column("generation", sa.Integer(), nullable=False),
+        sa.Column("attempt", sa.Integer(), nullable=False),
+        sa.Column("failures", sa.Integer(), nullable=False),
+        sa.Column("rescues", sa.Integer(), nullable=False),
+        sa.Column("fence", sa.Integer(), nullable=False),
+        sa.Column("seq", sa.Integer(), nullable=False),
+        sa.Column("worker_id", sa.Text(), nullable=True),
+        sa.Column("cancel_requested", sa.Boolean(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("error", sa.Text(), nullable=True),
+        sa.Column("result", sa.Text(), nullable=True),
+        sa.Column("progress", sa.Double, nullable=True),
+        sa.Column("progress_message", sa.Text(), nullable=True),
+        sa.Column("metadata", sa.Text(), nullable=False),
+        sa.Column("checkpoint", sa.Text(), nullable=True),
+        sa.Column("steps", sa.Text(), nullable=False),
+        sa.Column("applied_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_jobs"),
+    )
+    op.create_index("ix_jobs_finished", "jobs", ["finished_at"])
+    op.create_index(
+        "ix_jobs_function", "jobs", ["function", sa.text("submitted_at DESC"), sa.text("id DESC")]
+    )
+    op.create_index(
+        "ix_jobs_key",
+        "jobs",
+        ["key"],
+        postgresql_where=sa.text("key IS NOT NULL"),
+        sqlite_where=sa.text("key IS NOT NULL"),
+    )
+    op.create_index("ix_jobs_newest", "jobs", [sa.text("submitted_at DESC"), sa.text("id DESC")])
+    op.create_index(
+        "ix_jobs_parent_id",
+        "jobs",
+        ["parent_id"],
+        postgresql_where=sa.text("parent_id IS NOT NULL"),
+        sqlite_where=sa.text("parent_id IS NOT NULL"),
+    )
+    op.create_index(
+        "ix_jobs_queue", "jobs", ["queue", sa.text("submitted_at DESC"), sa.text("id DESC")]
+    )
+    op.create_index(
+        "ix_jobs_root_id",
+        "jobs",
+        ["root_id"],
+        postgresql_where=sa.text("root_id IS NOT NULL"),
+        sqlite_where=sa.text("root_id IS NOT NULL"),
+    )
+    op.create_index(
+        "ix_jobs_status", "jobs", ["status", sa.text("submitted_at DESC"), sa.text("id DESC")]
+    )
+    op.create_index(
+        "ix_jobs_worker_id", "jobs", ["worker_id", sa.text("submitted_at DESC"), sa.text("id DESC")]
+    )
+    op.create_table(
+        "attempts",
+        sa.Column("job_id", sa.Text(), nullable=False),
+        sa.Column("fence", sa.Integer(), nullable=False),
+        sa.Column("generation", sa.Integer(), nullable=False),
+        sa.Column("attempt", sa.Integer(), nullable=False),
+        sa.Column("worker_id", sa.Text(), nullable=True),
+        sa.Column("started_at", sa.BigInteger(), nullable=False),
+        sa.Column("ended_at", sa.BigInteger(), nullable=True),
+        sa.Column("outcome", sa.String(length=16), nullable=True),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("error", sa.Text(), nullable=True),
+        sa.PrimaryKeyConstraint("job_id", "fence", name="pk_attempts"),
+    )
+    op.create_index("ix_attempts_started", "attempts", ["started_at"])
+    op.create_table(
+        "logs",
+        sa.Column("job_id", sa.Text(), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("attempt", sa.Integer(), nullable=False),
+        sa.Column("level", sa.String(length=16), nullable=False),
+        sa.Column("logger", sa.Text(), nullable=False),
+        sa.Column("message", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("job_id", "number", name="pk_logs"),
+    )
+    op.create_table(
+        "artifacts",
+        sa.Column("job_id", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("content_type", sa.Text(), nullable=False),
+        sa.Column("size", sa.BigInteger(), nullable=False),
+        sa.Column("sha256", sa.String(length=64), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("location", sa.Text(), nullable=True),
+        sa.PrimaryKeyConstraint("job_id", "name", name="pk_artifacts"),
+    )
+    op.create_table(
+        "parked_events",
+        sa.Column("job_id", sa.Text(), nullable=False),
+        sa.Column("seq", sa.Integer(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.Column("parked_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("job_id", "seq", name="pk_parked_events"),
+    )
+    op.create_index("ix_parked_events_parked", "parked_events", ["parked_at"])
+    op.create_table(
+        "deleted_jobs",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("deleted_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_deleted_jobs"),
+    )
+    op.create_table(
+        "changes",
+        sa.Column("id", _NUMBER, autoincrement=True, nullable=False),
+        sa.Column("topic", sa.String(length=32), nullable=False),
+        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("kind", sa.String(length=32), nullable=False),
+        sa.Column("data", sa.Text(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_changes"),
+        sqlite_autoincrement=True,
+    )
+    op.create_index("ix_changes_at", "changes", ["at"])
+    op.create_table(
+        "dead_letters",
+        sa.Column("id", _NUMBER, autoincrement=True, nullable=False),
+        sa.Column("position", sa.Text(), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("job_id", sa.Text(), nullable=True),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.Column("deliveries", sa.Integer(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("replayed_at", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name="pk_dead_letters"),
+        sqlite_autoincrement=True,
+    )
+    op.create_index("ix_dead_letters_position", "dead_letters", ["position", "number"], unique=True)
+    op.create_table(
+        "listings",
+        sa.Column("name", sa.String(length=32), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name="pk_listings"),
+    )
+    op.create_table(
+        "api_requests",
+        sa.Column("api", sa.Text(), nullable=False),
+        sa.Column("method", sa.String(length=16), nullable=False),
+        sa.Column("route", sa.Text(), nullable=False),
+        sa.Column("status", sa.Integer(), nullable=False),
+        sa.Column("minute", sa.BigInteger(), nullable=False),
+        sa.Column("count", sa.BigInteger(), nullable=False),
+        sa.Column("total_ms", sa.Double, nullable=False),
+        sa.Column("buckets", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint(
+            "api", "method", "route", "status", "minute", name="pk_api_requests"
+        ),
+    )
+    op.create_index("ix_api_requests_minute", "api_requests", ["minute"])
+    op.create_table(
+        "sessions",
+        sa.Column("token_hash", sa.LargeBinary(), nullable=False),
+        sa.Column("role", sa.String(length=16), nullable=False),
+        sa.Column("key_hash", sa.LargeBinary(), nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("token_hash", name="pk_sessions"),
+    )
