@@ -1,6 +1,7 @@
 """Servers for tests, started when the first test asks for them, one set for each test process.
 
-`CONDUIT_TEST_REDIS_URL` names a server to use for `redis_url` instead of an own one.
+`CONDUIT_TEST_REDIS_URL` names a server to use for `redis_url` instead of an own one,
+`CONDUIT_TEST_POSTGRES_URL` one for `postgres_url`, whose user may create databases.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from uuid import uuid4
 
 import pytest
 
+from tests.servers.postgres import PostgresServer, new_database
 from tests.servers.redis import Cluster, RedisServer, SentinelTrio, binary
 
 
@@ -22,6 +24,12 @@ class StartRedis(Protocol):
     """Starts a server for one test; takes what `RedisServer` takes, save folder and name."""
 
     def __call__(self, **options: Any) -> RedisServer: ...
+
+
+class StartPostgres(Protocol):
+    """Starts a server for one test; takes settings of postgresql.conf."""
+
+    def __call__(self, **settings: Any) -> PostgresServer: ...
 
 
 @pytest.fixture(scope="session")
@@ -99,3 +107,43 @@ def redis_cluster(_cluster: Cluster) -> Cluster:
 def namespace() -> str:
     """A prefix for keys that no other test has."""
     return f"test-{uuid4().hex[:12]}"
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    """A server that tests share, each with a database of its own; none of them stops it."""
+    server = PostgresServer(tmp_path_factory.mktemp("postgres"))
+    try:
+        server.start()
+        yield server
+    finally:
+        server.remove()
+
+
+@pytest.fixture(scope="session")
+def postgres_server_url(request: pytest.FixtureRequest) -> str:
+    """The URL of a server to share: the one that the environment names, or `postgres_server`."""
+    given = os.environ.get("CONDUIT_TEST_POSTGRES_URL")
+    return given or request.getfixturevalue("postgres_server").url
+
+
+@pytest.fixture
+def postgres_url(postgres_server_url: str) -> Iterator[str]:
+    """The URL of an empty database that no other test has."""
+    with new_database(postgres_server_url) as url:
+        yield url
+
+
+@pytest.fixture
+def start_postgres(tmp_path: Path) -> Iterator[StartPostgres]:
+    """Starts servers that the test may kill, freeze and restart as it likes."""
+    numbers = count()
+    with ExitStack() as stack:
+
+        def start(**settings: Any) -> PostgresServer:
+            server = PostgresServer(tmp_path, name=f"postgres-{next(numbers)}", **settings)
+            stack.callback(server.remove)
+            server.start()
+            return server
+
+        yield start

@@ -17,7 +17,7 @@ from pathlib import Path
 PATIENCE_S = 40.0
 """How long a state is waited for before that counts as a failure."""
 
-_LEASH = Path(__file__).with_name("leash.py")
+LEASH = Path(__file__).with_name("leash.py")
 
 # To the kernel "the parent has ended" means that the thread has: servers are started from one that
 # lasts, so that a test may start them from any thread.
@@ -130,7 +130,7 @@ class ServerProcess:
     def _spawn(self) -> subprocess.Popen[bytes]:
         with self.log.open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, "-I", "-S", str(_LEASH), str(os.getpid()), *self._command],
+                [sys.executable, "-I", "-S", str(LEASH), str(os.getpid()), *self._command],
                 cwd=self._folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

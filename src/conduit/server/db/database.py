@@ -41,6 +41,7 @@ class Database:
         self, url: str, *, migrate: bool = False, answer_timeout_s: float | None = 60.0
     ) -> None:
         place = address.parse(url)
+        self.url = url
         self.shown = place.shown
         self.is_postgresql = place.path is None
         self._place = place
