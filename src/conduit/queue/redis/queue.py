@@ -29,6 +29,7 @@ from conduit.core.model import (
     WorkerInfo,
 )
 from conduit.queue.base import (
+    ALIVE_MS,
     Acted,
     Action,
     Claim,
@@ -45,15 +46,17 @@ from conduit.queue.base import (
     Submitted,
     SweepReport,
     Tick,
+    registration_conflict,
 )
 from conduit.queue.redis import checks, finding, records
 from conduit.queue.redis.address import parse
 from conduit.queue.redis.connection import NotConfirmedError, Server
 from conduit.queue.redis.failures import AnswerLateError, AnswerLostError
 from conduit.queue.redis.hints import Hints
-from conduit.queue.redis.records import long, short
+from conduit.queue.redis.records import long, short, to_json
 
-ALIVE_MS = 60_000
+LARGE = 1024 * 1024
+"""Bytes of arguments beyond which a batch's events may need more than one entry."""
 ASK_AGAIN_S = 30.0
 """So often a job that is waited for is asked after all the same: a flush, say, goes unheard."""
 MAX_ENTRIES = 100_000
@@ -63,7 +66,6 @@ _HELD = (Held.LOST, Held.HELD, Held.CANCEL)
 _FINISHED = (Finished.STALE, Finished.OK, Finished.ALREADY)
 _STATUS = {letter: status for status, letter in records.STATUS_LETTERS.items()}
 
-_json_encode = msgspec.json.Encoder().encode
 _worker_from = msgspec.json.Decoder(WorkerInfo).decode
 _worker_record = msgspec.msgpack.Decoder(tuple[str, int, str]).decode
 _function_from = msgspec.json.Decoder(FunctionInfo).decode
@@ -127,7 +129,9 @@ class RedisQueue:
             return []
         rows = [records.new_job_row(job) for job in jobs]
         try:
-            answers = await self._submit(rows)
+            if await self._submit_plain(jobs, rows):
+                return [Submitted(job.id) for job in jobs]
+            answers = await self._submit("submit", rows)
         except NotConfirmedError as error:
             raise SubmitUnknownError(
                 f"the submit may be lost if the server is: {error}", job_id=jobs[0].id
@@ -142,15 +146,27 @@ class RedisQueue:
             for job, row, answer in zip(jobs, rows, map(bytes.decode, answers), strict=True)
         ]
 
-    async def _submit(self, rows: list[tuple[Any, ...]]) -> list[bytes]:
+    async def _submit_plain(self, jobs: Sequence[NewJob], rows: list[tuple[Any, ...]]) -> bool:
+        """Submit the short way; False, and nothing is done, where that isn't the way of these."""
+        if len({row[0] for row in rows}) < len(rows) or sum(len(job.args) for job in jobs) > LARGE:
+            return False
+        parts: list[bytes] = []
+        for job, row in zip(jobs, rows, strict=True):
+            part = records.plain_part(job, row)
+            if part is None:
+                return False
+            parts.append(part)
+        return bool(await self._submit("submit_plain", files=(b"".join(parts),)))
+
+    async def _submit(self, script: str, *inputs: Any, **more: Any) -> Any:
         """Submit, and once more where a connection broke: a repeated submit is kept once."""
         try:
-            return await self._run("submit", rows, durable=True)
+            return await self._run(script, *inputs, durable=True, **more)
         except AnswerLateError:
             raise
         except AnswerLostError as lost:
             try:
-                return await self._run("submit", rows, durable=True)
+                return await self._run(script, *inputs, durable=True, **more)
             except QueueUnavailableError:
                 raise lost from None
 
@@ -211,8 +227,10 @@ class RedisQueue:
             limit,
             retention.results_ms,
             retention.events_ms,
-            retention.workers_ms,
             MAX_ENTRIES,
+            retention.workers_ms,
+            retention.functions_ms,
+            ALIVE_MS,
         )
         promoted, expired, rescued, failed, purged, granted = did
         return SweepReport(
@@ -347,7 +365,7 @@ class RedisQueue:
         return await self._server.command("HGET", key, name)
 
     async def queues(self) -> list[QueueInfo]:
-        counts, paused, workers, oldest = await self._run("queues")
+        counts, paused, workers, oldest = await self._run("queues", ALIVE_MS)
         return finding.queue_infos(
             {field.decode(): int(many) for field, many in _rows(counts, 2)},
             {name.decode() for name in paused},
@@ -361,12 +379,14 @@ class RedisQueue:
         worker = registration.worker
         functions: list[str] = []
         for function in registration.functions:
-            functions += (function.name, _encode(function))
+            functions += (function.name, to_json(function))
         crons: list[str] = []
         for cron in registration.crons:
-            crons += (cron.name, cron.fingerprint, _encode(cron))
-        info = _encode(worker)
-        await self._run("register", worker.id, worker.name, info, worker.running, functions, crons)
+            crons += (cron.name, cron.fingerprint, to_json(cron))
+        told = (worker.id, worker.name, to_json(worker), worker.running, functions, crons)
+        answer = await self._run("register", *told, ALIVE_MS)
+        if answer != b"OK":
+            raise registration_conflict(*map(bytes.decode, answer))
 
     async def heartbeat(self, worker_id: str, running: int) -> None:
         await self._run("heartbeat", worker_id, running)
@@ -387,9 +407,12 @@ class RedisQueue:
         return sorted(listed, key=lambda worker: (worker.started_at, worker.id))
 
     async def functions(self) -> list[FunctionInfo]:
-        key = self._server.keys.name("functions")
-        kept = await self._server.command("HVALS", key)
-        return sorted(map(_function_from, kept), key=lambda each: (each.name, each.worker))
+        kept, seen = await self._run("functions", ALIVE_MS)
+        seen_at = {worker.decode(): at for worker, at in _rows(seen, 2)}
+        return sorted(
+            map(_function_from, kept),
+            key=lambda each: (each.name, seen_at.get(each.worker, 0), each.worker),
+        )
 
     async def crons(self) -> list[CronInfo]:
         key = self._server.keys.name("crons")
@@ -482,10 +505,6 @@ def _jobs(flat: list[Any]) -> list[Job]:
         records.job_from(job_id.decode(), blob, state, extra)
         for job_id, blob, state, extra in _rows(flat, 4)
     ]
-
-
-def _encode(value: object) -> str:
-    return _json_encode(value).decode()
 
 
 def _entries_of(found: Any) -> list[StoredEntry]:

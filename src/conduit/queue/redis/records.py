@@ -43,8 +43,7 @@ STATUS_LETTERS = {
 _STATUSES = {letter: status for status, letter in STATUS_LETTERS.items()}
 _KINDS = list(EventKind)  # an event's kind is its place here, counted from 1 as Lua does
 
-pack = msgspec.msgpack.Encoder().encode
-"""MessagePack for scripts, which know no `bytes` in it: all that they are told is text."""
+_pack = msgspec.msgpack.Encoder().encode
 _json_encode = msgspec.json.Encoder().encode
 _from_json = msgspec.json.Decoder().decode
 _members = msgspec.json.Decoder(dict[str, Raw]).decode
@@ -61,8 +60,24 @@ def lua_constants() -> str:
     )
 
 
-def _to_json(value: object) -> str:
-    return _json_encode(value).decode()
+def pack(value: object) -> bytes:
+    """MessagePack for scripts, which know no `bytes` in it: all that they are told is text."""
+    try:
+        return _pack(value)
+    except UnicodeEncodeError as error:
+        raise _not_text(error) from None
+
+
+def to_json(value: object) -> str:
+    """JSON for scripts, which pass it on as text. Raises `QueueError` for text that isn't."""
+    try:
+        return _json_encode(value).decode()
+    except UnicodeEncodeError as error:
+        raise _not_text(error) from None
+
+
+def _not_text(error: UnicodeEncodeError) -> QueueError:
+    return QueueError(f"{error.object[:40]!r} holds a lone surrogate, which UTF-8 can't carry")
 
 
 # --- ids ----------------------------------------------------------------------------------------
@@ -117,7 +132,7 @@ def members_of(value: bytes) -> list[str]:
     except msgspec.ValidationError:
         raise QueueError(f"{value[:40]!r} isn't a JSON object, and has to be") from None
     for name, raw in members.items():
-        flat += (_to_json(name), bytes(raw).decode())
+        flat += (to_json(name), bytes(raw).decode())
     return flat
 
 
@@ -141,6 +156,9 @@ class Rest(Struct, frozen=True, omit_defaults=True):
 
 
 _NO_REST = Rest()
+_PLAIN_ID = struct.Struct(">H")
+_PLAIN_HEAD = struct.Struct(">IBH")  # the body's length, then its priority and its lane's length
+_PLAIN_LENGTH = struct.Struct(">I")
 _rest_from = msgspec.json.Decoder(Rest).decode
 
 
@@ -165,7 +183,7 @@ def new_job_row(job: NewJob) -> tuple[Any, ...]:
     rest = (
         ""
         if plain
-        else _to_json(Rest(job.key, job.parent_id, job.root_id, job.retries, job.timeout_ms))
+        else to_json(Rest(job.key, job.parent_id, job.root_id, job.retries, job.timeout_ms))
     )
     return (
         short(job.id),
@@ -181,6 +199,47 @@ def new_job_row(job: NewJob) -> tuple[Any, ...]:
         job.unique_ms,
         job.max_deliveries,
         None if job.metadata == b"{}" else members_of(job.metadata),
+    )
+
+
+_SUBMITTED = _KINDS.index(EventKind.SUBMITTED) + 1
+_QUEUED = STATUS_LETTERS[JobStatus.QUEUED]
+
+
+def plain_part(job: NewJob, row: tuple[Any, ...]) -> bytes | None:
+    """A job as submit_plain.lua takes it; None if it isn't plain. `row` is `new_job_row` of it.
+
+    Id, lane, body and event, each after its length. The body is the blob without number and time;
+    the event is its row in an entry of the stream, packed as lib.lua would.
+    """
+    stored_id, queue, function, args, rest, priority, delay_ms, run_at, expires_ms, *others = row
+    key, unique_ms, max_deliveries, metadata = others
+    if (
+        not (run_at is expires_ms is key is unique_ms is metadata is None)
+        or priority != 0
+        or delay_ms != 0
+        or max_deliveries != DEFAULT_MAX_DELIVERIES
+    ):
+        return None
+    lane = f"{len(queue.encode())}:{queue}:{function}"
+    extra = {"L": lane, "A": args, "j": rest} if rest else {"L": lane, "A": args}
+    event = pack((_SUBMITTED, stored_id, 1, 0, _QUEUED, 1, 0, 0, 0, extra))
+    id_, lane_, rest_ = stored_id.encode(), lane.encode(), rest.encode()
+    body_length = 7 + len(lane_) + len(job.args) + len(rest_)
+    return b"".join(
+        (
+            _PLAIN_ID.pack(len(id_)),
+            id_,
+            _PLAIN_ID.pack(len(lane_)),
+            lane_,
+            _PLAIN_HEAD.pack(body_length, -MIN_PRIORITY, len(lane_)),
+            lane_,
+            _PLAIN_LENGTH.pack(len(job.args)),
+            job.args,
+            rest_,
+            _PLAIN_LENGTH.pack(len(event)),
+            event,
+        )
     )
 
 
@@ -296,14 +355,14 @@ def outcome_row(outcome: Outcome) -> tuple[Any, ...]:
     """An outcome as finish.lua takes it; one whose result isn't JSON fails its job."""
     lease, result = outcome.lease, outcome.result
     if result is not None and not is_json(result):
-        error = _to_json(JobError(type="QueueError", message="the result isn't JSON"))
+        error = to_json(JobError(type="QueueError", message="the result isn't JSON"))
         return (short(lease.job_id), lease.token, "fail", None, error, "bad_result", 0)
     return (
         short(lease.job_id),
         lease.token,
         outcome.kind.value,
         None if result is None else result.decode(),
-        None if outcome.error is None else _to_json(outcome.error),
+        None if outcome.error is None else to_json(outcome.error),
         outcome.reason,
         outcome.delay_ms,
     )
@@ -323,8 +382,8 @@ def note_row(note: Note, files: list[bytes]) -> tuple[Any, ...]:
         None if note.metadata is None else members_of(note.metadata),
         None if note.checkpoint is None else note.checkpoint.decode(),
         None if note.steps is None else members_of(note.steps),
-        [_to_json(line) for line in note.logs] or None,
-        None if kept is None else (kept.name, _to_json(kept), len(files)),
+        [to_json(line) for line in note.logs] or None,
+        None if kept is None else (kept.name, to_json(kept), len(files)),
     )
 
 

@@ -36,7 +36,10 @@ _PARTS = {
 
 _NAME = re.compile(r"\bK\.(\w+)")
 
-_GROWS = ("submit", "start", "tick")
+_BARE = ("submit_plain",)
+"""Scripts that do without lib.lua, for speed."""
+
+_GROWS = ("submit", "submit_plain", "start", "tick")
 """Scripts that a server out of memory is to refuse; all others are needed to drain it."""
 
 _READS = ("get", "queues", "workers")
@@ -62,9 +65,10 @@ def script(name: str, *, flags: bool) -> Script:
         head = "#!lua\n" if name in _GROWS else f"#!lua flags={allowed}\n"
     else:
         head = "" if name in (*_GROWS, *_READS) else _OLD_ALLOW_OOM
-    parts = ("lib", *_PARTS.get(name, ()), name)
+    parts = (name,) if name in _BARE else ("lib", *_PARTS.get(name, ()), name)
     body = "\n".join(map(_read, parts))
-    text = head + lua_names(set(_NAME.findall(body))) + lua_constants() + body
+    constants = "" if name in _BARE else lua_constants()
+    text = head + lua_names(set(_NAME.findall(body))) + constants + body
     return Script(text, hashlib.sha1(text.encode()).hexdigest())
 
 
