@@ -140,6 +140,12 @@ class QueueSchemaError(QueueError):
     exit_code = 3
 
 
+class RegistrationConflictError(QueueError):
+    """Another running worker has a function or a schedule of this name that isn't the same."""
+
+    exit_code = 3
+
+
 class SubmitConflictError(QueueError):
     """A job with this id is stored already, with other contents."""
 

@@ -33,6 +33,7 @@ from typing import Protocol, Self
 
 from msgspec import Struct
 
+from conduit.core.errors import RegistrationConflictError
 from conduit.core.events import Entry
 from conduit.core.model import (
     Artifact,
@@ -51,6 +52,8 @@ from conduit.core.transitions import OutcomeKind
 
 DEFAULT_LEASE_MS = 15_000
 DEFAULT_RESULT_TTL_MS = 24 * 3600 * 1000
+ALIVE_MS = 60_000
+"""A worker that wasn't heard of for so long is taken for lost."""
 
 
 class Submitted(Struct, frozen=True, gc=False):
@@ -178,6 +181,14 @@ class Registration(Struct, frozen=True, kw_only=True):
     crons: tuple[CronInfo, ...] = ()
 
 
+def registration_conflict(kind: str, name: str, owner: str) -> RegistrationConflictError:
+    """What a backend raises where a live worker `owner` has another "function" or "cron"."""
+    return RegistrationConflictError(
+        f"worker {owner!r} is running with another {kind} called {name!r}, and this one would take "
+        f"its place: give one of them another name with name=..., or stop {owner!r} first"
+    )
+
+
 class Tick(Struct, frozen=True):
     """One due tick of a schedule, with the job it is to become. `at` is the tick's own time."""
 
@@ -205,7 +216,10 @@ class Retention(Struct, frozen=True, kw_only=True):
 
     results_ms: int = DEFAULT_RESULT_TTL_MS
     events_ms: int = DEFAULT_RESULT_TTL_MS
-    workers_ms: int = 60_000
+    workers_ms: int = 3600 * 1000
+    """How long a worker that was lost can still come back and be listed again."""
+    functions_ms: int = 7 * 24 * 3600 * 1000
+    """How long functions are known once no worker of their worker's name is."""
 
 
 class StoredEntry(Struct, frozen=True):
@@ -302,6 +316,9 @@ class Queue(Protocol):
         ago (half a lease) that no holder can be blamed for a late extension, as after a suspended
         machine or a clock that jumped ahead, lapsed leases get half a term more before they are
         rescued. Leases that reach absurdly far ahead (a clock that jumped back) are cut to a term.
+
+        A worker that was silent for `ALIVE_MS`, while sweeps went on, is reported as `worker.lost`,
+        once. It is forgotten later, so that one that was merely suspended is listed again.
         """
         ...
 
@@ -391,6 +408,10 @@ class Queue(Protocol):
         A new cron starts with `last_tick` now; a known one stays paused if it was, and keeps its
         high-water mark unless its fingerprint changed: then its ticks count from now. Functions
         and crons that earlier workers of this name had and this one doesn't are dropped.
+
+        Raises `RegistrationConflictError`, and nothing is kept, when a live worker of another name
+        has a function of the same name and queue with another signature, or a cron of the same name
+        with another fingerprint or function. Of an equal cron the live worker stays the owner.
         """
         ...
 
@@ -403,11 +424,15 @@ class Queue(Protocol):
         ...
 
     async def workers(self) -> list[WorkerInfo]:
-        """Workers that were heard of lately."""
+        """Workers that were heard of within `ALIVE_MS`."""
         ...
 
     async def functions(self) -> list[FunctionInfo]:
-        """Functions that some worker has registered, by name, including events' handlers."""
+        """Functions that some worker has registered, by name, including events' handlers.
+
+        Workers of several names may have the same function, or one worker was renamed: of one name,
+        those of live workers come last, after those whose workers were heard of longest ago.
+        """
         ...
 
     async def crons(self) -> list[CronInfo]:

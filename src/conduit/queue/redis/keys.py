@@ -27,6 +27,8 @@ FIXED = {
     "workers": "hash",
     "load": "hash",  # worker → jobs that it runs
     "seen": "zset",  # worker by last heartbeat
+    "lost": "set",  # workers that were reported as lost
+    "names": "zset",  # workers' names by when the last worker of that name went
     "functions": "hash",
     "crons": "hash",
     "locks": "hash",

@@ -34,7 +34,7 @@ T = TypeVar("T")
 Piece = Callable[[sqlite3.Connection], T]
 
 APPLICATION_ID = 0x436F6E64  # "Cond"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 OLDEST_SQLITE = (3, 38, 0)  # JSON functions built in; also RETURNING, STRICT, UPDATE FROM
 BUSY_TIMEOUT_S = 5.0
 WATCH_FIRST_S = 0.001
@@ -431,6 +431,11 @@ def _has_schema(connection: sqlite3.Connection, path: Path) -> bool:
         raise QueueSchemaError(
             f"{path} was written by a newer Conduit (schema {version}, this one knows "
             f"{SCHEMA_VERSION}); upgrade Conduit here or name another file"
+        )
+    if application == APPLICATION_ID and version < SCHEMA_VERSION:
+        raise QueueSchemaError(
+            f"{path} was written by an older Conduit (schema {version}, this one needs "
+            f"{SCHEMA_VERSION}); let that one finish its jobs, then move the file away"
         )
     return application == APPLICATION_ID
 

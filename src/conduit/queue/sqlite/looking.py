@@ -26,7 +26,7 @@ FROM (
     SELECT queue, 0, 0, 0, NULL, 1 FROM paused_queues
     UNION ALL
     SELECT DISTINCT value, 0, 0, 0, NULL, 0
-    FROM workers, json_each(CAST(workers.info AS TEXT), '$.queues')
+    FROM workers, json_each(CAST(workers.info AS TEXT), '$.queues') WHERE seen_at > ?1
 )
 GROUP BY name ORDER BY name
 """
@@ -168,7 +168,7 @@ def artifact(db: sqlite3.Connection, job_id: str, name: str) -> bytes | None:
     return None if found is None else found[0]
 
 
-def queues(db: sqlite3.Connection) -> list[QueueInfo]:
+def queues(db: sqlite3.Connection, alive_since: int) -> list[QueueInfo]:
     """Queues with their depth; see `Queue.queues`."""
     return [
         QueueInfo(
@@ -179,5 +179,5 @@ def queues(db: sqlite3.Connection) -> list[QueueInfo]:
             oldest_at=oldest,
             paused=bool(paused),
         )
-        for name, queued, scheduled, running, oldest, paused in db.execute(_QUEUES)
+        for name, queued, scheduled, running, oldest, paused in db.execute(_QUEUES, (alive_since,))
     ]

@@ -23,6 +23,7 @@ from conduit.core.model import (
     WorkerInfo,
 )
 from conduit.queue.base import (
+    ALIVE_MS,
     Action,
     Claim,
     Finished,
@@ -51,8 +52,6 @@ from conduit.queue.sqlite import (
 from conduit.queue.sqlite.database import Database
 
 T = TypeVar("T")
-
-ALIVE_MS = 60_000
 
 
 def _wall_clock() -> int:
@@ -103,6 +102,9 @@ class SqliteQueue:
     async def _write(self, piece: Callable[[sqlite3.Connection, int], T]) -> T:
         """Run a piece in a transaction; its "now" is read inside, once the lock is held."""
         return await self._db.write(lambda db: piece(db, self._clock()))
+
+    def _alive_since(self) -> int:
+        return self._clock() - ALIVE_MS
 
     # --- submitting ---------------------------------------------------------------------------
 
@@ -213,7 +215,7 @@ class SqliteQueue:
         return await self._db.read(partial(looking.artifact, job_id=job_id, name=name))
 
     async def queues(self) -> list[QueueInfo]:
-        return await self._db.read(looking.queues)
+        return await self._db.read(partial(looking.queues, alive_since=self._alive_since()))
 
     # --- workers, functions, schedules, locks ----------------------------------------------------
 
@@ -227,10 +229,10 @@ class SqliteQueue:
         await self._write(partial(registry.unregister, worker_id=worker_id))
 
     async def workers(self) -> list[WorkerInfo]:
-        return await self._db.read(partial(registry.workers, alive_since=self._clock() - ALIVE_MS))
+        return await self._db.read(partial(registry.workers, alive_since=self._alive_since()))
 
     async def functions(self) -> list[FunctionInfo]:
-        return await self._db.read(registry.functions)
+        return await self._db.read(partial(registry.functions, alive_since=self._alive_since()))
 
     async def crons(self) -> list[CronInfo]:
         return await self._db.read(registry.crons)

@@ -10,7 +10,7 @@ from msgspec import structs
 
 from conduit.core.events import Report
 from conduit.core.model import CronInfo, FunctionInfo, WorkerInfo
-from conduit.queue.base import Registration, Tick
+from conduit.queue.base import ALIVE_MS, Registration, Retention, Tick, registration_conflict
 from conduit.queue.sqlite import rows
 from conduit.queue.sqlite.submitting import submit
 
@@ -26,10 +26,22 @@ ON CONFLICT (name) DO UPDATE SET
     fingerprint = excluded.fingerprint, worker = excluded.worker, info = excluded.info
 """
 
+_RIVALS = "SELECT name FROM workers WHERE name != ?1 AND seen_at > ?2"
+
+# By name; of one name, those of live workers last, after those that were seen longest ago.
+_FUNCTIONS = """
+SELECT info FROM functions
+ORDER BY name, min(?1, max(seen_at, coalesce(
+    (SELECT max(workers.seen_at) FROM workers WHERE workers.name = functions.worker), 0
+))), worker
+"""
+
 
 def register(db: sqlite3.Connection, now: int, registration: Registration) -> None:
     """Announce a worker; see `Queue.register`."""
     worker = structs.replace(registration.worker, started_at=now, seen_at=now)
+    shared = _shared_crons(db, now, registration)
+    _refuse_other_functions(db, now, registration)
     info = _encode(worker)
     db.execute(
         "INSERT OR REPLACE INTO workers (id, name, seen_at, running, info) VALUES (?, ?, ?, ?, ?)",
@@ -37,8 +49,11 @@ def register(db: sqlite3.Connection, now: int, registration: Registration) -> No
     )
     db.execute("DELETE FROM functions WHERE worker = ?", (worker.name,))
     db.executemany(
-        "INSERT OR REPLACE INTO functions (name, worker, info) VALUES (?, ?, ?)",
-        [(function.name, worker.name, _encode(function)) for function in registration.functions],
+        "INSERT OR REPLACE INTO functions (name, worker, seen_at, info) VALUES (?, ?, ?, ?)",
+        [
+            (function.name, worker.name, now, _encode(function))
+            for function in registration.functions
+        ],
     )
     kept = rows.ids_json(cron.name for cron in registration.crons)
     db.execute(
@@ -50,20 +65,56 @@ def register(db: sqlite3.Connection, now: int, registration: Registration) -> No
         [
             (cron.name, worker.name, cron.fingerprint, now, _encode(cron))
             for cron in registration.crons
+            if cron.name not in shared
         ],
     )
     rows.append(db, now, [], [_report("worker.started", worker.id, now, info)])
 
 
+def _refuse_other_functions(db: sqlite3.Connection, now: int, registration: Registration) -> None:
+    """Refuse functions that live workers of other names have in another form."""
+    ours = {function.name: function for function in registration.functions}
+    held = db.execute(
+        f"SELECT worker, info FROM functions WHERE worker IN ({_RIVALS})",
+        (registration.worker.name, now - ALIVE_MS),
+    )
+    for owner, info in held:
+        theirs = _decode_function(info)
+        mine = ours.get(theirs.name)
+        if mine and mine.queue == theirs.queue and mine.signature != theirs.signature:
+            raise registration_conflict("function", mine.name, owner)
+
+
+def _shared_crons(db: sqlite3.Connection, now: int, registration: Registration) -> set[str]:
+    """Names of crons that live workers of other names have as well. Refuses any that differ."""
+    ours = {cron.name: cron for cron in registration.crons}
+    held = db.execute(
+        f"SELECT name, worker, fingerprint, info FROM crons WHERE worker IN ({_RIVALS})",
+        (registration.worker.name, now - ALIVE_MS),
+    ).fetchall()
+    for name, owner, fingerprint, info in held:
+        mine = ours.get(name)
+        if mine is None:
+            continue
+        if (mine.fingerprint, mine.function) != (fingerprint, _decode_cron(info).function):
+            raise registration_conflict("cron", name, owner)
+    return {name for name, *_ in held}
+
+
 def heartbeat(db: sqlite3.Connection, now: int, worker_id: str, running: int) -> None:
     """Say that a worker lives."""
     db.execute(
-        "UPDATE workers SET seen_at = ?, running = ? WHERE id = ?", (now, running, worker_id)
+        "UPDATE workers SET seen_at = ?, running = ?, lost = 0 WHERE id = ?",
+        (now, running, worker_id),
     )
 
 
 def unregister(db: sqlite3.Connection, now: int, worker_id: str) -> None:
     """Say that a worker has stopped."""
+    db.execute(
+        "UPDATE functions SET seen_at = ? WHERE worker = (SELECT name FROM workers WHERE id = ?)",
+        (now, worker_id),
+    )
     gone = db.execute("DELETE FROM workers WHERE id = ?", (worker_id,)).rowcount
     if gone:
         rows.append(db, now, [], [_report("worker.stopped", worker_id, now)])
@@ -81,9 +132,33 @@ def workers(db: sqlite3.Connection, alive_since: int) -> list[WorkerInfo]:
     return sorted(listed, key=lambda worker: (worker.started_at, worker.id))
 
 
-def functions(db: sqlite3.Connection) -> list[FunctionInfo]:
-    """Registered functions, by name."""
-    found = db.execute("SELECT info FROM functions ORDER BY name, worker")
+def forget_silent(db: sqlite3.Connection, now: int, retention: Retention) -> list[Report]:
+    """Report workers that were lost, forget those that don't come back; their functions later."""
+    lost = db.execute(
+        "UPDATE workers SET lost = 1 WHERE lost = 0 AND seen_at <= ? RETURNING id, seen_at",
+        (now - ALIVE_MS,),
+    ).fetchall()
+    gone_since = (now - max(retention.workers_ms, ALIVE_MS),)
+    db.execute(
+        "UPDATE functions SET seen_at = gone.seen_at "
+        "FROM (SELECT name, max(seen_at) AS seen_at FROM workers WHERE seen_at <= ? GROUP BY name) "
+        "AS gone WHERE functions.worker = gone.name AND functions.seen_at < gone.seen_at",
+        gone_since,
+    )
+    db.execute("DELETE FROM workers WHERE seen_at <= ?", gone_since)
+    db.execute(
+        "DELETE FROM functions WHERE seen_at <= ? AND worker NOT IN (SELECT name FROM workers)",
+        (now - retention.functions_ms,),
+    )
+    return [
+        _report("worker.lost", worker_id, now, _encode({"seen_at": seen_at}))
+        for worker_id, seen_at in lost
+    ]
+
+
+def functions(db: sqlite3.Connection, alive_since: int) -> list[FunctionInfo]:
+    """Registered functions; see `Queue.functions`."""
+    found = db.execute(_FUNCTIONS, (alive_since,))
     return [_decode_function(info) for (info,) in found]
 
 

@@ -93,13 +93,15 @@ CREATE TABLE workers (
     name    TEXT    NOT NULL,
     seen_at INTEGER NOT NULL,
     running INTEGER NOT NULL,
+    lost    INTEGER NOT NULL DEFAULT 0,   -- 1: reported as lost
     info    BLOB    NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE functions (
-    name   TEXT NOT NULL,
-    worker TEXT NOT NULL,
-    info   BLOB NOT NULL,
+    name    TEXT    NOT NULL,
+    worker  TEXT    NOT NULL,
+    seen_at INTEGER NOT NULL,   -- when the last worker of that name was heard of, once there is none
+    info    BLOB    NOT NULL,
     PRIMARY KEY (name, worker)
 ) STRICT, WITHOUT ROWID;
 

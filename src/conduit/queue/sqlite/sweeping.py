@@ -7,8 +7,8 @@ import sqlite3
 from conduit.core.events import Event, EventKind
 from conduit.core.model import Reason
 from conduit.core.transitions import rescue
-from conduit.queue.base import DEFAULT_LEASE_MS, Retention, SweepReport
-from conduit.queue.sqlite import rows, running
+from conduit.queue.base import ALIVE_MS, DEFAULT_LEASE_MS, Retention, SweepReport
+from conduit.queue.sqlite import registry, rows, running
 
 _EXPIRE = f"""
 UPDATE jobs SET status = 'cancelled', reason = ?3, seq = seq + 1, finished_at = ?1
@@ -56,10 +56,10 @@ def sweep(db: sqlite3.Connection, now: int, retention: Retention, limit: int) ->
     expired = _expire(db, now, limit, events)
     granted = _guard(db, now)
     rescued, failed = _rescue(db, now, limit, events)
-    rows.append(db, now, events)
+    reports = registry.forget_silent(db, now, retention) if _was_watched(db, now) else []
+    rows.append(db, now, events, reports)
     purged = forget(db, _forgettable(db, now, retention, limit))
     trimmed = _trim(db, now, retention, limit)
-    db.execute("DELETE FROM workers WHERE seen_at <= ?", (now - retention.workers_ms,))
     return SweepReport(
         promoted=promoted,
         expired=expired,
@@ -86,14 +86,30 @@ def _guard(db: sqlite3.Connection, now: int) -> int:
     Holders that live extend within that half term; the dead don't. A lease that reaches more than
     two terms ahead comes from a clock that has since jumped back.
     """
-    last = db.execute("SELECT value FROM meta WHERE name = 'last_sweep'").fetchone()
-    if last is None or not 0 <= now - last[0] < _MARK_EVERY_MS:
-        db.execute("INSERT OR REPLACE INTO meta (name, value) VALUES ('last_sweep', ?)", (now,))
+    last = _mark(db, "last_sweep")
+    if last is None or not 0 <= now - last < _MARK_EVERY_MS:
+        _set_mark(db, "last_sweep", now)
     db.execute("UPDATE leases SET expires = ?1 + term WHERE expires > ?1 + 2 * term", (now,))
-    if last is not None and 0 <= now - last[0] <= DEFAULT_LEASE_MS // 2:
+    if last is not None and 0 <= now - last <= DEFAULT_LEASE_MS // 2:
         return 0
+    _set_mark(db, "watched_since", now)
     lapsed = "UPDATE leases SET expires = ?1 + term / 2 WHERE expires <= ?1"
     return db.execute(lapsed, (now,)).rowcount
+
+
+def _was_watched(db: sqlite3.Connection, now: int) -> bool:
+    """Whether sweeps have gone on for so long that a worker's silence is its own."""
+    since = _mark(db, "watched_since")
+    return since is not None and now - since >= ALIVE_MS
+
+
+def _mark(db: sqlite3.Connection, name: str) -> int | None:
+    found = db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+    return None if found is None else found[0]
+
+
+def _set_mark(db: sqlite3.Connection, name: str, at: int) -> None:
+    db.execute("INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)", (name, at))
 
 
 def _rescue(db: sqlite3.Connection, now: int, limit: int, events: list[Event]) -> tuple[int, int]:
@@ -132,10 +148,22 @@ def forget(db: sqlite3.Connection, numbers: list[int]) -> int:
 
 
 def _trim(db: sqlite3.Connection, now: int, retention: Retention, limit: int) -> int:
-    """Drop old entries of the event stream, only past what every group has settled."""
+    """Drop old entries of the event stream, only past what every group has settled.
+
+    Entries are in the order of their times, so the first young one ends the search. One from a
+    clock that was far ahead, and has since jumped back, doesn't.
+    """
     (floor,) = db.execute(_READ_BY_ALL).fetchone()
-    return db.execute(
-        "DELETE FROM entries WHERE position IN (SELECT position FROM entries "
-        "WHERE position <= ?1 AND at <= ?2 ORDER BY position LIMIT ?3)",
-        (floor, now - retention.events_ms, limit),
-    ).rowcount
+    oldest = db.execute(
+        "SELECT position, at FROM entries WHERE position <= ? ORDER BY position LIMIT ?",
+        (floor, limit),
+    )
+    young, far_ahead = now - retention.events_ms, now + retention.events_ms
+    trimmed = last = 0
+    for position, at in oldest:
+        if young < at <= far_ahead:
+            break
+        trimmed, last = trimmed + 1, position
+    if trimmed:
+        db.execute("DELETE FROM entries WHERE position <= ?", (last,))
+    return trimmed

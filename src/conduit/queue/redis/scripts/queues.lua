@@ -1,7 +1,7 @@
 -- queues: every queue's depth and state. See `Queue.queues`.
 --
--- Answers {counts, paused, workers, oldest}: `counts` and `oldest` as {name, value, ...}, `workers` as
--- their JSON. The oldest of a lane is looked for among its first members.
+-- Input: {alive_ms}. Answers {counts, paused, workers, oldest}: `counts` and `oldest` as
+-- {name, value, ...}, `workers` that live as register.lua packs them. The oldest of a lane is looked for among its first members.
 
 local LOOK = 100
 local oldest = {}
@@ -27,6 +27,10 @@ for _, lane in ipairs(redis.call('SMEMBERS', K.lanes)) do
     end
   end
 end
+local workers = {}
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', K.seen, '(' .. (now - input[1]), '+inf')) do
+  workers[#workers + 1] = redis.call('HGET', K.workers, id)
+end
 local flat = {}
 for queue, due in pairs(oldest) do
   flat[#flat + 1] = queue
@@ -34,5 +38,5 @@ for queue, due in pairs(oldest) do
 end
 return {
   redis.call('HGETALL', K.counts), redis.call('SMEMBERS', K.paused),
-  redis.call('HVALS', K.workers), flat,
+  workers, flat,
 }

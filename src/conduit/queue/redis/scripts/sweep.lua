@@ -1,10 +1,10 @@
 -- sweep: promote, expire, rescue, forget, trim. See `Queue.sweep`, `transitions.rescue`.
 --
--- Input: {limit, results_ms, events_ms, workers_ms, max_entries}. Answers {promoted, expired,
--- rescued, failed, purged, granted, trimmed}.
+-- Input: {limit, results_ms, events_ms, max_entries, workers_ms, functions_ms, alive_ms}. Answers
+-- {promoted, expired, rescued, failed, purged, granted, more}.
 
-local limit, results_ms, events_ms, workers_ms = input[1], input[2], input[3], input[4]
-local max_entries = input[5]
+local limit, results_ms, events_ms, max_entries = input[1], input[2], input[3], input[4]
+local workers_ms, functions_ms, alive_ms = input[5], input[6], input[7]
 local MARK_EVERY_MS = 2000
 
 local promoted = promote(limit)
@@ -54,6 +54,7 @@ local function guard()
   if last and now >= last and now - last <= LEASE_MS / 2 then
     return 0
   end
+  redis.call('HSET', K.meta, 'watched_since', now)
   local lapsed = redis.call('ZRANGEBYSCORE', K.leases, '-inf', now)
   for _, id in ipairs(lapsed) do
     local term = state_from(redis.call('HGET', K.states, id)).l or LEASE_MS
@@ -192,12 +193,60 @@ local function trim()
   return trimmed
 end
 
-local function forget_workers()
-  for _, id in ipairs(redis.call('ZRANGEBYSCORE', K.seen, '-inf', now - workers_ms)) do
-    redis.call('HDEL', K.workers, id)
-    redis.call('HDEL', K.load, id)
-    redis.call('ZREM', K.seen, id)
+local function name_of(worker)
+  return cmsgpack.unpack(redis.call('HGET', K.workers, worker))[1]
+end
+
+-- Functions of workers of whose name there hasn't been any for long.
+local function forget_functions()
+  local gone = redis.call('ZRANGEBYSCORE', K.names, '-inf', now - functions_ms)
+  if #gone == 0 then
+    return
   end
+  local there = {}
+  for _, worker in ipairs(redis.call('HKEYS', K.workers)) do
+    there[name_of(worker)] = true
+  end
+  local fields = redis.call('HKEYS', K.functions)
+  for _, name in ipairs(gone) do
+    if there[name] then
+      redis.call('ZADD', K.names, now, name)
+    else
+      local owned = cmsgpack.pack(name)
+      for _, field in ipairs(fields) do
+        if string.sub(field, 1, #owned) == owned then
+          redis.call('HDEL', K.functions, field)
+        end
+      end
+      redis.call('ZREM', K.names, name)
+    end
+  end
+end
+
+-- Report workers that were lost, forget those that don't come back; their functions later. Only once
+-- sweeps have gone on for so long that a worker's silence is its own.
+local function forget_silent()
+  local since = tonumber(redis.call('HGET', K.meta, 'watched_since'))
+  if not since or now - since < alive_ms then
+    return
+  end
+  local silent = redis.call('ZRANGEBYSCORE', K.seen, '-inf', now - alive_ms, 'WITHSCORES')
+  for i = 1, #silent, 2 do
+    local worker, seen_at = silent[i], tonumber(silent[i + 1])
+    if redis.call('SADD', K.lost, worker) == 1 then
+      report('worker.lost', worker, string.format('{"seen_at":%.0f}', seen_at))
+    end
+    if seen_at <= now - workers_ms then
+      local name = name_of(worker)
+      local known = tonumber(redis.call('ZSCORE', K.names, name)) or 0
+      redis.call('ZADD', K.names, math.max(known, seen_at), name)
+      redis.call('HDEL', K.workers, worker)
+      redis.call('HDEL', K.load, worker)
+      redis.call('ZREM', K.seen, worker)
+      redis.call('SREM', K.lost, worker)
+    end
+  end
+  forget_functions()
 end
 
 settle()
@@ -209,6 +258,7 @@ settle()
 local purged = purge()
 settle()
 local trimmed = trim()
-forget_workers()
+forget_silent()
+commit()
 local more = math.max(promoted, looked_at, rescued + failed, purged, trimmed) >= limit
 return { promoted, expired, rescued, failed, purged, granted, more and 1 or 0 }

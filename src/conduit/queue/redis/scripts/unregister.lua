@@ -1,7 +1,11 @@
 -- unregister: a worker has stopped. See `Queue.unregister`.  Input: {id}.
-if redis.call('HDEL', K.workers, input[1]) == 1 then
+local record = redis.call('HGET', K.workers, input[1])
+if record then
+  redis.call('HDEL', K.workers, input[1])
   redis.call('HDEL', K.load, input[1])
   redis.call('ZREM', K.seen, input[1])
+  redis.call('SREM', K.lost, input[1])
+  redis.call('ZADD', K.names, now, cmsgpack.unpack(record)[1])
   report('worker.stopped', input[1])
   commit()
 end
