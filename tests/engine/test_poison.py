@@ -68,6 +68,11 @@ async def broken_content_type() -> None:
     await current_job().artifact("menu.txt", b"x", "text/plain\r\nSet-Cookie: a=b")
 
 
+async def artifact_without_bytes() -> None:
+    data: Any = 5
+    await current_job().artifact("menu.txt", data)
+
+
 async def unspeakable() -> None:
     class Unspeakable(Exception):
         def __str__(self) -> str:
@@ -88,6 +93,7 @@ async def unspeakable() -> None:
         interrupt_in_a_thread,
         broken_artifact,
         broken_content_type,
+        artifact_without_bytes,
         unspeakable,
     ],
 )

@@ -10,29 +10,25 @@ import inspect
 import random
 import threading
 import time
-import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from enum import StrEnum
-from types import TracebackType
 from typing import Any
 
 from msgspec import structs
 
 from conduit.core.errors import ConduitError, PayloadError, SerializationError
-from conduit.core.model import Job, JobError, Lease, Reason
+from conduit.core.model import Job, Lease, Reason
 from conduit.core.transitions import OutcomeKind
 from conduit.engine import context as current
 from conduit.engine.context import Context, Fail, JobView, Retry
+from conduit.engine.failure import job_error
 from conduit.engine.function import NO_HOOKS, Function, Hook, Mode, WorkerSpec
 from conduit.engine.logs import BoundedLog
-from conduit.engine.processes import ProcessPool, RemoteError, RemoteTraceback
+from conduit.engine.processes import ProcessPool
 from conduit.engine.reporter import Reporter, lease_lost
-from conduit.engine.text import MAX_MESSAGE, clean
 from conduit.engine.threads import ThreadPool
 from conduit.queue.base import Note, Outcome
-
-MAX_TRACEBACK = 16 * 1024
 
 
 class Stop(StrEnum):
@@ -45,9 +41,6 @@ class Stop(StrEnum):
 
 
 _URGENCY = {reason: place for place, reason in enumerate(Stop)}  # a later reason overrules
-
-
-_OURS = ("conduit.engine.", "conduit.sdk.")
 
 
 class BadResultError(Exception):
@@ -476,35 +469,3 @@ def _wrap(middleware: Any, context: Context, inner: Callable[[], Any]) -> Callab
         return await middleware(context, inner)
 
     return call
-
-
-def job_error(error: BaseException) -> JobError:
-    """An exception as it is stored: name, words, and the traceback from the user's code on."""
-    name = error.type_name if isinstance(error, RemoteError) else type(error).__name__
-    return JobError(
-        type=clean(name, MAX_MESSAGE),
-        message=clean(_shown(lambda: str(error)), MAX_MESSAGE),
-        traceback=clean(_shown(lambda: _traceback_of(error))[-MAX_TRACEBACK:], MAX_TRACEBACK),
-    )
-
-
-def _shown(show: Callable[[], str]) -> str:
-    try:
-        return show()
-    except BaseException as broken:  # a user's __str__ can fail, and the end must still be told
-        return f"(this error can't be shown: {type(broken).__name__})"
-
-
-def _traceback_of(error: BaseException) -> str:
-    remote = error.__cause__
-    if isinstance(remote, RemoteTraceback):
-        return str(remote)
-    return "".join(traceback.format_exception(type(error), error, _users_part(error)))
-
-
-def _users_part(error: BaseException) -> TracebackType | None:
-    """The traceback without Conduit's own frames in front, unless there are no others."""
-    frame = error.__traceback__
-    while frame is not None and frame.tb_frame.f_globals.get("__name__", "").startswith(_OURS):
-        frame = frame.tb_next
-    return frame or error.__traceback__

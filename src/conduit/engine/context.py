@@ -345,7 +345,7 @@ class Context:
             raise ValueError(f"artifact name {name!r}: 1 to 255 characters that UTF-8 can carry")
         if content_type is not None and not is_header(content_type):
             raise ValueError(f"content_type={content_type!r}: such as 'text/csv', in ASCII")
-        body = data.encode() if isinstance(data, str) else bytes(data)
+        body = data.encode() if isinstance(data, str) else bytes(memoryview(data))
         if len(body) > ARTIFACT_LIMIT:
             raise PayloadTooLargeError(
                 f"artifact {name!r} has {len(body):,} bytes; the limit is {ARTIFACT_LIMIT:,}",

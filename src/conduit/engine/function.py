@@ -41,7 +41,8 @@ class Hooks:
     """Callables, plain or async, around a job. An error in one is logged and changes nothing.
 
     `on_start(ctx)` · `on_success(ctx, value)` · `on_failure(ctx, error)` · `on_retry(ctx, error)` ·
-    `on_complete(ctx)`, the last one after success and final failure alike.
+    `on_complete(ctx)`, the last one after success and final failure alike. None is called for a
+    cancelled job, nor for one that had to be left behind.
     """
 
     on_start: Hook | None = None
