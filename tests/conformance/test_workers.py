@@ -2,10 +2,46 @@
 
 from __future__ import annotations
 
-from conduit.queue.base import Queue, Registration
+import json
+
+import pytest
+
+from conduit.core.errors import RegistrationConflictError
+from conduit.core.events import Report
+from conduit.core.model import FunctionInfo
+from conduit.queue.base import ALIVE_MS, Queue, Registration
 from tests.conformance.backends import Backend
-from tests.conformance.builders import HOUR, SECOND, a_function, a_worker, sweep
+from tests.conformance.builders import (
+    DAY,
+    HOUR,
+    MINUTE,
+    SECOND,
+    SWEEP_STEP,
+    a_cron,
+    a_function,
+    a_worker,
+    sweep,
+)
 from tests.conformance.history import Reader
+
+
+async def sweep_for(backend: Backend, ms: int, *, beating: tuple[str, ...] = ()) -> None:
+    """Let time pass with regular sweeps, and with heartbeats of these workers."""
+    for _ in range(ms // SWEEP_STEP):
+        backend.clock.advance(SWEEP_STEP)
+        for worker_id in beating:
+            await backend.queue.heartbeat(worker_id, 0)
+        await sweep(backend.queue)
+
+
+async def reports_of(queue: Queue) -> list[Report]:
+    return [report for e in await Reader().read(queue) for report in e.entry.reports]
+
+
+async def register(queue: Queue, name: str, *functions: FunctionInfo, worker_id: str = "") -> None:
+    """Announce a worker of this name with these functions."""
+    worker = a_worker(id=worker_id or f"{name}-1", name=name)
+    await queue.register(Registration(worker=worker, functions=functions))
 
 
 async def test_a_registered_worker_is_listed(backend: Backend) -> None:
@@ -92,6 +128,204 @@ async def test_functions_do_not_age(backend: Backend) -> None:
 async def test_starts_and_stops_of_workers_are_reported(queue: Queue) -> None:
     await queue.register(Registration(worker=a_worker()))
     await queue.unregister("w1")
-    entries = await Reader().read(queue)
-    reports = [(report.kind, report.subject) for e in entries for report in e.entry.reports]
+    reports = [(report.kind, report.subject) for report in await reports_of(queue)]
     assert reports == [("worker.started", "w1"), ("worker.stopped", "w1")]
+
+
+# --- workers that fall silent -----------------------------------------------------------------
+
+
+async def test_a_worker_that_fell_silent_is_reported_as_lost_once(backend: Backend) -> None:
+    queue = backend.queue
+    await register(queue, "alive")
+    await register(queue, "killed")
+    killed_at = backend.clock.now
+    await sweep_for(backend, 5 * MINUTE, beating=("alive-1",))
+    lost = [report for report in await reports_of(queue) if report.kind == "worker.lost"]
+    assert [report.subject for report in lost] == ["killed-1"]
+    assert killed_at + ALIVE_MS <= lost[0].at <= killed_at + ALIVE_MS + SWEEP_STEP
+    assert json.loads(bytes(lost[0].data)) == {"seen_at": killed_at}
+
+
+@pytest.mark.parametrize("pause_ms", [2 * MINUTE, 50 * MINUTE])
+async def test_a_worker_that_was_paused_is_listed_again(backend: Backend, pause_ms: int) -> None:
+    queue = backend.queue
+    await register(queue, "alive")
+    await register(queue, "paused")
+    await sweep_for(backend, pause_ms, beating=("alive-1",))
+    assert [worker.id for worker in await queue.workers()] == ["alive-1"]
+    await queue.heartbeat("paused-1", 2)
+    assert {worker.id: worker.running for worker in await queue.workers()} == {
+        "alive-1": 0,
+        "paused-1": 2,
+    }
+
+
+async def test_a_worker_that_is_lost_again_is_reported_again(backend: Backend) -> None:
+    queue = backend.queue
+    await register(queue, "orders")
+    for _ in range(2):
+        await sweep_for(backend, 2 * MINUTE)
+        await queue.heartbeat("orders-1", 0)
+    kinds = [report.kind for report in await reports_of(queue)]
+    assert kinds == ["worker.started", "worker.lost", "worker.lost"]
+
+
+async def test_a_worker_that_never_comes_back_is_forgotten_in_the_end(backend: Backend) -> None:
+    queue = backend.queue
+    await register(queue, "orders")
+    await sweep_for(backend, HOUR + 2 * MINUTE)
+    await queue.heartbeat("orders-1", 0)
+    assert await queue.workers() == []
+    kinds = [report.kind for report in await reports_of(queue)]
+    assert kinds == ["worker.started", "worker.lost"]
+
+
+async def test_nobody_is_lost_while_the_whole_machine_slept(backend: Backend) -> None:
+    queue = backend.queue
+    await register(queue, "orders")
+    await sweep_for(backend, 2 * MINUTE, beating=("orders-1",))
+    backend.clock.advance(10 * HOUR)
+    await sweep(queue)
+    await queue.heartbeat("orders-1", 0)
+    await sweep_for(backend, 2 * MINUTE, beating=("orders-1",))
+    assert [worker.id for worker in await queue.workers()] == ["orders-1"]
+    assert [report.kind for report in await reports_of(queue)] == ["worker.started"]
+
+
+async def test_queues_of_a_lost_worker_are_no_longer_listed(backend: Backend) -> None:
+    queue = backend.queue
+    await queue.register(Registration(worker=a_worker(id="w1", queues=("theirs",))))
+    assert [info.name for info in await queue.queues()] == ["theirs"]
+    await sweep_for(backend, 2 * MINUTE)
+    assert await queue.queues() == []
+
+
+# --- registrations that grow old ----------------------------------------------------------------
+
+
+async def test_functions_are_forgotten_when_no_worker_of_that_name_was_there_for_a_week(
+    backend: Backend,
+) -> None:
+    queue = backend.queue
+    await register(queue, "old", a_function(worker="old"))
+    await register(queue, "new", a_function(worker="new"))
+    await sweep_for(backend, 2 * HOUR, beating=("new-1",))  # the old one is killed and forgotten
+    for _ in range(7):
+        assert [info.worker for info in await queue.functions()] == ["old", "new"]
+        backend.clock.advance(DAY)
+        await queue.heartbeat("new-1", 0)
+        await sweep_for(backend, 2 * MINUTE, beating=("new-1",))
+    assert await queue.functions() == [a_function(worker="new")]
+
+
+async def test_the_week_counts_from_the_end_of_the_last_worker_of_that_name(
+    backend: Backend,
+) -> None:
+    queue = backend.queue
+    await register(queue, "orders", a_function())
+    await register(queue, "orders", a_function(), worker_id="orders-2")
+    await sweep_for(backend, 2 * MINUTE, beating=("orders-1", "orders-2"))
+    backend.clock.advance(6 * DAY)
+    await queue.heartbeat("orders-1", 0)
+    await queue.heartbeat("orders-2", 0)
+    await queue.unregister("orders-1")
+    await sweep_for(backend, 2 * MINUTE, beating=("orders-2",))
+    await queue.unregister("orders-2")
+    backend.clock.advance(6 * DAY)
+    await sweep_for(backend, 2 * MINUTE)
+    assert await queue.functions() == [a_function()]
+    backend.clock.advance(2 * DAY)
+    await sweep_for(backend, 2 * MINUTE)
+    assert await queue.functions() == []
+
+
+async def test_of_one_functions_workers_the_one_that_lives_comes_last(backend: Backend) -> None:
+    queue = backend.queue
+    names = ("a", "b", "c")
+    for name in names:
+        await register(queue, name, a_function(worker=name))
+    assert [info.worker for info in await queue.functions()] == ["a", "b", "c"]
+    await queue.unregister("c-1")
+    backend.clock.advance(2 * MINUTE)
+    await queue.heartbeat("a-1", 0)
+    assert [info.worker for info in await queue.functions()] == ["b", "c", "a"]
+    backend.clock.advance(SECOND)
+    await queue.heartbeat("b-1", 0)
+    assert [info.worker for info in await queue.functions()] == ["c", "a", "b"]
+
+
+# --- registrations that contradict each other ---------------------------------------------------
+
+
+async def test_another_function_of_the_same_name_and_queue_is_refused(queue: Queue) -> None:
+    await register(queue, "orders", a_function(signature="(n: int)"))
+    with pytest.raises(RegistrationConflictError) as caught:
+        await register(queue, "shop", a_function("fine"), a_function(signature="(text: str)"))
+    assert caught.value.exit_code == 3
+    for word in ("'orders'", "function", "'task'", "name=..."):
+        assert word in str(caught.value)
+    assert [worker.name for worker in await queue.workers()] == ["orders"]
+    assert await queue.functions() == [a_function(signature="(n: int)")]
+
+
+async def test_a_function_that_workers_share_is_no_conflict(queue: Queue) -> None:
+    await register(queue, "orders", a_function())
+    await register(queue, "shop", a_function(worker="shop", retries=3))
+    await register(queue, "mail", a_function(worker="mail", queue="mail", signature="(to: str)"))
+    assert [info.worker for info in await queue.functions()] == ["mail", "orders", "shop"]
+
+
+async def test_a_worker_may_change_its_own_functions(queue: Queue) -> None:
+    await register(queue, "orders", a_function(signature="(n: int)"))
+    await register(queue, "orders", a_function(signature="(text: str)"), worker_id="orders-2")
+    assert await queue.functions() == [a_function(signature="(text: str)")]
+
+
+@pytest.mark.parametrize("how", ["stopped", "killed"])
+async def test_the_functions_of_a_worker_that_is_gone_stand_in_nobodys_way(
+    backend: Backend, how: str
+) -> None:
+    queue = backend.queue
+    await register(queue, "orders", a_function(signature="(n: int)"))
+    if how == "stopped":
+        await queue.unregister("orders-1")
+    else:
+        backend.clock.advance(ALIVE_MS)
+    changed = a_function(worker="shop", signature="(text: str)")
+    await register(queue, "shop", changed)
+    assert changed in await queue.functions()
+
+
+@pytest.mark.parametrize("other", [{"fingerprint": "f2"}, {"function": "other"}], ids=str)
+async def test_another_cron_of_the_same_name_is_refused(
+    backend: Backend, other: dict[str, str]
+) -> None:
+    queue = backend.queue
+    await queue.register(Registration(worker=a_worker(), crons=(a_cron(),)))
+    theirs = Registration(
+        worker=a_worker(id="x1", name="shop"), crons=(a_cron(worker="shop", **other),)
+    )
+    with pytest.raises(RegistrationConflictError, match="'orders' is running with another cron"):
+        await queue.register(theirs)
+    (kept,) = await queue.crons()
+    assert (kept.worker, kept.fingerprint, kept.function) == ("orders", "f1", "task")
+    assert [worker.id for worker in await queue.workers()] == ["w1"]
+
+    await queue.unregister("w1")
+    await queue.register(theirs)
+    (kept,) = await queue.crons()
+    assert kept.worker == "shop"
+
+
+async def test_an_equal_cron_is_shared_and_stays_its_first_workers(backend: Backend) -> None:
+    queue = backend.queue
+    await queue.register(Registration(worker=a_worker(), crons=(a_cron(),)))
+    began = backend.clock.now
+    backend.clock.advance(SECOND)
+    shop = a_worker(id="x1", name="shop")
+    await queue.register(Registration(worker=shop, crons=(a_cron(worker="shop"),)))
+    (kept,) = await queue.crons()
+    assert (kept.worker, kept.last_tick) == ("orders", began)
+    await queue.register(Registration(worker=shop))  # no longer has it, and it wasn't its own
+    assert [cron.worker for cron in await queue.crons()] == ["orders"]

@@ -116,12 +116,20 @@ def made(path: Path) -> None:
     asyncio.run(make())
 
 
+def of_an_older_conduit(path: Path) -> None:
+    made(path)
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA user_version = 1")
+    connection.close()
+
+
 REFUSED: dict[Callable[[Path], None], tuple[type[QueueError], str]] = {
     some_text: (QueueCorruptError, "isn't a SQLite file"),
     cut_short: (QueueCorruptError, "is damaged"),
     overwritten: (QueueCorruptError, "is damaged"),
     of_another_program: (QueueCorruptError, "some other program"),
     of_a_newer_conduit: (QueueSchemaError, "newer Conduit"),
+    of_an_older_conduit: (QueueSchemaError, "older Conduit"),
 }
 
 
