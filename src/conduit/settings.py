@@ -15,10 +15,11 @@ from msgspec import Struct
 
 from conduit.core.errors import ConfigurationError
 
-_KEYS = ("queue_url", "data_dir", "namespace", "durability")
+_KEYS = ("queue_url", "database_url", "data_dir", "namespace", "durability")
 ENVIRONMENT = (
     "CONDUIT_QUEUE_URL",
     "CONDUIT_REDIS_URL",
+    "CONDUIT_DATABASE_URL",
     "CONDUIT_DATA_DIR",
     "CONDUIT_NAMESPACE",
     "CONDUIT_DURABILITY",
@@ -27,35 +28,48 @@ ENVIRONMENT = (
 
 
 class Settings(Struct, frozen=True, kw_only=True):
-    """Where things are. `data_dir` holds the embedded queue unless `queue_url` says otherwise."""
+    """Where things are. `data_dir` holds the queue and the history unless their URLs say otherwise.
+
+    `database_url` is the history's, which a server alone needs.
+    """
 
     data_dir: Path
     queue_url: str
+    database_url: str
 
 
-def load_settings(*, queue_url: str | None = None) -> Settings:
-    """Read the settings that apply in the current folder; an explicit `queue_url` wins.
+def load_settings(*, queue_url: str | None = None, database_url: str | None = None) -> Settings:
+    """Read the settings that apply in the current folder; explicit URLs win.
 
     The namespace and the durability become options of the URL, where it has none of its own; a
     SQLite file is a namespace by itself, and always flushed. Raises `ConfigurationError` when
     pyproject.toml can't be read or has a wrong type.
     """
-    if queue_url is not None and not queue_url.strip():
-        raise ConfigurationError("the queue's URL is empty: give one, or leave it out")
+    for name, given in (("queue", queue_url), ("database", database_url)):
+        if given is not None and not given.strip():
+            raise ConfigurationError(f"the {name}'s URL is empty: give one, or leave it out")
     table = _pyproject_table()
     data_dir = Path(os.environ.get("CONDUIT_DATA_DIR") or table.get("data_dir") or ".conduit")
     namespace = os.environ.get("CONDUIT_NAMESPACE") or table.get("namespace")
     durability = os.environ.get("CONDUIT_DURABILITY") or table.get("durability")
-    file = f"queue-{namespace}.db" if namespace else "queue.db"
+    suffix = f"-{namespace}" if namespace else ""
     url = (
         queue_url
         or os.environ.get("CONDUIT_QUEUE_URL")
         or os.environ.get("CONDUIT_REDIS_URL")
         or table.get("queue_url")
-        or f"sqlite:///{data_dir / file}"
+        or f"sqlite:///{data_dir / f'queue{suffix}.db'}"
+    )
+    database_url = (
+        database_url
+        or os.environ.get("CONDUIT_DATABASE_URL")
+        or table.get("database_url")
+        or f"sqlite:///{data_dir / f'history{suffix}.db'}"
     )
     options = {"namespace": namespace, "durability": durability}
-    return Settings(data_dir=data_dir, queue_url=_with_options(url, options))
+    return Settings(
+        data_dir=data_dir, queue_url=_with_options(url, options), database_url=database_url
+    )
 
 
 def _with_options(url: str, options: dict[str, str | None]) -> str:
