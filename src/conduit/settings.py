@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from conduit.core.errors import ConfigurationError
 
-_KEYS = ("queue_url", "database_url", "data_dir", "namespace", "durability")
+_KEYS = ("queue_url", "data_dir", "namespace", "durability", "database_url")
 ENVIRONMENT = (
     "CONDUIT_QUEUE_URL",
     "CONDUIT_REDIS_URL",
