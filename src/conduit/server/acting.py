@@ -1,0 +1,229 @@
+"""cancel, retry, delete: the queue decides, and what it decided is told. One job or many."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+
+from msgspec import Struct, structs
+
+from conduit.core.errors import QueueError
+from conduit.core.model import FINISHED, Job, JobStatus
+from conduit.core.transitions import Verb, allowed
+from conduit.queue.base import Acted, Action, JobFilter, Queue
+from conduit.server.db import queries
+from conduit.server.db.database import Database
+from conduit.server.db.queries import JobQuery
+from conduit.server.models import BulkFilter, BulkRequest, BulkView
+from conduit.server.problems import ProblemError, invalid, job_not_found
+from conduit.server.queue_link import QueueLink
+from conduit.server.submitting import milliseconds
+
+_BATCH = 500
+_PAGE = 5000
+_BULK_REASON = "cancelled over HTTP"
+
+
+class Operation(Struct, frozen=True):
+    """One of the verbs: what it is called, the statuses that allow it, and how it is asked for."""
+
+    verb: str
+    participle: str
+    statuses: tuple[JobStatus, ...]
+    apply: Callable[[Queue, Sequence[str]], Awaitable[list[Action]]]
+
+
+def _allowing(verb: Verb) -> tuple[JobStatus, ...]:
+    return tuple(status for status in JobStatus if allowed(verb, status))
+
+
+def cancel(reason: str) -> Operation:
+    """Cancel what waits, ask the worker of what runs."""
+    return Operation(
+        "cancel",
+        "cancelled",
+        _allowing(Verb.CANCEL),
+        lambda queue, job_ids: queue.cancel(job_ids, reason),
+    )
+
+
+RETRY = Operation(
+    "retry", "retried", _allowing(Verb.RETRY), lambda queue, job_ids: queue.retry(job_ids)
+)
+DELETE = Operation(
+    "delete",
+    "deleted",
+    tuple(status for status in JobStatus if status in FINISHED),
+    lambda queue, job_ids: queue.delete(job_ids),
+)
+_OPERATIONS = {"cancel": cancel(_BULK_REASON), "retry": RETRY, "delete": DELETE}
+
+
+# --- one job ---------------------------------------------------------------------------------
+
+
+async def act(link: QueueLink, operation: Operation, job_id: str) -> Job:
+    """Do it; the job as the queue has it then, or, deleted, as it was.
+
+    Raises `ProblemError`: 404 for a job that the queue doesn't have, 409 with its status where
+    that forbids it.
+    """
+
+    async def do(queue: Queue) -> Job:
+        before, (action,), after = (
+            await queue.get([job_id]),
+            await operation.apply(queue, [job_id]),
+            await queue.get([job_id]),
+        )
+        _check(operation, job_id, action)
+        job = after[0] or before[0]
+        if job is None:  # it came, was acted on and went between the three questions
+            raise _unknown(job_id)
+        return job
+
+    return await link.ask(do)
+
+
+def _check(operation: Operation, job_id: str, action: Action) -> None:
+    """Raise unless the queue did it, or asked the job's worker to."""
+    match action.acted:
+        case Acted.DONE | Acted.REQUESTED:
+            return
+        case Acted.UNKNOWN:
+            raise _unknown(job_id)
+        case Acted.KEY_TAKEN:
+            raise _conflict(
+                "key-taken",
+                "Another job holds the key",
+                "another unfinished job holds this job's key: wait for it, or cancel it",
+                job_id,
+                action.status,
+            )
+        case Acted.REFUSED:
+            possible = ", ".join(operation.statuses)
+            raise _conflict(
+                "job-state",
+                "The job's status forbids this",
+                f"a {action.status} job can't be {operation.participle}: only one that is "
+                f"{possible}",
+                job_id,
+                action.status,
+            )
+
+
+def _unknown(job_id: str) -> ProblemError:
+    return job_not_found(
+        job_id,
+        "the queue has no job of this id: it never was, was deleted, or finished so long ago that "
+        "only the history has it",
+    )
+
+
+def _conflict(
+    slug: str, title: str, detail: str, job_id: str, status: JobStatus | None
+) -> ProblemError:
+    now = "unknown" if status is None else status.value
+    return ProblemError(409, slug, title, detail, job_id=job_id, job_status=now)
+
+
+# --- many ------------------------------------------------------------------------------------
+
+
+async def act_on_many(link: QueueLink, database: Database, wanted: BulkRequest) -> BulkView:
+    """Do it to all that match, in batches; what became of them.
+
+    When the queue goes away halfway, the rest counts as failed: it may be asked for again.
+    """
+    operation = _OPERATIONS[wanted.action]
+    job_ids = await _matching(link, database, operation, wanted)
+    counts: Counter[Acted] = Counter()
+    reached = 0
+    for start in range(0, len(job_ids), _BATCH):
+        batch = job_ids[start : start + _BATCH]
+        try:
+            actions = await link.ask(lambda queue, batch=batch: operation.apply(queue, batch))
+        except QueueError:
+            if not reached:
+                raise
+            break
+        reached += len(batch)
+        counts.update(action.acted for action in actions)
+    done = counts[Acted.DONE] + counts[Acted.REQUESTED]
+    return BulkView(
+        matched=len(job_ids),
+        done=done,
+        requested=counts[Acted.REQUESTED],
+        skipped=reached - done,
+        failed=len(job_ids) - reached,
+    )
+
+
+async def _matching(
+    link: QueueLink, database: Database, operation: Operation, wanted: BulkRequest
+) -> list[str]:
+    """The ids of the jobs that were meant. Raises `ProblemError` where that isn't clear."""
+    if wanted.ids is not None:
+        if wanted.filter is not None or wanted.all:
+            raise invalid("body.ids", "give ids, or a filter, or all: they don't combine")
+        return list(dict.fromkeys(wanted.ids))
+    query = _query(wanted.filter or BulkFilter())
+    if query == JobQuery() and not wanted.all:
+        raise invalid("body.filter", "is empty, which means every job: say so with all: true")
+    for status in query.statuses:
+        if status not in operation.statuses:
+            possible = ", ".join(operation.statuses)
+            raise invalid(
+                "body.filter.status",
+                f"a {status} job can't be {operation.participle}: only one that is {possible}",
+            )
+    if not query.statuses:
+        query = structs.replace(query, statuses=operation.statuses)
+    if query.q is not None:
+        return await _find_in_history(database, query)
+    return await _find_in_queue(link, query)
+
+
+async def _find_in_queue(link: QueueLink, query: JobQuery) -> list[str]:
+    """The ids of all jobs that match now: the history may be behind."""
+    fields = structs.asdict(query)
+    del fields["q"]
+    wanted = JobFilter(**fields)
+    job_ids: list[str] = []
+    cursor: str | None = None
+    while True:
+        page = await link.ask(
+            lambda queue, cursor=cursor: queue.find(wanted, limit=_PAGE, cursor=cursor)
+        )
+        job_ids.extend(job.id for job in page.items)
+        cursor = page.next_cursor
+        if cursor is None:
+            return job_ids
+
+
+async def _find_in_history(database: Database, query: JobQuery) -> list[str]:
+    """The ids of all jobs that match, words included, which the queue can't look for."""
+    job_ids: list[str] = []
+    cursor: str | None = None
+    while True:
+        async with database.read() as connection:
+            page = await queries.list_jobs(connection, query, limit=_PAGE, cursor=cursor)
+        job_ids.extend(row.id for row in page.items)
+        cursor = page.next_cursor
+        if cursor is None:
+            return job_ids
+
+
+def _query(wanted: BulkFilter) -> JobQuery:
+    after, before = wanted.submitted_after, wanted.submitted_before
+    return JobQuery(
+        statuses=tuple(wanted.status),
+        functions=tuple(wanted.function),
+        queues=tuple(wanted.queue),
+        worker_ids=tuple(wanted.worker_id),
+        key=wanted.key,
+        parent_id=wanted.parent_id,
+        root_id=wanted.root_id,
+        q=wanted.q,
+        submitted_after=None if after is None else milliseconds(after),
+        submitted_before=None if before is None else milliseconds(before),
+    )

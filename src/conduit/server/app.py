@@ -1,0 +1,129 @@
+"""The HTTP application: routes under `/api/v1`, every error a problem, one page for the rest."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from fastapi import APIRouter, FastAPI
+from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
+from msgspec import Struct
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from conduit.server import models, page
+from conduit.server.answers import components
+from conduit.server.edge import API, Edge
+from conduit.server.parts import Parts
+from conduit.server.problems import Problem, problem_of, respond
+from conduit.server.routes import (
+    actions,
+    crons,
+    functions,
+    health,
+    jobs,
+    queues,
+    session,
+    stream,
+    submit,
+    workers,
+)
+from conduit.server.version import VERSION
+
+_ROUTERS = (
+    actions.router,
+    submit.router,
+    jobs.router,
+    functions.router,
+    queues.router,
+    crons.router,
+    workers.router,
+    stream.router,
+    session.router,
+    health.router,
+)
+_DESCRIPTION = """\
+Jobs, schedules and workers of Conduit. The queue decides about jobs; the history tells of them.
+
+Every error is `application/problem+json`. Times are ISO 8601 in UTC.
+"""
+
+
+def build_app(parts: Parts) -> FastAPI:
+    """The application that works with these parts."""
+    app = FastAPI(
+        title="Conduit",
+        version=VERSION,
+        description=_DESCRIPTION,
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        generate_unique_id_function=_operation_id,
+    )
+    app.state.parts = parts
+    api = APIRouter(prefix=API)
+    for router in _ROUTERS:
+        api.include_router(router)
+    app.include_router(api)
+    app.include_router(health.metrics_router)
+    document = msgspec.json.encode(openapi_of(app))
+
+    async def openapi(_: Request) -> Response:
+        return Response(document, media_type="application/json")
+
+    async def beside_the_api(request: Request) -> Response:
+        if request.url.path == API or request.url.path.startswith("/api/"):
+            raise HTTPException(404, "there is no such route")
+        return page.page()
+
+    app.add_route(f"{API}/openapi.json", openapi, include_in_schema=False)
+    app.include_router(health.router, include_in_schema=False)
+    app.add_route("/{path:path}", beside_the_api, include_in_schema=False)
+    for kind in (HTTPException, RequestValidationError):
+        app.add_exception_handler(kind, _tell)
+    app.add_middleware(Edge, access=parts.access, metrics=parts.metrics)
+    return app
+
+
+def _operation_id(route: APIRoute) -> str:
+    return route.name
+
+
+async def _tell(request: Request, error: Exception) -> Response:
+    return respond(problem_of(error), request)
+
+
+# --- the OpenAPI page ------------------------------------------------------------------------
+
+_SECURITY = {
+    "bearer": {"type": "http", "scheme": "bearer"},
+    "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+    "session": {"type": "apiKey", "in": "cookie", "name": "conduit_session"},
+}
+
+
+def openapi_of(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI document: FastAPI's paths with our own schemas."""
+    document = get_openapi(
+        title=app.title, version=app.version, description=app.description, routes=app.routes
+    )
+    types = [each for each in vars(models).values() if _is_schema(each)]
+    own = components([*types, Problem])
+    theirs = document.setdefault("components", {}).setdefault("schemas", {})
+    for name in ("HTTPValidationError", "ValidationError"):
+        theirs.pop(name, None)
+    document["components"] = {"schemas": theirs | own, "securitySchemes": _SECURITY}
+    document["security"] = [{name: list[str]()} for name in _SECURITY]
+    return document
+
+
+def _is_schema(thing: Any) -> bool:
+    return (
+        isinstance(thing, type)
+        and issubclass(thing, Struct)
+        and thing.__module__ == models.__name__
+    )

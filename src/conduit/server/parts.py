@@ -1,0 +1,50 @@
+"""What the routes work with, and who they let do what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any, cast
+
+from fastapi import Depends
+from starlette.requests import Request
+
+from conduit.server.access import Access, Caller, Role, require
+from conduit.server.db.database import Database
+from conduit.server.listings import Listings
+from conduit.server.live import Broker
+from conduit.server.metrics import Metrics
+from conduit.server.queue_link import QueueLink
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """The parts of one server."""
+
+    database: Database
+    link: QueueLink
+    listings: Listings
+    broker: Broker
+    access: Access
+    metrics: Metrics
+
+
+def _parts_of(request: Request) -> Parts:
+    return cast("Parts", request.app.state.parts)
+
+
+TheParts = Annotated[Parts, Depends(_parts_of)]
+"""A route's parameter that is given the parts."""
+
+
+def caller_of(request: Request) -> Caller:
+    """Who sent the request, as the door found out."""
+    return cast("Caller", request.state.caller)
+
+
+def needs(role: Role) -> Any:
+    """A dependency that lets only callers of a role pass: `dependencies=[needs(Role.ADMIN)]`."""
+
+    def check(request: Request) -> None:
+        require(caller_of(request), role)
+
+    return Depends(check)

@@ -1,0 +1,53 @@
+"""`GET /stream`: what happens, as it happens."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Query
+from fastapi.sse import EventSourceResponse
+from starlette.responses import Response
+
+from conduit.server.answers import answers
+from conduit.server.live import MOST_CLIENTS
+from conduit.server.parts import TheParts
+from conduit.server.problems import unavailable
+from conduit.server.routes.params import Text
+
+router = APIRouter(tags=["stream"])
+
+
+class Topic(StrEnum):
+    """What changes are about."""
+
+    JOB = "job"
+    WORKER = "worker"
+    CRON = "cron"
+    API = "api"
+    QUEUE = "queue"
+
+
+def _described() -> dict[str, Any]:
+    described = answers(str)
+    text = {"schema": {"type": "string"}}
+    described["responses"][200] = {
+        "description": "Server-sent events: `ready` at first, then one for each change, named by "
+        "its topic; `reset` where some were missed and all is to be loaded anew",
+        "content": {"text/event-stream": text},
+    }
+    return described | {"response_class": Response}
+
+
+@router.get("/stream", **_described())
+async def stream(
+    parts: TheParts,
+    topic: Annotated[list[Topic], Query(max_length=10)] = [],  # noqa: B006
+    job_id: Text | None = None,
+    last_event_id: Annotated[str | None, Header()] = None,
+) -> Response:
+    """Live updates, resumed after `Last-Event-ID`; some topics or one job's where asked for."""
+    if parts.broker.clients >= MOST_CLIENTS:
+        raise unavailable("too-many-streams", "Too many streams", "close some, or ask again later")
+    events = parts.broker.stream([each.value for each in topic], job_id, last_event_id or None)
+    return EventSourceResponse(events, headers={"X-Accel-Buffering": "no"})

@@ -1,0 +1,72 @@
+"""`POST /jobs` and `POST /events/{name}`: jobs from any language, by their function's name."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from conduit.core.patterns import validate_event_name
+from conduit.queue.base import Queue
+from conduit.server import submitting
+from conduit.server.access import Role
+from conduit.server.answers import Json, answers, read, takes
+from conduit.server.models import (
+    HandledBy,
+    PublishedView,
+    PublishRequest,
+    SubmitRequest,
+    SubmittedView,
+)
+from conduit.server.parts import TheParts, needs
+from conduit.server.routes.params import Name
+
+router = APIRouter(dependencies=[needs(Role.OPERATE)])
+
+
+@router.post(
+    "/jobs",
+    tags=["jobs"],
+    **answers(SubmittedView, 400, 409, 413, 415, status=201),
+    **takes(SubmitRequest),
+)
+async def submit_job(request: Request, parts: TheParts) -> Response:
+    """Submit a job by its function's name.
+
+    201 with its id once the queue has it; 200 with the id of the unfinished job that holds the
+    same key, in which case nothing was added.
+    """
+    wanted = await read(request, SubmitRequest)
+
+    async def submit(queue: Queue) -> SubmittedView:
+        job = submitting.new_job(wanted, await queue.functions())
+        (answer,) = await queue.submit([job])
+        return SubmittedView(answer.job_id, answer.duplicate)
+
+    submitted = await parts.link.ask(submit)
+    where = f"{request.url.path}/{quote(submitted.job_id, safe='')}"
+    return Json(submitted, 200 if submitted.duplicate else 201, headers={"Location": where})
+
+
+@router.post(
+    "/events/{name}",
+    tags=["events"],
+    **answers(PublishedView, 400, 413, 415, status=201),
+    **takes(PublishRequest, required=False),
+)
+async def publish_event(request: Request, name: Name, parts: TheParts) -> Response:
+    """Publish an event: each function that handles it gets a job, all in one step."""
+    validate_event_name(name)
+    wanted = await read(request, PublishRequest, default=PublishRequest())
+
+    async def publish(queue: Queue) -> list[HandledBy]:
+        jobs = submitting.event_jobs(name, wanted.arguments, await queue.functions())
+        answers = await queue.submit(jobs) if jobs else []
+        return [
+            HandledBy(answer.job_id, job.function)
+            for answer, job in zip(answers, jobs, strict=True)
+        ]
+
+    return Json(PublishedView(await parts.link.ask(publish)), 201)

@@ -1,0 +1,32 @@
+"""`/workers`: who is running jobs."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from conduit.server.answers import Json, answers
+from conduit.server.listings import WORKERS
+from conduit.server.models import WorkersView, WorkerView, iso, worker_view
+from conduit.server.parts import TheParts
+from conduit.server.problems import not_found
+from conduit.server.routes.params import Name
+
+router = APIRouter(prefix="/workers", tags=["workers"])
+
+
+@router.get("", **answers(WorkersView))
+async def list_workers(parts: TheParts) -> Response:
+    """Workers that were heard of in the last minute."""
+    found = await parts.listings.get(WORKERS)
+    items = [worker_view(info) for info in found.items]
+    return Json(WorkersView(items, found.stale, iso(found.at)))
+
+
+@router.get("/{worker_id:path}", **answers(WorkerView, 404))
+async def get_worker(worker_id: Name, parts: TheParts) -> Response:
+    """One worker."""
+    for info in (await parts.listings.get(WORKERS)).items:
+        if info.id == worker_id:
+            return Json(worker_view(info))
+    raise not_found("worker", worker_id, "it wasn't heard of in the last minute")

@@ -1,0 +1,159 @@
+"""The server as one component: everything it is made of, started and stopped in order."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine, Iterable
+from contextlib import suppress
+from typing import Any, Self
+
+from msgspec import Struct
+from prometheus_client.metrics_core import Metric
+
+from conduit.http_server import HttpServer
+from conduit.server.access import Access, check_binding, parse_keys
+from conduit.server.app import build_app
+from conduit.server.db.database import Database
+from conduit.server.listings import QUEUES, WORKERS, Listings
+from conduit.server.live import Broker
+from conduit.server.metrics import Metrics, gauge, gauges
+from conduit.server.parts import Parts
+from conduit.server.queue_link import QueueLink
+
+GRACE_S = 10
+"""For how long a stop waits for requests under way."""
+
+_log = logging.getLogger(__name__)
+
+
+class ServerOptions(Struct, frozen=True, kw_only=True):
+    """Where the server listens and what it works with. `api_keys` is as in `CONDUIT_API_KEYS`.
+
+    `queue_shown` is the queue's URL as people may see it. `port` 0 takes a free one.
+    """
+
+    database_url: str
+    queue_url: str
+    queue_shown: str
+    host: str = "127.0.0.1"
+    port: int = 8080
+    api_keys: str = ""
+    migrate: bool = False
+    insecure: bool = False
+
+
+class ServerService:
+    """The server: the history's ingest, the HTTP API and the live updates, in this event loop."""
+
+    def __init__(self, options: ServerOptions) -> None:
+        """Raises `ConfigurationError` for keys that can't be read, and where they are missing."""
+        keys = parse_keys(options.api_keys)
+        check_binding(options.host, keys, insecure=options.insecure)
+        database = Database(options.database_url, migrate=options.migrate)
+        link = QueueLink(options.queue_url, options.queue_shown)
+        self.parts = Parts(
+            database=database,
+            link=link,
+            listings=Listings(link, database),
+            broker=Broker(database),
+            access=Access(database, keys, insecure=options.insecure),
+            metrics=Metrics(),
+        )
+        self._options = options
+        self._http = HttpServer(
+            build_app(self.parts), "the server", options.host, options.port, grace_s=GRACE_S
+        )
+        self._tasks: list[asyncio.Task[None]] = []
+        self._ended = asyncio.Event()
+
+    # --- facts --------------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """What the component is called in messages."""
+        return "server"
+
+    @property
+    def url(self) -> str:
+        """Where it answers."""
+        host = self._options.host
+        return f"http://{f'[{host}]' if ':' in host else host}:{self._http.port}"
+
+    # --- life ---------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Open the history, look for the queue, listen.
+
+        A queue that is away is no reason not to start. Raises `SchemaError` and its kin.
+        """
+        parts = self.parts
+        try:
+            await parts.database.open()
+            await parts.link.start()
+            await parts.broker.start()
+            parts.metrics.collect(self._gauges)
+            self._run("live updates", parts.broker.run())
+            self._run("listings", parts.listings.keep_forever())
+            await self._http.start()
+        except BaseException:
+            await self._close()
+            raise
+
+    def _run(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work, name=f"server {name}")
+        task.add_done_callback(lambda _: self._ended.set())
+        self._tasks.append(task)
+
+    async def wait(self) -> None:
+        """Until stopped. Raises what any part crashed of."""
+        serving = asyncio.ensure_future(self._http.wait())
+        ended = asyncio.ensure_future(self._ended.wait())
+        try:
+            await asyncio.wait({serving, ended}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            ended.cancel()
+            serving.cancel()
+        for task in (*self._tasks, serving):
+            if task.done() and not task.cancelled():
+                task.result()
+
+    async def stop(self) -> None:
+        """End the streams, answer what is under way, put everything down."""
+        self.parts.broker.close()
+        await self._http.stop()
+        await self._close()
+
+    async def stop_now(self) -> None:
+        """Drop the requests under way."""
+        self.parts.broker.close()
+        await self._http.stop_now()
+
+    async def _close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        for task in self._tasks:
+            with suppress(asyncio.CancelledError, Exception):  # `wait` tells of its crash
+                await task
+        await self.parts.link.close()
+        await self.parts.database.close()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.stop()
+
+    # --- metrics ------------------------------------------------------------------------------
+
+    def _gauges(self) -> Iterable[Metric]:
+        parts = self.parts
+        yield gauge("conduit_queue_up", "Whether the queue answers", parts.link.fault is None)
+        yield gauge("conduit_stream_clients", "Clients of live updates", parts.broker.clients)
+        workers = parts.listings.known(WORKERS)
+        yield gauge("conduit_workers", "Workers heard of in the last minute", len(workers))
+        depths = parts.listings.known(QUEUES)
+        for state in ("queued", "scheduled", "running"):
+            values = [(info.name, getattr(info, state)) for info in depths]
+            yield gauges(f"conduit_queue_{state}_jobs", f"Jobs that are {state}", "queue", values)
