@@ -7,6 +7,7 @@ with `conduit_`, so that a newer Conduit's can be told from another program's.
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import cache
 
 from alembic import command
 from alembic.autogenerate import compare_metadata
@@ -161,5 +162,6 @@ def _configuration() -> Config:
     return configuration
 
 
+@cache
 def _scripts() -> ScriptDirectory:
     return ScriptDirectory.from_config(_configuration())
