@@ -297,11 +297,12 @@ async def test_a_namespace_of_another_schema_is_refused(
 
 @pytest.mark.parametrize("server", ["redis_server", "old_redis_server"])
 @pytest.mark.parametrize(
-    ("foreign", "of", "options"),
+    ("foreign", "of", "options", "beside"),
     [
-        ("fresh", "7:default:task", {}),
-        ("back", "7:default:task", {"priority": 5}),
-        ("metadata", ":odd", {"id": "odd", "metadata": b'{"a":1}'}),
+        ("fresh", "7:default:task", {}, {}),
+        ("fresh", "7:default:task", {}, {"key": "k", "delay_ms": 5}),
+        ("back", "7:default:task", {"priority": 5}, {}),
+        ("metadata", ":odd", {"id": "odd", "metadata": b'{"a":1}'}, {"key": "k"}),
     ],
 )
 async def test_a_submit_that_meets_a_foreign_key_keeps_nothing_at_all(
@@ -312,11 +313,12 @@ async def test_a_submit_that_meets_a_foreign_key_keeps_nothing_at_all(
     foreign: str,
     of: str,
     options: dict[str, Any],
+    beside: dict[str, Any],
 ) -> None:
     there: RedisServer = request.getfixturevalue(server)
     queue = await connect(f"{there.url}?namespace={namespace}")
     there.execute("SET", Keys(namespace).name(foreign, of), "mine")
-    job, neighbour = a_job(**options), a_job(function="other", key="k", delay_ms=5)
+    job, neighbour = a_job(**options), a_job(function="other", **beside)
     with pytest.raises(QueueCorruptError, match="WRONGTYPE"):
         await queue.submit([neighbour, job])
     assert await queue.get([neighbour.id, job.id]) == [None, None]

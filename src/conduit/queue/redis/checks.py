@@ -37,7 +37,7 @@ def needed(keys: Keys) -> list[tuple[str, ...]]:
         ("XREADGROUP", "GROUP", "group", "consumer", "STREAMS", key, ">"),
         ("PUBLISH", channel, ""),
         ("SUBSCRIBE", channel),
-        *((command,) for command in ("TIME", "INFO", "MULTI", "EXEC", "PING")),
+        *((command,) for command in ("TIME", "INFO", "PING")),
     ]
 
 

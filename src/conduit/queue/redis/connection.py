@@ -103,11 +103,11 @@ class Server:
         return await self._call(send)
 
     async def commands(self, *commands: tuple[Any, ...]) -> list[Any]:
-        """The answers to several commands, in one transaction."""
+        """The answers to several commands, sent together and carried out in turn."""
 
         async def send(client: Client) -> list[Any]:
             await self._give_back(client)
-            async with client.pipeline(transaction=True) as pipe:
+            async with client.pipeline(transaction=False) as pipe:
                 for words in commands:
                     pipe.execute_command(*words)
                 return await pipe.execute()

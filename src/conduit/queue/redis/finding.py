@@ -62,9 +62,9 @@ async def _candidates(
     async for ids in _ids(server, statuses):
         if not ids:
             continue
-
-        found = await server.commands(("HMGET", jobs, *ids), ("HMGET", states, *ids))
-        for stored_id, blob, state in zip(ids, *found, strict=True):
+        # The states first: of a job that is deleted meanwhile, none would mean that it waits.
+        found = await server.commands(("HMGET", states, *ids), ("HMGET", jobs, *ids))
+        for stored_id, state, blob in zip(ids, *found, strict=True):
             if blob is not None:
                 yield stored_id.decode(), blob, state or b""
 

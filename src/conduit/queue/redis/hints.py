@@ -54,11 +54,12 @@ class Hints:
         """A claim was answered."""
         self.due = due
 
-    async def woken(self, queues: Sequence[str], timeout: float) -> None:
+    async def woken(self, queues: Sequence[str], timeout: float) -> bool:
         """Wait for news of these queues since the last claim, or the last such wait."""
-        await self._until(lambda: self._gap or not self._woken.isdisjoint(queues), timeout)
+        news = await self._until(lambda: self._gap or not self._woken.isdisjoint(queues), timeout)
         self._woken.difference_update(queues)
         self._gap = False
+        return news
 
     # --- jobs that end ---------------------------------------------------------------------------
 

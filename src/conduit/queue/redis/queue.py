@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import secrets
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, Self
@@ -57,6 +58,8 @@ from conduit.queue.redis.records import long, short, to_json
 
 LARGE = 1024 * 1024
 """Bytes of arguments beyond which a batch's events may need more than one entry."""
+ANNOUNCE_S = 5.0
+"""So often a waiting worker is announced anew: a flushed server would never wake it."""
 ASK_AGAIN_S = 30.0
 """So often a job that is waited for is asked after all the same: a flush, say, goes unheard."""
 MAX_ENTRIES = 100_000
@@ -249,11 +252,26 @@ class RedisQueue:
         if await self._hints.listen():
             return  # what came before is unheard of
         if self._hints.due is None:
-            self._hints.claimed(await self._run("idle", self._hints.client))
+            await self._announce()
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout
+        while True:
+            left = min(deadline - loop.time(), await self._until_due())
+            if await self._hints.woken(queues, min(left, ANNOUNCE_S)) or left <= ANNOUNCE_S:
+                return
+            if await self._announce():
+                return  # the server had forgotten us, and may have had news since
+
+    async def _announce(self) -> bool:
+        """Say that a worker waits here; whether the server didn't know."""
+        new, due = await self._run("idle", self._hints.client)
+        self._hints.claimed(due)
+        return bool(new)
+
+    async def _until_due(self) -> float:
+        """Seconds until the next scheduled job comes due."""
         due = self._hints.due
-        if due is not None and due >= 0:
-            timeout = min(timeout, (due - await self.now()) / 1000)
-        await self._hints.woken(queues, timeout)
+        return math.inf if due is None or due < 0 else (due - await self.now()) / 1000
 
     async def wait_finished(self, job_ids: Sequence[str], timeout: float) -> list[Job]:
         loop = asyncio.get_running_loop()

@@ -121,6 +121,16 @@ def check_json(*values: bytes | None) -> None:
             raise QueueError(f"{value[:40]!r} isn't JSON, and payloads have to be")
 
 
+def check_text(*names: str) -> None:
+    """Refuse names that UTF-8 can't carry. Raises `QueueError`."""
+    for name in names:
+        if not name.isascii():
+            try:
+                name.encode()
+            except UnicodeEncodeError as error:
+                raise _not_text(error) from None
+
+
 def members_of(value: bytes) -> list[str]:
     """A JSON object as JSON names and values in turn; they are merged by name, never re-encoded.
 
@@ -178,6 +188,7 @@ def new_job_row(job: NewJob) -> tuple[Any, ...]:
             f"job {job.id!r}: priority {job.priority} isn't within {MIN_PRIORITY} and "
             f"{MAX_PRIORITY}"
         )
+    check_text(job.id, job.queue, job.function)
     check_json(job.args, job.metadata)
     plain = job.key is job.parent_id is job.root_id is job.retries is job.timeout_ms is None
     rest = (

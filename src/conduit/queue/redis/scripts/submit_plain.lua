@@ -4,7 +4,7 @@
 -- metadata. The caller has packed what doesn't depend on the store; see records.plain_row.
 -- ARGV[1] is the time where a test holds the clock, else empty. ARGV[3] are the jobs one after the
 -- other, no id twice: id, lane, body and event of each, with their lengths. Answers 1; or 0 where
--- some id is stored already: submit.lua decides about that.
+-- some id is stored already, or a lane is something else: submit.lua decides about that.
 
 local MAX_ROWS = 500 -- events in one entry of the stream
 
@@ -30,17 +30,23 @@ for from = 1, count, 1000 do
   end
 end
 
-local last = redis.call('INCRBY', K.number, count)
 local lanes = {}
+for i = 1, count do
+  if not lanes[lane_of[i]] then
+    lanes[lane_of[i]] = {}
+    local found = redis.call('TYPE', K.fresh .. lane_of[i]).ok
+    if found ~= 'list' and found ~= 'none' then
+      return 0
+    end
+  end
+end
+
+local last = redis.call('INCRBY', K.number, count)
 for i = 1, count do
   local number = struct.pack('>I6', last - count + i)
   blobs[2 * i - 1] = ids[i]
   blobs[2 * i] = number .. struct.pack('>I6', now) .. blobs[2 * i]
   local members = lanes[lane_of[i]]
-  if not members then
-    members = {}
-    lanes[lane_of[i]] = members
-  end
   members[#members + 1] = number .. ids[i]
 end
 

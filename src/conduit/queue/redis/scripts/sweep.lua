@@ -84,34 +84,40 @@ local function rescued_state(st)
   return after
 end
 
+local again, over = 0, 0
+
+local function rescue_one(id, before)
+  local st = rescued_state(before)
+  count('r:', queue_of(before.L), -1)
+  if before.c then
+    write('SREM', K.cancels .. before.w, id)
+  end
+  if st.s == S.QUEUED then
+    requeue(id, RESCUED)
+    expire_again(id, st)
+    event(E.RESCUED, id, st, { w = st.w })
+    again = again + 1
+  else
+    st.L = nil
+    note_end(id)
+    event(st.s == S.FAILED and E.FAILED or E.CANCELLED, id, st, {
+      w = st.w, y = st.y, e = st.s == S.FAILED and st.e or nil,
+    })
+    over = over + 1
+  end
+  save(id, st)
+end
+
 local function rescue()
   local lapsed = redis.call('ZRANGEBYSCORE', K.leases, '-inf', now, 'LIMIT', 0, limit)
   load(lapsed)
-  local again, over = 0, 0
   for _, id in ipairs(lapsed) do
-    local before = states[id]
-    local st = rescued_state(before)
     write('ZREM', K.leases, id)
-    count('r:', queue_of(before.L), -1)
-    if before.c then
-      write('SREM', K.cancels .. before.w, id)
+    local before = blobs[id] and states[id]
+    if before and before.s == S.RUNNING then -- else it was lost, as under a policy that evicts
+      rescue_one(id, before)
     end
-    if st.s == S.QUEUED then
-      requeue(id, RESCUED)
-      expire_again(id, st)
-      event(E.RESCUED, id, st, { w = st.w })
-      again = again + 1
-    else
-      st.L = nil
-      note_end(id)
-      event(st.s == S.FAILED and E.FAILED or E.CANCELLED, id, st, {
-        w = st.w, y = st.y, e = st.s == S.FAILED and st.e or nil,
-      })
-      over = over + 1
-    end
-    save(id, st)
   end
-  return again, over
 end
 
 local function purge()
@@ -122,7 +128,9 @@ local function purge()
     )
     load(old)
     for _, id in ipairs(old) do
-      if (states[id].u or 0) <= now then
+      if not blobs[id] then
+        write('ZREM', K.finished, id)
+      elseif (states[id].u or 0) <= now then
         forget(id)
         purged = purged + 1
       end
@@ -170,13 +178,15 @@ end
 local function trim()
   local needed = first_needed()
   local surplus = redis.call('XLEN', K.events) - max_entries
-  local trimmed, keep_from = 0, '-'
+  local trimmed, ahead = 0, 1 -- one to begin with: mostly there is nothing to drop, and entries are large
   while trimmed < limit do
-    local batch = redis.call('XRANGE', K.events, keep_from, '+', 'COUNT', 100)
+    local batch = redis.call('XRANGE', K.events, '-', '+', 'COUNT', ahead)
+    ahead = 100
     local dropped = {}
     for _, entry in ipairs(batch) do
       local old = tonumber(entry[2][2]) <= now - events_ms or trimmed + #dropped < surplus
-      if not old or entry[1] == needed or trimmed + #dropped >= limit then
+      local unneeded = not needed or id_before(entry[1], needed)
+      if not old or not unneeded or trimmed + #dropped >= limit then
         break
       end
       dropped[#dropped + 1] = entry[1]
@@ -194,7 +204,8 @@ local function trim()
 end
 
 local function name_of(worker)
-  return cmsgpack.unpack(redis.call('HGET', K.workers, worker))[1]
+  local record = redis.call('HGET', K.workers, worker)
+  return record and cmsgpack.unpack(record)[1]
 end
 
 -- Functions of workers of whose name there hasn't been any for long.
@@ -238,8 +249,10 @@ local function forget_silent()
     end
     if seen_at <= now - workers_ms then
       local name = name_of(worker)
-      local known = tonumber(redis.call('ZSCORE', K.names, name)) or 0
-      redis.call('ZADD', K.names, math.max(known, seen_at), name)
+      if name then
+        local known = tonumber(redis.call('ZSCORE', K.names, name)) or 0
+        redis.call('ZADD', K.names, math.max(known, seen_at), name)
+      end
       redis.call('HDEL', K.workers, worker)
       redis.call('HDEL', K.load, worker)
       redis.call('ZREM', K.seen, worker)
@@ -253,12 +266,12 @@ settle()
 local expired, looked_at = expire_due()
 settle()
 local granted = guard()
-local rescued, failed = rescue()
+rescue()
 settle()
 local purged = purge()
 settle()
 local trimmed = trim()
 forget_silent()
 commit()
-local more = math.max(promoted, looked_at, rescued + failed, purged, trimmed) >= limit
-return { promoted, expired, rescued, failed, purged, granted, more and 1 or 0 }
+local more = math.max(promoted, looked_at, again + over, purged, trimmed) >= limit
+return { promoted, expired, again, over, purged, granted, more and 1 or 0 }
