@@ -8,6 +8,7 @@ import pty
 import signal
 import subprocess
 import sys
+import termios
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -108,9 +109,12 @@ class Cli:
         self.runs.append(Run(process))
         return self.runs[-1]
 
-    def on_terminal(self, *arguments: str, answer: str = "", **environment: str) -> tuple[int, str]:
+    def on_terminal(
+        self, *arguments: str, answer: str = "", columns: int = 80, **environment: str
+    ) -> tuple[int, str]:
         """Run on a terminal at which `answer` is typed; the exit code, and what is seen there."""
         ours, theirs = pty.openpty()
+        termios.tcsetwinsize(theirs, (24, columns))
         with subprocess.Popen(
             [*COMMAND, *arguments],
             cwd=self.folder,

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
+from conduit.core.model import NewJob
 from tests.cli import stock
 from tests.cli.conftest import Cli
+
+STYLE = re.compile(r"\x1b\[[0-9;]*m")
 
 
 @pytest.fixture
@@ -31,6 +35,20 @@ def test_jobs_list_is_a_plain_table_in_a_pipe_and_pages_by_cursor(stocked: Cli) 
     assert "3 of 5 jobs" in listed.stderr
     rest = stocked("jobs", "list", "--cursor", cursor)
     assert [line.split()[0] for line in rest.stdout.splitlines()] == ["job", "failed", "completed"]
+
+
+def test_a_narrow_terminal_gets_fewer_columns_and_whole_words(cli: Cli) -> None:
+    job_id = "01a20f75-0000-7000-8000-00e2371cc778"
+    cli.with_queue(lambda queue: queue.submit([NewJob(id=job_id, function="send_receipts")]))
+    code, seen = cli.on_terminal("jobs", "list", columns=80)
+    lines = [line.split() for line in STYLE.sub("", seen).splitlines()]
+    assert code == 0
+    assert lines[0] == ["job", "function", "status", "submitted", "took"]
+    assert lines[1][:3] == [job_id, "send_receipts", "queued"]
+    assert "no room for attempt, queue: " in seen
+    _, wide = cli.on_terminal("jobs", "list", columns=200)
+    assert "attempt" in wide
+    assert "no room" not in wide
 
 
 def test_jobs_list_filters_and_speaks_json(stocked: Cli) -> None:

@@ -104,7 +104,7 @@ def test_submit_waits_for_the_value_or_the_error_of_its_job(cli: Cli) -> None:
 @pytest.mark.usefixtures("service")
 def test_sigterm_lets_a_running_job_finish(cli: Cli) -> None:
     run = cli.start("run", "orders.py", "--log-format", "json")
-    run.until(STARTED)
+    run.until('"started: worker orders"')
     job_id = cli("submit", "wait_for", "--args", '["go"]').stdout.strip()
     line = json.loads(run.until('"waiting"').splitlines()[-1])
     assert line.keys() == {"ts", "level", "logger", "message", "job_id"}
@@ -115,6 +115,16 @@ def test_sigterm_lets_a_running_job_finish(cli: Cli) -> None:
     (job,) = cli.with_queue(lambda queue: queue.get([job_id]))
     assert job is not None
     assert job.status is JobStatus.COMPLETED
+    assert all(json.loads(line) for line in run.seen.splitlines())
+
+
+@pytest.mark.usefixtures("service")
+def test_a_run_of_processes_that_logs_json_says_nothing_else(cli: Cli) -> None:
+    run = cli.start("run", "orders.py", "--log-format", "json", "--processes", "2")
+    run.until('"started: worker orders"')
+    assert run.stop() == 0
+    messages = [json.loads(line)["message"] for line in run.seen.splitlines()]
+    assert messages[:2] == ["starting 2 processes", "started: worker orders"]
 
 
 @pytest.mark.usefixtures("service")
@@ -265,6 +275,40 @@ def test_sigterm_is_passed_on_to_every_process(cli: Cli) -> None:
     run = cli.start("run", "orders.py", "--processes", "2")
     run.until(STARTED)
     assert run.stop() == 0
+
+
+@pytest.mark.usefixtures("service")
+def test_a_signal_while_processes_are_being_started_reaches_those_to_come(cli: Cli) -> None:
+    run = cli.start("run", "orders.py", "--processes", "8")
+    run.until("starting 8 processes")
+    while not psutil.Process(run.process.pid).children():
+        pass
+    assert run.stop() == 0
+    assert STARTED not in run.seen
+
+
+def test_debug_lines_of_jobs_are_shown_with_debug_only(cli: Cli) -> None:
+    cli.write(
+        "chatty.py",
+        """
+        import conduit
+
+        worker = conduit.Worker("chatty")
+
+        @worker.task
+        async def talk() -> None:
+            conduit.current_job().log.debug("in detail")
+            conduit.current_job().log.info("in short")
+        """,
+    )
+    for options, shown in (((), False), (("--debug",), True)):
+        run = cli.start("run", "chatty.py", *options)
+        run.until(STARTED)
+        job_id = cli("submit", "talk").stdout.strip()
+        run.until("in short")
+        assert run.stop() == 0
+        assert ("in detail" in run.seen) is shown
+        assert "in detail" in cli("jobs", "show", job_id).stdout
 
 
 @pytest.mark.usefixtures("service")

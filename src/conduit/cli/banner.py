@@ -32,8 +32,8 @@ def show_banner(components: Components, *, version: str, processes: int, now: in
     for worker in components.workers:
         table.add_row("  worker", _worker(worker, processes))
     for api in components.apis:
-        address = (_address(api.host, api.port), "cyan")
-        table.add_row("  api", Text.assemble((api.name, "bold"), _DOT, address))
+        shown = (address(api.host, api.port), "cyan")
+        table.add_row("  api", Text.assemble((api.name, "bold"), _DOT, shown))
     for url in _queue_urls(components.workers):
         table.add_row("  queue", Text(masked(url)))
     crons = [cron for worker in components.workers for cron in worker.crons]
@@ -67,7 +67,8 @@ def _worker(worker: Worker, processes: int) -> Text:
     )
 
 
-def _address(host: str, port: int) -> str:
+def address(host: str, port: int) -> str:
+    """The URL of an API."""
     shown = f"[{host}]" if ":" in host else host
     return f"http://{shown}:{port}"
 

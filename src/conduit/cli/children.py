@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import msgspec
 from msgspec import structs
 
-from conduit.cli.output import say
+from conduit.cli.logs import announce
 from conduit.cli.plan import RunPlan
 from conduit.cli.problems import EXIT_FAILURE, EXIT_INTERRUPTED
 
@@ -119,18 +119,22 @@ async def run_children(plan: RunPlan, on_started: Callable[[], None]) -> int:
         for child in children:
             child.send(number)
 
-    say(f"starting {plan.processes} processes")
+    announce(plan, f"starting {plan.processes} processes")
     with signals_to(on_signal):
         for index in range(plan.processes):
             child = await Child.start(structs.replace(one, apis=plan.apis and index == 0))
             children.append(child)
-        if all(await asyncio.gather(*(child.started() for child in children))):
+            if asked:  # while it was being started: it hasn't heard of it
+                for number in asked:
+                    child.send(number)
+                break
+        if not asked and all(await asyncio.gather(*(child.started() for child in children))):
             on_started()
         ends = [asyncio.ensure_future(child.wait()) for child in children]
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         first = next(child for child in children if child.ended)
         if not asked:
-            say(f"process {first.pid} {first.end}; stopping the others")
+            announce(plan, f"process {first.pid} {first.end}; stopping the others")
             for child in children:
                 child.send(signal.SIGTERM)
         await asyncio.wait(ends)

@@ -76,6 +76,7 @@ async def list_jobs(
         ("job", "function", "status", "attempt", "queue", "submitted", "took"),
         [_row(job, now) for job in page.items],
         numbers=("attempt", "took"),
+        spare=("attempt", "queue", "took", "submitted"),
     )
     shown = f"{len(page.items)} of {page.total} jobs"
     say(f"{shown}; the next page: --cursor {page.next_cursor}" if page.next_cursor else shown)

@@ -8,9 +8,11 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from conduit.cli.output import messages, printable
-from conduit.cli.plan import LogFormat
+from conduit.cli.output import messages, printable, say
+from conduit.cli.plan import LogFormat, RunPlan
 from conduit.cli.problems import debugging
+
+logger = logging.getLogger("conduit.run")
 
 _RESET = "\x1b[0m"
 _DIM = "\x1b[2m"
@@ -24,8 +26,12 @@ _COLOURS = {
 
 
 def configure_logging(log_format: LogFormat) -> None:
-    """Send records of INFO and above to stderr; Conduit's own from DEBUG when debugging."""
+    """Send records of INFO and above to stderr; those below only when debugging.
+
+    A job's own DEBUG lines reach every handler, since they are kept with the job.
+    """
     handler = logging.StreamHandler(sys.stderr)
+    handler.setLevel(logging.DEBUG if debugging() else logging.INFO)
     if log_format is LogFormat.JSON:
         handler.setFormatter(JsonFormatter())
     else:
@@ -33,8 +39,17 @@ def configure_logging(log_format: LogFormat) -> None:
         coloured = console.is_terminal and not console.no_color
         handler.setFormatter(TextFormatter(coloured=coloured))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
+    logging.getLogger("watchfiles").setLevel(logging.WARNING)  # it counts what we name
     if debugging():
         logging.getLogger("conduit").setLevel(logging.DEBUG)
+
+
+def announce(plan: RunPlan, message: str) -> None:
+    """Say what a run is doing: as a log record where stderr is JSON, else as it is."""
+    if plan.log_format is LogFormat.JSON:
+        logger.info(message)
+    else:
+        say(message)
 
 
 class TextFormatter(logging.Formatter):

@@ -12,6 +12,7 @@ from functools import cache
 
 import msgspec
 from msgspec import Raw, Struct, structs
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -82,17 +83,56 @@ def printable(text: str) -> str:
 
 
 def show_table(
-    headers: Sequence[str], rows: Iterable[Sequence[Cell]], *, numbers: Collection[str] = ()
+    headers: Sequence[str],
+    rows: Iterable[Sequence[Cell]],
+    *,
+    numbers: Collection[str] = (),
+    spare: Sequence[str] = (),
 ) -> None:
-    """Print a table; the columns named in `numbers` are set flush right."""
+    """Print a table; the columns named in `numbers` are set flush right.
+
+    Where the terminal is too narrow, columns of `spare` are left out, the first one first; only
+    then are cells folded, in the last column, or cut. The first column is what one copies: it stays
+    as it is.
+    """
+    cells = [[_text(cell) for cell in row] for row in rows]
+    left_out = _left_out(headers, cells, spare)
+    kept = [position for position, header in enumerate(headers) if header not in left_out]
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for position, header in enumerate(headers):
-        justify = "right" if header in numbers else "left"
-        # The first column is what one copies: it is never folded.
-        table.add_column(header, justify=justify, no_wrap=position == 0, overflow="fold")
-    for row in rows:
-        table.add_row(*(cell if isinstance(cell, Text) else Text(printable(cell)) for cell in row))
+    for position in kept:
+        table.add_column(
+            headers[position],
+            justify="right" if headers[position] in numbers else "left",
+            no_wrap=position != kept[-1],
+            overflow="fold" if position in (0, kept[-1]) else "ellipsis",
+        )
+    for row in cells:
+        table.add_row(*(row[position] for position in kept))
     _print(table)
+    if left_out:
+        say(f"no room for {', '.join(left_out)}: widen the terminal, or take --json")
+
+
+def _text(cell: Cell) -> Text:
+    return cell if isinstance(cell, Text) else Text(printable(cell))
+
+
+def _left_out(
+    headers: Sequence[str], rows: Sequence[Sequence[Text]], spare: Sequence[str]
+) -> list[str]:
+    """The columns to do without."""
+    widths = {
+        header: max([cell_len(header), *(row[position].cell_len for row in rows)]) + 2
+        for position, header in enumerate(headers)
+    }
+    room = screen().width
+    left_out: list[str] = []
+    for header in spare:
+        if sum(widths.values()) - 2 <= room:
+            break
+        del widths[header]
+        left_out.append(header)
+    return left_out
 
 
 def show_pairs(pairs: Iterable[tuple[str, Cell]]) -> None:

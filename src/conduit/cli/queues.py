@@ -41,6 +41,7 @@ async def list_queues(*, queue_url: QueueUrl = None, json: bool = False) -> None
             for info in found
         ],
         numbers=("queued", "scheduled", "running"),
+        spare=("waiting since", "scheduled"),
     )
 
 

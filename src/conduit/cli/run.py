@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
@@ -13,6 +13,9 @@ from cyclopts.validators import Number
 from conduit.cli.connect import QueueUrl
 from conduit.cli.plan import Components, LogFormat, RunPlan, load_components
 from conduit.cli.problems import UsageError, show_crash
+
+if TYPE_CHECKING:
+    from conduit.engine.runner import Service
 
 
 def run(
@@ -56,19 +59,25 @@ def run(
 
 def carry_out(plan: RunPlan, *, on_started: Callable[[], None] | None = None) -> int:
     """Run a plan in this process, or in children of it; the exit code."""
-    from conduit.cli.logs import configure_logging
+    from conduit.cli.logs import announce, configure_logging
+    from conduit.cli.server import server_service
 
     configure_logging(plan.log_format)
     components = load_components(plan)
+    server = None if plan.server is None else server_service(plan.server, plan.queue_url)
 
     def started() -> None:
-        if plan.banner:
+        if plan.banner and plan.log_format is LogFormat.JSON:
+            _announce_components(plan, components)
+        elif plan.banner:
             _show_banner(plan, components)
+        if server is not None:
+            announce(plan, f"server at {server.url}")
         if on_started is not None:
             on_started()
 
     if plan.processes == 1:
-        return _run_here(components, started)
+        return _run_here(components, server, started)
     if not components.workers:
         raise UsageError("--processes multiplies workers, and none is selected: leave it out")
     from conduit.cli.children import run_children
@@ -76,11 +85,24 @@ def carry_out(plan: RunPlan, *, on_started: Callable[[], None] | None = None) ->
     return asyncio.run(run_children(plan, started))
 
 
-def _run_here(components: Components, on_started: Callable[[], None]) -> int:
+def _run_here(
+    components: Components, server: Service | None, on_started: Callable[[], None]
+) -> int:
     from conduit.engine.runner import run_services
 
-    services = [*components.workers, *components.apis]
+    services: list[Service] = [*components.workers, *components.apis]
+    if server is not None:  # stopped last, it keeps what the others do until then
+        services.insert(0, server)
     return asyncio.run(run_services(services, on_started=on_started, on_crash=show_crash))
+
+
+def _announce_components(plan: RunPlan, components: Components) -> None:
+    from conduit.cli.banner import address
+    from conduit.cli.logs import announce
+
+    workers = [f"worker {worker.name}" for worker in components.workers]
+    apis = [f"api {api.name} at {address(api.host, api.port)}" for api in components.apis]
+    announce(plan, f"started: {', '.join(workers + apis)}")
 
 
 def _show_banner(plan: RunPlan, components: Components) -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 # One of awatch's parameters has a type of trio's, which needn't be installed.
 from watchfiles import Change, PythonFilter, awatch  # pyright: ignore[reportUnknownVariableType]
 
 from conduit.cli.children import Child, signals_to
-from conduit.cli.output import say
+from conduit.cli.logs import announce, configure_logging
 from conduit.cli.plan import RunPlan
 from conduit.cli.problems import EXIT_INTERRUPTED, UsageError
 from conduit.core.errors import ServiceImportError
@@ -20,10 +20,15 @@ from conduit.core.errors import ServiceImportError
 Changes = set[tuple[Change, str]]
 
 
-async def watch_and_run(plan: RunPlan) -> int:
-    """Run the plan in a child; a change of a Python file beside the services replaces it."""
-    folders = list(dict.fromkeys(watched_folder(ref) for ref in plan.services))
-    say(f"watching {', '.join(str(folder) for folder in folders)} for changes of Python files")
+async def watch_and_run(plan: RunPlan, others: Sequence[Path] = ()) -> int:
+    """Run the plan in a child; a change of a Python file beside the services replaces it.
+
+    `others` are folders that are watched as well.
+    """
+    folders = list(dict.fromkeys([*(watched_folder(ref) for ref in plan.services), *others]))
+    configure_logging(plan.log_format)
+    shown = ", ".join(str(folder) for folder in folders)
+    announce(plan, f"watching {shown} for changes of Python files")
     watcher = _Watcher(plan)
     changes = awatch(*folders, watch_filter=PythonFilter(), stop_event=watcher.stopping)
     with signals_to(watcher.on_signal):
@@ -48,6 +53,8 @@ class _Watcher:
         first = True
         while not self.stopping.is_set():
             child = self._child = await Child.start(self._plan)
+            if self._signal is not None:  # it came while the child was being started
+                child.send(self._signal)
             end = asyncio.ensure_future(child.wait())
             await asyncio.wait({end, change}, return_when=asyncio.FIRST_COMPLETED)
             if end.done() and not self.stopping.is_set():
@@ -55,11 +62,11 @@ class _Watcher:
                     self.stopping.set()
                     await change
                     return child.exit_code
-                say(f"the service {child.end}; waiting for a change")
+                announce(self._plan, f"the service {child.end}; waiting for a change")
             found = await change
             first = False
             if found:
-                say(f"changed: {_names(found)}; starting anew")
+                announce(self._plan, f"changed: {_names(found)}; starting anew")
                 child.send(signal.SIGTERM)
                 change = asyncio.ensure_future(_next(changes))
             await end

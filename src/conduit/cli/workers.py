@@ -23,11 +23,11 @@ async def list_workers(*, queue_url: QueueUrl = None, json: bool = False) -> Non
         print_json(records(found))
         return
     show_table(
-        ("worker", "id", "process", "queues", "running", "of", "started", "last seen"),
+        ("id", "worker", "process", "queues", "running", "of", "started", "last seen"),
         [
             (
-                info.name,
                 info.id,
+                info.name,
                 f"{info.host}:{info.pid}",
                 ", ".join(info.queues),
                 str(info.running),
@@ -38,6 +38,7 @@ async def list_workers(*, queue_url: QueueUrl = None, json: bool = False) -> Non
             for info in found
         ],
         numbers=("running", "of"),
+        spare=("process", "started", "queues", "worker"),
     )
     if not found:
         say("no worker is running: start one with conduit run FILE")
