@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import shutil
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from conduit.server.db import schema
+from conduit.server.db import queries, schema
 from conduit.server.db.database import Database, SchemaError
+from conduit.server.db.queries import JobQuery
 from conduit.server.db.schema import Standing
 from conduit.server.db.tables import metadata
+from tests.server.db.jobs import a_job, insert
 from tests.servers.postgres import execute
 from tests.servers.process import until
 
@@ -119,6 +122,67 @@ async def test_a_file_that_is_no_database_is_refused_and_kept(tmp_path: Path) ->
     with pytest.raises(SchemaError, match="isn't a SQLite file"):
         await Database(f"sqlite:///{path}").open()
     assert path.read_text() == "not a database " * 100
+
+
+_NEXT = """
+import sqlalchemy as sa
+from alembic import op
+revision = "conduit_0002"
+down_revision = "conduit_0001"
+def upgrade():
+    op.create_table("more", sa.Column("id", sa.Integer(), primary_key=True))
+"""
+
+
+@pytest.fixture
+def newer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[[bool], None]]:
+    """Makes this a newer Conduit, with one more migration, and back."""
+    ours = schema._MIGRATIONS
+    folder = tmp_path / "migrations"
+    shutil.copytree(Path(schema.__file__).parent / "migrations", folder)
+    (folder / "versions" / "0002_more.py").write_text(_NEXT)
+
+    def switch(is_newer: bool) -> None:
+        monkeypatch.setattr(schema, "_MIGRATIONS", str(folder) if is_newer else ours)
+        schema._scripts.cache_clear()
+
+    yield switch
+    switch(False)
+
+
+async def test_a_newer_server_refuses_a_postgresql_that_is_behind(
+    postgres_url: str, newer: Callable[[bool], None]
+) -> None:
+    await migrate(postgres_url)
+    newer(True)
+    with pytest.raises(SchemaError) as caught:
+        await Database(postgres_url).open()
+    assert str(caught.value).endswith(
+        "is at schema conduit_0001 and this Conduit works with conduit_0002: "
+        "run `conduit server db upgrade`"
+    )
+    await migrate(postgres_url)
+    assert await standing(postgres_url) is Standing.CURRENT
+
+
+async def test_an_older_server_refuses_what_a_newer_one_has_upgraded(
+    database_url: str, newer: Callable[[bool], None]
+) -> None:
+    newer(True)
+    await migrate(database_url)
+    newer(False)
+    with pytest.raises(SchemaError, match="conduit_0002 by a newer Conduit"):
+        await Database(database_url, migrate=True).open()
+
+
+async def test_an_upgrade_keeps_what_was_there(
+    database_url: str, newer: Callable[[bool], None]
+) -> None:
+    async with Database(database_url, migrate=True) as database:
+        await insert(database, a_job("kept"))
+    newer(True)
+    async with Database(database_url, migrate=True) as database, database.read() as connection:
+        assert (await queries.list_jobs(connection, JobQuery())).total == 1
 
 
 # --- migrations ------------------------------------------------------------------------------

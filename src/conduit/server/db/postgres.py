@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
+import time
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from psycopg import AsyncConnection, OperationalError
@@ -10,6 +11,8 @@ from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 T = TypeVar("T")
+
+_CANCEL_TIMEOUT_S = 1.0
 
 _DEFAULTS: dict[str, str | int] = {
     "application_name": "conduit-server",
@@ -28,13 +31,18 @@ class BoundedConnection(AsyncConnection[Any]):
 
     async def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
         """Wait for the answer to a statement; close the connection if none comes in time."""
+        limit = self.answer_timeout_s if timeout is None else timeout
+        started_at = time.monotonic()
         try:
-            async with asyncio.timeout(self.answer_timeout_s):
-                # Being interrupted, it asks the server to stop and awaits that for some seconds.
-                return await super().wait(gen, interval, timeout)
-        except TimeoutError:
+            return await super().wait(gen, interval, limit)
+        except OperationalError:
+            if limit is None or time.monotonic() < started_at + limit:
+                raise
+            # The answer may still come, to whatever is asked next: no more use of the connection.
+            with suppress(OperationalError):
+                await self.cancel_safe(timeout=_CANCEL_TIMEOUT_S)
             self.pgconn.finish()
-            raise OperationalError(f"no answer within {self.answer_timeout_s:g} s") from None
+            raise OperationalError(f"no answer within {limit:g} s") from None
 
 
 async def connect(url: str, answer_timeout_s: float | None) -> BoundedConnection:

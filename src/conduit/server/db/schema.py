@@ -23,6 +23,7 @@ from conduit.server.db.tables import metadata
 UPGRADE = "`conduit server db upgrade`"
 _PREFIX = "conduit_"
 _VERSIONS = "alembic_version"
+_MIGRATIONS = "conduit.server.db:migrations"
 _LOCK = 0x436F6E64_5363686D  # "CondSchm", for pg_advisory_xact_lock
 _LOCK_TIMEOUT = "60s"
 
@@ -157,7 +158,7 @@ def _is_ours(name: str | None, kind: str, _parents: object) -> bool:
 
 def _configuration() -> Config:
     configuration = Config()
-    configuration.set_main_option("script_location", "conduit.server.db:migrations")
+    configuration.set_main_option("script_location", _MIGRATIONS)
     configuration.set_main_option("path_separator", "os")
     return configuration
 
