@@ -75,7 +75,7 @@ async def test_a_server_that_is_silent_is_given_up(postgres_server: PostgresServ
         async with Database(through, migrate=True, answer_timeout_s=0.5) as database:
             await insert(database)
             proxy.freeze()
-            with pytest.raises(DatabaseUnavailableError, match="can.t be reached"):
+            with pytest.raises(DatabaseUnavailableError, match="be reached"):
                 await count(database)
             proxy.thaw()
             assert await count(database) == 1
