@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 from cyclopts import App, Parameter
 
-from conduit.cli import crons, jobs, queues, workers
+from conduit.cli import crons, jobs, queues, server, workers
+from conduit.cli.dev import dev
 from conduit.cli.doctor import doctor
 from conduit.cli.init import init
 from conduit.cli.output import emit, screen
@@ -54,7 +55,18 @@ def _build() -> App:
         print_error=False,
         suppress_keyboard_interrupt=False,
     )
-    commands = (run, submit, jobs.app, queues.app, crons.app, workers.app, doctor, init)
+    commands = (
+        run,
+        dev,
+        submit,
+        jobs.app,
+        queues.app,
+        crons.app,
+        workers.app,
+        server.app,
+        doctor,
+        init,
+    )
     for position, command in enumerate(commands):
         if isinstance(command, App):
             command.sort_key = position

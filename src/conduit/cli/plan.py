@@ -27,6 +27,16 @@ class LogFormat(StrEnum):
     JSON = "json"
 
 
+class ServerPlan(Struct, frozen=True, kw_only=True):
+    """The server of a run: where it listens and where its history is."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    database_url: str | None = None
+    migrate: bool = False
+    insecure: bool = False
+
+
 class RunPlan(Struct, frozen=True, kw_only=True):
     """A run, as it is handed to the processes that carry it out."""
 
@@ -40,6 +50,8 @@ class RunPlan(Struct, frozen=True, kw_only=True):
     apis: bool = True
     """Whether APIs are run here: a port can be served by one process only."""
     banner: bool = True
+    server: ServerPlan | None = None
+    """A server to run beside the components, or alone where no services are named."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +76,8 @@ def load_components(plan: RunPlan) -> Components:
     if plan.queue_url is not None:
         # A flag wins over the environment everywhere, in the services' own code too.
         os.environ["CONDUIT_QUEUE_URL"] = plan.queue_url
+    if plan.server is not None and not plan.services:
+        return Components((), ())
     modules = [load_service(ref) for ref in plan.services]
     workers, apis = _of_type(modules, Worker), _of_type(modules, Api)
     if not workers and not apis:

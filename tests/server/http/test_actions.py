@@ -1,0 +1,179 @@
+"""cancel, retry, delete, bulk: the queue acts, and the answer tells what it did."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import httpx
+import pytest
+
+from conduit.core.model import JobStatus, NewJob
+from conduit.queue.base import Queue
+from tests.cli.stock import fill
+
+
+@pytest.fixture(autouse=True)
+async def stock(queue: Queue) -> None:
+    await fill(queue)
+
+
+async def status_of(queue: Queue, job_id: str) -> JobStatus | None:
+    (job,) = await queue.get([job_id])
+    return None if job is None else job.status
+
+
+async def test_cancelling_a_waiting_job_answers_with_it_as_the_queue_has_it(
+    api: httpx.AsyncClient, queue: Queue
+) -> None:
+    answer = await api.post("/jobs/queued/cancel", json={"reason": "not wanted"})
+
+    assert answer.status_code == 200
+    assert answer.json()["status"] == "cancelled"
+    assert answer.json()["reason"] == "not wanted"
+    assert await status_of(queue, "queued") is JobStatus.CANCELLED
+
+
+async def test_cancelling_a_running_job_asks_its_worker(
+    api: httpx.AsyncClient, queue: Queue
+) -> None:
+    answer = await api.post("/jobs/running/cancel")
+
+    assert answer.status_code == 200
+    assert (answer.json()["status"], answer.json()["cancel_requested"]) == ("running", True)
+    (lease,) = await queue.wait_for_cancels("orders-1", 0)
+    assert lease.job_id == "running"
+
+
+async def test_of_two_callers_who_cancel_at_once_one_did_it_and_one_is_told(
+    api: httpx.AsyncClient,
+) -> None:
+    answers = await asyncio.gather(*(api.post("/jobs/queued/cancel") for _ in range(2)))
+
+    assert sorted(answer.status_code for answer in answers) == [200, 409]
+    refused = max(answers, key=lambda answer: answer.status_code).json()
+    assert refused["job_status"] == "cancelled"
+    assert refused["type"] == "urn:conduit:job-state"
+
+
+async def test_a_failed_job_is_retried_with_its_arguments(
+    api: httpx.AsyncClient, queue: Queue
+) -> None:
+    answer = await api.post("/jobs/failed/retry")
+
+    assert answer.status_code == 200
+    job = answer.json()
+    assert (job["status"], job["generation"], job["args"]) == ("queued", 2, {"order_id": "o1"})
+    assert await status_of(queue, "failed") is JobStatus.QUEUED
+
+
+@pytest.mark.parametrize(
+    ("verb", "job_id", "status"),
+    [
+        ("retry", "running", "running"),
+        ("retry", "completed", "completed"),
+        ("cancel", "completed", "completed"),
+        ("delete", "queued", "queued"),
+        ("delete", "running", "running"),
+    ],
+)
+async def test_what_the_status_forbids_is_a_conflict_that_names_it(
+    api: httpx.AsyncClient, verb: str, job_id: str, status: str
+) -> None:
+    answer = await act(api, verb, job_id)
+
+    assert answer.status_code == 409
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["job_status"] == status
+
+
+async def test_a_retry_is_refused_while_another_job_holds_the_key(
+    api: httpx.AsyncClient, queue: Queue
+) -> None:
+    await queue.submit([NewJob(id="first", function="charge", key="k")])
+    await queue.cancel(["first"], "")
+    await queue.submit([NewJob(id="second", function="charge", key="k")])
+
+    answer = await api.post("/jobs/first/retry")
+
+    assert (answer.status_code, answer.json()["type"]) == (409, "urn:conduit:key-taken")
+
+
+@pytest.mark.parametrize("verb", ["cancel", "retry", "delete"])
+@pytest.mark.parametrize("job_id", ["nothing", "a b", "é", "x" * 400])
+async def test_a_job_that_is_not_there_is_not_found(
+    api: httpx.AsyncClient, verb: str, job_id: str
+) -> None:
+    answer = await act(api, verb, job_id)
+
+    assert (answer.status_code, answer.json()["job_id"]) == (404, job_id)
+
+
+async def test_a_finished_job_is_deleted(api: httpx.AsyncClient, queue: Queue) -> None:
+    answer = await api.delete("/jobs/completed")
+
+    assert (answer.status_code, answer.json()["status"]) == (200, "completed")
+    assert await status_of(queue, "completed") is None
+    assert (await api.delete("/jobs/completed")).status_code == 404
+
+
+async def act(api: httpx.AsyncClient, verb: str, job_id: str) -> httpx.Response:
+    if verb == "delete":
+        return await api.delete(f"/jobs/{job_id}")
+    return await api.post(f"/jobs/{job_id}/{verb}")
+
+
+# --- many ------------------------------------------------------------------------------------
+
+
+async def test_many_are_cancelled_by_filter_and_counted(
+    api: httpx.AsyncClient, queue: Queue
+) -> None:
+    await queue.submit([NewJob(id=f"n{number}", function="report") for number in range(1200)])
+
+    wanted = {"action": "cancel", "filter": {"function": ["report"]}}
+    answer = await api.post("/jobs/bulk", json=wanted)
+
+    assert answer.status_code == 200
+    assert answer.json() == {
+        "matched": 1201, "done": 1201, "requested": 0, "skipped": 0, "failed": 0,
+    }  # fmt: skip
+    assert await status_of(queue, "n1199") is JobStatus.CANCELLED
+
+
+async def test_of_some_ids_those_that_cannot_be_are_skipped(api: httpx.AsyncClient) -> None:
+    ids = ["queued", "running", "completed", "nothing", "queued"]
+    answer = await api.post("/jobs/bulk", json={"action": "cancel", "ids": ids})
+
+    assert answer.json() == {
+        "matched": 4, "done": 2, "requested": 1, "skipped": 2, "failed": 0,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("wanted", "where"),
+    [
+        ({"action": "cancel"}, "body.filter"),
+        ({"action": "cancel", "filter": {}}, "body.filter"),
+        ({"action": "cancel", "filter": {"status": ["completed"]}}, "body.filter.status"),
+        ({"action": "retry", "filter": {"colour": "red"}}, "body.filter"),
+        ({"action": "cancel", "ids": ["queued"], "all": True}, "body.ids"),
+        ({"action": "explode", "all": True}, "body.action"),
+        ({}, "body"),
+    ],
+)
+async def test_an_unclear_bulk_action_is_refused_and_nothing_done(
+    api: httpx.AsyncClient, queue: Queue, wanted: dict[str, Any], where: str
+) -> None:
+    answer = await api.post("/jobs/bulk", json=wanted)
+
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["where"] == where
+    assert await status_of(queue, "queued") is JobStatus.QUEUED
+
+
+async def test_everything_is_meant_where_that_is_said(api: httpx.AsyncClient, queue: Queue) -> None:
+    answer = await api.post("/jobs/bulk", json={"action": "retry", "all": True})
+
+    assert (answer.json()["matched"], answer.json()["done"]) == (1, 1)
+    assert await status_of(queue, "failed") is JobStatus.QUEUED

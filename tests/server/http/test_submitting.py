@@ -1,0 +1,227 @@
+"""Jobs by function name, events, and schedules out of turn."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+
+from conduit.core.model import FunctionInfo, Job, JobStatus, WorkerInfo
+from conduit.queue.base import Queue, Registration
+from tests.cli.stock import register
+
+
+@pytest.fixture(autouse=True)
+async def functions(queue: Queue) -> None:
+    await register(queue)
+
+
+async def job_of(queue: Queue, answer: httpx.Response) -> Job:
+    (job,) = await queue.get([answer.json()["job_id"]])
+    assert job is not None
+    return job
+
+
+async def test_a_job_is_submitted_by_its_functions_name_with_its_defaults(
+    api: httpx.AsyncClient, queue: Queue
+) -> None:
+    wanted = {"function": "charge", "args": ["o1"], "kwargs": {"cents": 5}}
+    answer = await api.post("/jobs", json=wanted)
+
+    assert answer.status_code == 201
+    job = await job_of(queue, answer)
+    assert (job.function, job.queue, job.priority) == ("charge", "default", 7)
+    assert msgspec.json.decode(job.args) == {"order_id": "o1", "cents": 5}
+    assert answer.headers["location"] == f"/api/v1/jobs/{job.id}"
+    assert (await api.get(answer.headers["location"].removeprefix("/api/v1"))).json()["args"] == {
+        "order_id": "o1",
+        "cents": 5,
+    }
+
+
+async def test_options_are_those_of_the_job(api: httpx.AsyncClient, queue: Queue) -> None:
+    options = {
+        "queue": "mail", "delay": 60, "priority": -3, "expires": 120.5, "timeout": 2,
+        "retries": 4, "metadata": {"tenant": "a"}, "job_id": "mine-1",
+    }  # fmt: skip
+    answer = await api.post("/jobs", json={"function": "report", **options})
+
+    job = await job_of(queue, answer)
+    assert job.id == "mine-1"
+    assert job.status is JobStatus.SCHEDULED
+    assert (job.queue, job.priority, job.timeout_ms, job.retries) == ("mail", -3, 2000, 4)
+    assert job.run_at - job.submitted_at == 60_000
+    assert job.expires_at == job.submitted_at + 120_500
+    assert job.metadata == b'{"tenant":"a"}'
+
+
+async def test_a_repeated_submit_with_the_same_id_is_accepted_once_and_another_job_is_a_conflict(
+    api: httpx.AsyncClient, queue: Queue
+) -> None:
+    wanted = {"function": "charge", "args": ["o1"], "job_id": "mine"}
+    for _ in range(2):
+        assert (await api.post("/jobs", json=wanted)).status_code == 201
+    answer = await api.post("/jobs", json=wanted | {"args": ["o2"]})
+
+    assert (answer.status_code, answer.json()["type"]) == (409, "urn:conduit:submit-conflict")
+
+
+async def test_a_key_that_is_held_answers_with_the_first_jobs_id(api: httpx.AsyncClient) -> None:
+    wanted = {"function": "report", "key": "daily"}
+    first, second = [await api.post("/jobs", json=wanted) for _ in range(2)]
+
+    assert (first.status_code, second.status_code) == (201, 200)
+    assert second.json() == {"job_id": first.json()["job_id"], "duplicate": True}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "words"),
+    [
+        ({"function": "chrage"}, "did you mean 'charge'"),
+        ({"function": "charge"}, "missing argument 'order_id'"),
+        ({"function": "charge", "args": [1]}, "'order_id' .*expected str"),
+        ({"function": "charge", "kwargs": {"order_id": "a", "colour": 1}}, "'colour'"),
+        ({"function": "report", "priority": 101}, "priority"),
+        ({"function": "report", "delay": -1}, "delay"),
+        ({"function": "report", "delay": 1, "at": "2030-01-01T00:00:00Z"}, "body.at"),
+        ({"function": "report", "at": "2030-01-01T00:00:00"}, "at"),
+        ({"function": "report", "queue": "a\n"}, "body.queue"),
+        ({"function": "report", "colour": "red"}, "colour"),
+        ({"function": "report", "retries": 10**400}, "."),
+        ({"args": []}, "function"),
+        ([], "."),
+    ],
+)
+async def test_what_cannot_be_submitted_is_refused_by_name(
+    api: httpx.AsyncClient, queue: Queue, wanted: Any, words: str
+) -> None:
+    answer = await api.post("/jobs", json=wanted)
+
+    assert answer.status_code in (400, 422)
+    assert re.search(words, answer.json()["detail"])
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "status"),
+    [
+        (b"{", "application/json", 400),
+        (b"\xff\xfe", "application/json", 400),
+        (b'{"function": "report", "args": [NaN]}', "application/json", 400),
+        (b'{"function": "report", "kwargs": {"a": "\\ud800"}}', "application/json", 400),
+        (b'{"function": "\\u0000"}', "application/json", 422),
+        (b'{"function": "report", "args": ' + b"[" * 100_000, "application/json", 400),
+        (b"function=report", "application/x-www-form-urlencoded", 415),
+        (b'{"function": "report"}', "text/plain", 415),
+        (b" " * (5 * 1024 * 1024), "application/json", 413),
+        (b"", "application/json", 400),
+    ],
+)
+async def test_a_body_that_is_not_a_request_is_refused(
+    api: httpx.AsyncClient, body: bytes, kind: str, status: int
+) -> None:
+    answer = await api.post("/jobs", content=body, headers={"content-type": kind})
+
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_too_large_arguments_are_refused(api: httpx.AsyncClient) -> None:
+    wanted = {"function": "charge", "args": ["x" * (1024 * 1024 + 1)]}
+    assert (await api.post("/jobs", json=wanted)).status_code == 413
+
+
+async def test_a_body_that_comes_in_pieces_is_bounded_too(api: httpx.AsyncClient) -> None:
+    async def pieces() -> Any:
+        for _ in range(100):
+            yield b" " * 100_000
+
+    answer = await api.post("/jobs", content=pieces(), headers={"content-type": "application/json"})
+    assert answer.status_code == 413
+
+
+# --- events and schedules --------------------------------------------------------------------
+
+
+async def test_an_event_becomes_a_job_of_each_handler(api: httpx.AsyncClient, queue: Queue) -> None:
+    await queue.register(
+        Registration(
+            worker=WorkerInfo(
+                id="m", name="mail", host="", pid=1, version="", queues=("mail",), concurrency=1
+            ),
+            functions=tuple(
+                FunctionInfo(
+                    name=name, worker="mail", queue="mail", event=pattern,
+                    signature=f"{name}(order_id: str)",
+                )
+                for name, pattern in (("thank", "order.placed"), ("log", "order.**"), ("x", "y"))
+            ),
+        )
+    )  # fmt: skip
+
+    answer = await api.post("/events/order.placed", json={"arguments": {"order_id": "o1"}})
+
+    assert answer.status_code == 201
+    jobs = await queue.get([each["job_id"] for each in answer.json()["jobs"]])
+    assert sorted(job.function for job in jobs if job) == ["log", "thank"]
+    assert {(job.queue, job.args, job.metadata) for job in jobs if job} == {
+        ("mail", b'{"order_id":"o1"}', b'{"event":"order.placed"}')
+    }
+    listed = (await api.get("/events")).json()["items"]
+    assert {each["pattern"] for each in listed} == {"order.placed", "order.**", "y"}
+    assert (await api.post("/events/order.placed", json={"arguments": {}})).status_code == 422
+
+
+async def test_an_event_that_nobody_handles_becomes_no_job(api: httpx.AsyncClient) -> None:
+    answer = await api.post("/events/nobody.cares")
+    assert (answer.status_code, answer.json()) == (201, {"jobs": []})
+
+
+@pytest.mark.parametrize("name", ["order.*", "a..b", "ä"])
+async def test_what_cannot_be_published_is_refused(api: httpx.AsyncClient, name: str) -> None:
+    assert (await api.post(f"/events/{name}")).status_code == 422
+
+
+async def test_schedules_are_triggered_paused_and_resumed(
+    api: httpx.AsyncClient, queue: Queue
+) -> None:
+    answer = await api.post("/crons/daily/trigger")
+    assert answer.status_code == 201
+    assert (await job_of(queue, answer)).function == "report"
+
+    paused = (await api.post("/crons/daily/pause")).json()
+    assert (paused["paused"], paused["next_tick"]) == (True, None)
+    resumed = (await api.post("/crons/daily/resume")).json()
+    assert resumed["paused"] is False
+    assert resumed["next_tick"] is not None
+    assert [each["name"] for each in (await api.get("/crons")).json()["items"]] == [
+        "daily",
+        "often",
+    ]
+
+
+@pytest.mark.parametrize("verb", ["trigger", "pause", "resume"])
+async def test_a_schedule_that_is_not_there_is_not_found(api: httpx.AsyncClient, verb: str) -> None:
+    assert (await api.post(f"/crons/nothing/{verb}")).status_code == 404
+
+
+async def test_queues_are_paused_and_resumed(api: httpx.AsyncClient, queue: Queue) -> None:
+    assert (await api.post("/queues/mail/pause")).json()["paused"] is True
+    assert [info.name for info in await queue.queues() if info.paused] == ["mail"]
+    assert (await api.post("/queues/mail/resume")).json()["paused"] is False
+
+
+async def test_functions_and_workers_are_listed_and_shown(api: httpx.AsyncClient) -> None:
+    listed = (await api.get("/functions")).json()
+    assert [each["name"] for each in listed["items"]] == ["charge", "report", "zip_up"]
+    assert listed["stale"] is False
+    charge = (await api.get("/functions/charge")).json()
+    assert charge["signature"].startswith("charge(order_id: str")
+    assert charge["parameters"]["properties"]["cents"] == {"type": "integer"}
+    assert (await api.get("/functions/nothing")).status_code == 404
+
+    (worker,) = (await api.get("/workers")).json()["items"]
+    assert worker == (await api.get(f"/workers/{worker['id']}")).json()
+    assert (await api.get("/workers/nothing")).status_code == 404
