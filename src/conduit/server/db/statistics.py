@@ -1,0 +1,259 @@
+"""How much was done, how fast, and how much of it failed: per function, overall and over time.
+
+Counts are exact. Percentiles are too, up to `SAMPLE` jobs; of more, the latest ended stand for all,
+and each answer says of how many it tells. Wait is the time from when a job's last attempt was due
+to its start, run from there to its end, both in milliseconds and of jobs that completed or failed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import Struct
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    FromClause,
+    Integer,
+    Row,
+    case,
+    cast,
+    func,
+    literal,
+    select,
+)
+from sqlalchemy.dialects.postgresql import array
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from conduit.core.model import FINISHED, JobStatus
+from conduit.server.db import tables
+
+SAMPLE = 100_000
+MAX_BUCKETS = 1500
+
+_jobs = tables.jobs.c
+_QUANTILES = (0.5, 0.95, 0.99)
+
+
+class Window(Struct, frozen=True, kw_only=True):
+    """From when (inclusive) to when (exclusive), in milliseconds; of these functions and queues."""
+
+    after: int
+    before: int
+    functions: tuple[str, ...] = ()
+    queues: tuple[str, ...] = ()
+
+
+class Percentiles(Struct, frozen=True, kw_only=True):
+    """Milliseconds that half, 95 % and 99 % of the jobs stayed within; None where there were none.
+
+    `of` is how many jobs they tell of.
+    """
+
+    p50: float | None = None
+    p95: float | None = None
+    p99: float | None = None
+    of: int = 0
+
+
+NO_PERCENTILES = Percentiles()
+
+
+class Ended(Struct, frozen=True, kw_only=True):
+    """Jobs that ended within a window, and how long they took."""
+
+    completed: int = 0
+    failed: int = 0
+    cancelled: int = 0
+    wait: Percentiles = NO_PERCENTILES
+    run: Percentiles = NO_PERCENTILES
+
+    @property
+    def total(self) -> int:
+        """All that ended, one way or another."""
+        return self.completed + self.failed + self.cancelled
+
+    @property
+    def error_rate(self) -> float | None:
+        """The share that failed, of those that weren't cancelled; None where there were none."""
+        ran = self.completed + self.failed
+        return self.failed / ran if ran else None
+
+
+class Statistics(Struct, frozen=True, kw_only=True):
+    """What happened within a window; `statuses` counts the jobs of all times as they are now."""
+
+    submitted: int
+    statuses: Mapping[JobStatus, int]
+    overall: Ended
+    functions: Mapping[str, Ended]
+
+
+class Bucket(Struct, frozen=True, kw_only=True):
+    """What happened from `at` until the next bucket."""
+
+    at: int
+    submitted: int
+    ended: Ended
+
+
+NOTHING_ENDED = Ended()
+
+
+async def statistics(connection: AsyncConnection, window: Window) -> Statistics:
+    """Counts, wait and run times and error rates of a window, per function and overall."""
+    overall = await _ended(connection, window, literal(""))
+    return Statistics(
+        submitted=await _submitted(connection, window),
+        statuses=await _statuses(connection, window),
+        overall=overall.get("", NOTHING_ENDED),
+        functions=await _ended(connection, window, _jobs.function),
+    )
+
+
+async def trends(connection: AsyncConnection, window: Window, bucket_ms: int) -> list[Bucket]:
+    """The same over time: a bucket for each `bucket_ms`, also where nothing happened.
+
+    Buckets begin at multiples of `bucket_ms`. Raises `ValueError` for more than `MAX_BUCKETS`.
+    """
+    if bucket_ms < 1 or window.before - window.after > MAX_BUCKETS * bucket_ms:
+        raise ValueError(f"the window has more than {MAX_BUCKETS} buckets of {bucket_ms} ms")
+    first, last = window.after // bucket_ms, -(-window.before // bucket_ms)
+    submitted_in = _bucket(_jobs.submitted_at, bucket_ms)
+    counted = await connection.execute(
+        select(submitted_in, func.count())
+        .where(*_within(_jobs.submitted_at, window))
+        .group_by(submitted_in)
+    )
+    submitted = dict(counted.all())
+    ended = await _ended(connection, window, _bucket(_jobs.finished_at, bucket_ms))
+    return [
+        Bucket(
+            at=number * bucket_ms,
+            submitted=submitted.get(number, 0),
+            ended=ended.get(number, NOTHING_ENDED),
+        )
+        for number in range(first, last)
+    ]
+
+
+def _bucket(at: Column[int], bucket_ms: int) -> ColumnElement[int]:
+    return at.op("/")(literal(bucket_ms))
+
+
+def _within(at: Column[Any], window: Window) -> list[ColumnElement[bool]]:
+    return [at >= window.after, at < window.before, *_of(window)]
+
+
+def _of(window: Window) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = []
+    if window.functions:
+        conditions.append(_jobs.function.in_(window.functions))
+    if window.queues:
+        conditions.append(_jobs.queue.in_(window.queues))
+    return conditions
+
+
+async def _statuses(connection: AsyncConnection, window: Window) -> dict[JobStatus, int]:
+    found = await connection.execute(
+        select(_jobs.status, func.count()).where(*_of(window)).group_by(_jobs.status)
+    )
+    counts = dict(found.all())
+    return {status: counts.get(status, 0) for status in JobStatus}
+
+
+async def _submitted(connection: AsyncConnection, window: Window) -> int:
+    statement = select(func.count()).where(*_within(_jobs.submitted_at, window))
+    return (await connection.execute(statement)).scalar_one()
+
+
+async def _ended(
+    connection: AsyncConnection, window: Window, group: ColumnElement[Any]
+) -> dict[Any, Ended]:
+    """What ended, by the value of `group`."""
+    group = group.label("part")
+    counted = await connection.execute(
+        select(
+            group,
+            *(func.count(case((_jobs.status == status, 1))).label(status) for status in FINISHED),
+        )
+        .where(*_within(_jobs.finished_at, window))
+        .group_by(group)
+    )
+    waits = await _percentiles(connection, window, group, _jobs.started_at - _jobs.run_at)
+    runs = await _percentiles(connection, window, group, _jobs.finished_at - _jobs.started_at)
+    return {
+        row.part: Ended(
+            completed=row.completed,
+            failed=row.failed,
+            cancelled=row.cancelled,
+            wait=waits.get(row.part, NO_PERCENTILES),
+            run=runs.get(row.part, NO_PERCENTILES),
+        )
+        for row in counted
+    }
+
+
+async def _percentiles(
+    connection: AsyncConnection,
+    window: Window,
+    group: ColumnElement[Any],
+    spent: ColumnElement[int],
+) -> dict[Any, Percentiles]:
+    sample = (
+        select(group.label("part"), case((spent < 0, 0), else_=spent).label("spent"))
+        .where(
+            *_within(_jobs.finished_at, window),
+            _jobs.status.in_((JobStatus.COMPLETED, JobStatus.FAILED)),
+            _jobs.started_at.is_not(None),
+        )
+        .order_by(_jobs.finished_at.desc())
+        .limit(SAMPLE)
+        .subquery("sample")
+    )
+    if connection.dialect.name == "postgresql":
+        found = await connection.execute(_by_aggregate(sample))
+        return {row.part: _told(row.of, row.spent) for row in found}
+    return {row.part: _interpolated(row) for row in await connection.execute(_by_rank(sample))}
+
+
+def _told(of: int, values: list[float]) -> Percentiles:
+    p50, p95, p99 = values
+    return Percentiles(p50=p50, p95=p95, p99=p99, of=of)
+
+
+def _by_aggregate(sample: FromClause) -> Any:
+    return select(
+        sample.c.part,
+        func.count().label("of"),
+        func.percentile_cont(array(_QUANTILES)).within_group(sample.c.spent).label("spent"),
+    ).group_by(sample.c.part)
+
+
+def _by_rank(sample: FromClause) -> Any:
+    """SQLite has no percentiles: the values at the ranks that lie around each, by group."""
+    part, spent = sample.c.part, sample.c.spent
+    ranked = select(
+        part,
+        spent,
+        (func.row_number().over(partition_by=part, order_by=spent) - 1).label("rank"),
+        func.count().over(partition_by=part).label("of"),
+    ).subquery("ranked")
+    around: list[ColumnElement[Any]] = []
+    for number, quantile in enumerate(_QUANTILES):
+        below = cast((ranked.c.of - 1) * quantile, Integer)
+        for name, rank in (("low", below), ("high", below + 1)):
+            value = func.max(case((ranked.c.rank == rank, ranked.c.spent)))
+            around.append(value.label(f"{name}{number}"))
+    return select(ranked.c.part, func.max(ranked.c.of).label("of"), *around).group_by(ranked.c.part)
+
+
+def _interpolated(row: Row[Any]) -> Percentiles:
+    """As PostgreSQL does: in a straight line between the two neighbours of the exact place."""
+    values: list[float] = []
+    for number, quantile in enumerate(_QUANTILES):
+        low, high = getattr(row, f"low{number}"), getattr(row, f"high{number}")
+        share = (row.of - 1) * quantile % 1
+        values.append(low if high is None else low + (high - low) * share)
+    return _told(row.of, values)
