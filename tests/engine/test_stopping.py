@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from conduit.core.errors import LeaseLostError
-from conduit.core.model import JobStatus
+from conduit.core.model import JobStatus, NewJob
 from conduit.engine import stopping
 from conduit.engine.context import current_job
 from conduit.queue.sqlite import database
@@ -248,6 +248,20 @@ async def test_a_thread_that_waits_for_a_write_at_the_end_of_its_worker_is_told(
     await worker.stop()
     assert await asyncio.to_thread(told.wait, PATIENCE)
     assert [type(error) for error in errors] == [LeaseLostError]
+
+
+async def test_who_waits_for_an_inline_job_is_let_go_when_its_end_cannot_be_told(
+    bench: Bench, hold: Hold, lock: Lock
+) -> None:
+    worker = await bench.start(task(hold.hold), shutdown_timeout=0.2)
+    executing = asyncio.create_task(worker.execute(NewJob(id="job-1", function="hold")))
+    await hold.running.wait()
+    lock.take()
+    hold.go.set()
+    await worker.stop()
+    done, _ = await asyncio.wait({executing}, timeout=PATIENCE)
+    assert done
+    assert executing.exception() is not None or not executing.result().status.finished
 
 
 # --- around its life ---------------------------------------------------------------------------

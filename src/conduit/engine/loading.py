@@ -216,7 +216,8 @@ def _load_dotted(name: str) -> ModuleType:
                 f"{_did_you_mean(wanted, _modules_in(folder))}"
             ) from error
         if _file_of(module) is None and hasattr(module, "__path__"):
-            inside = ", ".join(f"{name}.{each}" for each in _modules_in(Path(*name.split("."))))
+            found = _modules_in(Path(*name.split(".")))
+            inside = ", ".join(f"{name}.{each}" for each in found) or "it has no .py files"
             raise ServiceImportError(
                 f"{name!r} is a folder; name the module with your workers in it ({inside})"
             )

@@ -202,6 +202,11 @@ class Slots:
         for task in self._left_behind:
             disown(task)
 
+    def forget(self) -> None:
+        """Wait no longer for answers to what was reported; nobody else should either."""
+        for attempt in list(self._attempts.values()):
+            self._settle(attempt)
+
     def _hand_back_if_stalled(self) -> None:
         """Let other workers have what waits here behind long jobs."""
         self._stall_timer = None

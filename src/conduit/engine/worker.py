@@ -55,7 +55,7 @@ class WorkerService:
         self._pace = Pace(spec.concurrency, spec.prefetch)
         self._claimer = Claimer(self._queue, spec, self.id, self._pace, self._attempt)
         self._stop = StopSequence(self._queue, self.id)
-        self._lifespan = None if spec.lifespan is None else Lifespan(spec.lifespan)
+        self._lifespan: Lifespan | None = None
         self._resources = AsyncExitStack()
         self._reporter: Reporter
         self._slots: Slots
@@ -149,7 +149,8 @@ class WorkerService:
         )
         heartbeat.start()
         self._resources.push_async_callback(heartbeat.stop)
-        if self._lifespan is not None:
+        if self._spec.lifespan is not None:
+            self._lifespan = Lifespan(self._spec.lifespan)
             self._slots.context = await self._lifespan.enter()
 
     async def _connect(self) -> None:
@@ -232,6 +233,7 @@ class WorkerService:
         self._claimer.stop()
         await self._stop.hand_back(self._slots, claiming)
         await self._stop.deliver(self._reporter, reporting, after=[claiming, *duties])
+        self._slots.forget()
         if self._claimer.was_cut_off:
             await self._stop.hand_back_orphans()
         await self._stop.sign_off()
