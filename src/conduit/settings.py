@@ -6,6 +6,7 @@ Flags of the command line win over both; they are passed in as arguments where t
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from pathlib import Path
 from typing import cast
@@ -13,9 +14,11 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from msgspec import Struct
 
-from conduit.core.errors import ConfigurationError
+from conduit.core.errors import ConfigurationError, quoted
 
 _KEYS = ("queue_url", "data_dir", "namespace", "durability", "database_url")
+_NAMESPACE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_DURABILITIES = ("none", "aof", "replica", "fsync")
 ENVIRONMENT = (
     "CONDUIT_QUEUE_URL",
     "CONDUIT_REDIS_URL",
@@ -52,6 +55,13 @@ def load_settings(*, queue_url: str | None = None, database_url: str | None = No
     data_dir = Path(os.environ.get("CONDUIT_DATA_DIR") or table.get("data_dir") or ".conduit")
     namespace = os.environ.get("CONDUIT_NAMESPACE") or table.get("namespace")
     durability = os.environ.get("CONDUIT_DURABILITY") or table.get("durability")
+    if namespace is not None and not _NAMESPACE.fullmatch(namespace):
+        raise ConfigurationError(
+            f"the namespace {quoted(namespace)} must be 1 to 64 letters, digits, '_', '.' or '-'"
+        )
+    if durability is not None and durability not in _DURABILITIES:
+        known = ", ".join(_DURABILITIES)
+        raise ConfigurationError(f"the durability {quoted(durability)} isn't one of {known}")
     suffix = f"-{namespace}" if namespace else ""
     url = (
         queue_url

@@ -96,11 +96,11 @@ class Cli:
             check=False,
         )
 
-    def start(self, *arguments: str) -> Run:
+    def start(self, *arguments: str, **environment: str) -> Run:
         process = subprocess.Popen(
             [*COMMAND, *arguments],
             cwd=self.folder,
-            env=self.environment(),
+            env=self.environment(**environment),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -235,6 +235,14 @@ def test_a_service_that_cannot_run_is_explained_without_a_traceback(
     assert not (cli.folder / ".conduit").exists()
 
 
+def test_a_folder_without_services_says_so(cli: Cli) -> None:
+    (cli.folder / "adir").mkdir()
+    refused = cli("run", "adir")
+    assert refused.returncode == 3
+    assert "'adir' is a folder" in refused.stderr
+    assert "(it has no .py files)" in refused.stderr
+
+
 def test_debug_shows_the_traceback_of_an_import(cli: Cli) -> None:
     cli.write("service.py", "1 / 0\n")
     assert "--debug shows the traceback" in cli("run", "service.py").stderr

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 
+from conduit.settings import load_settings
 from tests.cli.conftest import Cli
 
 
@@ -31,3 +35,73 @@ def test_an_empty_queue_url_is_not_taken_for_the_default(cli: Cli) -> None:
     refused = cli("jobs", "list", "--queue-url", "")
     assert refused.returncode == 3
     assert "URL is empty" in refused.stderr
+
+
+FUNCTION = "import conduit\nworker = conduit.Worker('w')\n@worker.task\ndef f(): ...\n"
+
+
+def test_a_namespace_is_a_queue_file_of_its_own(cli: Cli) -> None:
+    cli.write("service.py", FUNCTION)
+    run = cli.start("run", "service.py", CONDUIT_NAMESPACE="blue")
+    run.until("queue-blue.db")
+    assert cli("submit", "f", CONDUIT_NAMESPACE="blue").returncode == 0
+    assert run.stop() == 0
+    assert (cli.folder / ".conduit/queue-blue.db").exists()
+    assert not (cli.folder / ".conduit/queue.db").exists()
+    assert cli("jobs", "list").returncode == 4
+
+
+def test_run_waits_for_a_server_that_is_away_no_longer_than_it_is_told(cli: Cli) -> None:
+    cli.write("service.py", FUNCTION)
+    server = ("--queue-url", "redis://127.0.0.1:1/0")
+    gone = cli("run", "service.py", *server, "--connect-timeout", "0")
+    assert gone.returncode == 4
+    assert "can't be reached yet" not in gone.stderr
+    waiting = cli.start("run", "service.py", *server, "--connect-timeout", "600")
+    waiting.until("the queue can't be reached yet")
+    assert waiting.stop() == 0
+
+
+def test_a_connect_timeout_is_a_number_of_seconds(cli: Cli) -> None:
+    cli.write("service.py", FUNCTION)
+    refused = cli("run", "service.py", "--connect-timeout", "-1")
+    assert refused.returncode == 2
+    assert "--connect-timeout" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "words"),
+    [
+        ("CONDUIT_NAMESPACE", "../elsewhere", "the namespace '../elsewhere' must be"),
+        ("CONDUIT_NAMESPACE", "a b", "the namespace 'a b' must be"),
+        ("CONDUIT_DURABILITY", "most", "'most' isn't one of none, aof, replica, fsync"),
+    ],
+)
+def test_a_namespace_and_a_durability_that_mean_nothing_are_refused(
+    cli: Cli, variable: str, value: str, words: str
+) -> None:
+    environment: dict[str, Any] = {variable: value}
+    refused = cli("jobs", "list", **environment)
+    assert refused.returncode == 3
+    assert words in refused.stderr
+
+
+def test_namespace_and_durability_become_options_of_a_redis_url(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CONDUIT_NAMESPACE", "blue")
+    monkeypatch.setenv("CONDUIT_DURABILITY", "replica")
+    plain = load_settings(queue_url="redis://host/0").queue_url
+    assert plain == "redis://host/0?namespace=blue&durability=replica"
+    own = load_settings(queue_url="redis+cluster://host?namespace=red").queue_url
+    assert own == "redis+cluster://host?namespace=red&durability=replica"
+    assert load_settings(queue_url="sqlite:///q.db").queue_url == "sqlite:///q.db"
+
+
+def test_the_environment_wins_over_pyproject_and_a_flag_over_both(cli: Cli) -> None:
+    cli.write("pyproject.toml", '[tool.conduit]\nnamespace = "file"\n')
+    assert "queue-file.db" in cli("jobs", "list").stderr
+    assert "queue-environment.db" in cli("jobs", "list", CONDUIT_NAMESPACE="environment").stderr
+    flag = cli("jobs", "list", "--queue-url", "sqlite:///flag.db", CONDUIT_NAMESPACE="environment")
+    assert "flag.db" in flag.stderr

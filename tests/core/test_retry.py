@@ -23,11 +23,7 @@ def waits(policy: RetryPolicy, failures: int) -> list[float]:
 
 
 def test_a_task_is_not_retried_unless_asked() -> None:
-    assert RetryPolicy().max_attempts == 1
-
-
-def test_the_first_attempt_counts_beside_the_retries() -> None:
-    assert RetryPolicy(retries=3).max_attempts == 4
+    assert RetryPolicy().retries == 0
 
 
 def test_waits_double_by_default() -> None:

@@ -37,7 +37,6 @@ class JobStatus(StrEnum):
 
 
 FINISHED = frozenset({JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED})
-UNFINISHED = frozenset(JobStatus) - FINISHED
 
 
 class Reason(StrEnum):
@@ -49,7 +48,6 @@ class Reason(StrEnum):
     MAX_DELIVERIES = "max_deliveries"
     BAD_PAYLOAD = "bad_payload"
     BAD_RESULT = "bad_result"
-    UNKNOWN_FUNCTION = "unknown_function"
     EXPIRED = "expired"
     CANCELLED = "cancelled"
 

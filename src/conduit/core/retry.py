@@ -67,11 +67,6 @@ class RetryPolicy:
                 )
         object.__setattr__(self, "retry_on", _checked_rule(self.retry_on))
 
-    @property
-    def max_attempts(self) -> int:
-        """How often the task is started at most: the first attempt and its retries."""
-        return self.retries + 1
-
     def delay_before(self, failures: int, *, random: float) -> float:
         """Seconds from the `failures`-th failure (1 is the first) to the next attempt.
 
