@@ -50,6 +50,7 @@ class Server:
         self.info: dict[str, Any] = {}
         self._client: Client = None
         self._patient: Client = None  # for blocking reads
+        self._sentinel: Any = None
         self._kept: list[tuple[Any, float]] = []  # idle connections, and since when
         self._room = asyncio.Semaphore(address.max_connections)
         self._looking_up = asyncio.Lock()
@@ -79,6 +80,9 @@ class Server:
         """Let go of every connection."""
         for client in (self._client, self._patient):
             await self._drop(client)
+        if self._sentinel is not None:
+            sentinel, self._sentinel = self._sentinel, None
+            await sentinel.aclose()
 
     async def _drop(self, client: Client) -> None:
         """Let go of a client; the next call makes another, at the address that holds then."""
@@ -250,13 +254,14 @@ class Server:
         address = self.address
         options = self._options()
         if address.topology == "sentinel":
-            sentinel: Any = Sentinel(
-                list(address.hosts),
-                sentinel_kwargs=self._options(sentinel=True),
-                **options,
-                **({"ssl": True, **address.ssl} if address.tls else {}),
-            )
-            return sentinel.master_for(address.service)
+            if self._sentinel is None:  # one for all, which asks the one first that helped last
+                secure = {"ssl": True, **address.ssl} if address.tls else {}
+                self._sentinel = Sentinel(
+                    list(address.hosts),
+                    sentinel_kwargs=self._options(sentinel=True) | secure,
+                    **options | secure,
+                )
+            return self._sentinel.master_for(address.service)
         host, port = address.hosts[0]
         if address.topology == "cluster":
             host, port = await self._owner()
@@ -319,11 +324,8 @@ class Server:
 
 
 async def close_client(client: Client) -> None:
-    """Close a client's connections, and those to the sentinels that it asks."""
+    """Close a client's connections."""
     await client.aclose(close_connection_pool=True)
-    sentinel = getattr(client.connection_pool, "sentinel_manager", None)
-    if sentinel is not None:
-        await sentinel.aclose()
 
 
 async def _ask(connection: Any, *words: Any) -> Any:

@@ -103,4 +103,5 @@ for i = 1, #outcomes do
   end
 end
 commit()
+note_repeat()
 return answers

@@ -103,6 +103,14 @@ end
 
 -- --- commit -----------------------------------------------------------------------------------------
 
+-- Write something even where a repeat had nothing to write: replicas confirm what a connection has
+-- written, and would confirm nothing at all at once (WAIT), though they lack what the repeat is of.
+local function note_repeat()
+  if #entries == 0 then
+    redis.call('HINCRBY', K.meta, 'repeats', 1)
+  end
+end
+
 local afterwards = {} -- what to do once all is written
 
 local TYPES = {

@@ -5,4 +5,5 @@ if not answers then
   return { 'CONFLICT', conflict }
 end
 commit()
+note_repeat()
 return answers
