@@ -5,7 +5,10 @@ A new backend takes part by adding one factory to `BACKENDS`.
 
 from __future__ import annotations
 
+import json
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -13,9 +16,11 @@ from uuid import uuid4
 import pytest
 from redis import Redis
 
+from conduit.core.events import EventKind
 from conduit.queue.base import Queue
 from conduit.queue.redis import RedisQueue
 from conduit.queue.redis.keys import Keys
+from conduit.queue.redis.records import STATUS_LETTERS, pack, short
 from conduit.queue.sqlite import SqliteQueue
 
 
@@ -40,12 +45,23 @@ Connect = Callable[[], Queue]
 LetIdle = Callable[[int], None]
 """Makes entries that consumers hold as old as if so many milliseconds had passed."""
 
+Append = Callable[[Any], None]
+"""Writes an entry into the event stream past the queue, as the store keeps it."""
 
-def _sqlite(folder: Path, clock: ManualClock, _server: str) -> tuple[Connect, LetIdle]:
-    return lambda: SqliteQueue(folder / "queue.db", clock=clock), clock.advance
+Store = tuple[Connect, LetIdle, Append]
 
 
-def _redis(_folder: Path, clock: ManualClock, server: str) -> tuple[Connect, LetIdle]:
+def _sqlite(folder: Path, clock: ManualClock, _server: str) -> Store:
+    path = folder / "queue.db"
+
+    def append(body: bytes) -> None:
+        with closing(sqlite3.connect(path)) as db, db:
+            db.execute("INSERT INTO entries (at, body) VALUES (?, ?)", (clock.now, body))
+
+    return lambda: SqliteQueue(path, clock=clock), clock.advance, append
+
+
+def _redis(_folder: Path, clock: ManualClock, server: str) -> Store:
     """The server measures by its own clock for how long an entry is with a consumer."""
     namespace = f"test-{uuid4().hex}"
     events = Keys(namespace).name("events")
@@ -68,11 +84,15 @@ def _redis(_folder: Path, clock: ManualClock, server: str) -> tuple[Connect, Let
                         justid=True,
                     )
 
+    def append(fields: dict[Any, Any]) -> None:
+        with Redis.from_url(server) as client:
+            client.xadd(events, fields)
+
     url = f"{server}?namespace={namespace}"
-    return lambda: RedisQueue(url, clock=clock), let_idle
+    return lambda: RedisQueue(url, clock=clock), let_idle, append
 
 
-BACKENDS: dict[str, Callable[[Path, ManualClock, str], tuple[Connect, LetIdle]]] = {
+BACKENDS: dict[str, Callable[[Path, ManualClock, str], Store]] = {
     "sqlite": _sqlite,
     "redis": _redis,
     "redis-6.2": _redis,
@@ -88,6 +108,21 @@ def server_for(name: str, request: pytest.FixtureRequest) -> str:
     return ""
 
 
+_LETTERS = {"worker_id": "w", "reason": "y", "result": "o", "progress": "p", "args": "A"}
+_COUNTERS = ("generation", "fence", "failures", "rescues")
+
+
+def _packed(event: dict[str, Any]) -> bytes:
+    """An event as Redis's scripts pack it."""
+    kinds = [kind.value for kind in EventKind]
+    kind = kinds.index(event["kind"]) + 1 if event["kind"] in kinds else event["kind"]
+    status = STATUS_LETTERS.get(event["status"], event["status"])
+    extra = {letter: event[name] for name, letter in _LETTERS.items() if name in event}
+    head = [kind, short(event["job_id"]), event["seq"], event["attempt"], status]
+    counters = [event.get(name, 1 if name == "generation" else 0) for name in _COUNTERS]
+    return pack([*head, *counters, extra])
+
+
 class Backend:
     """One empty store under test, with as many queues opened on it as a test asks for."""
 
@@ -95,7 +130,8 @@ class Backend:
         self.clock = ManualClock()
         self.log_is_whole = True
         """Whether the event log still starts at the beginning; a test that trims it says no."""
-        self.connect, self.let_idle = BACKENDS[name](folder, self.clock, server)
+        self.connect, self.let_idle, self._append = BACKENDS[name](folder, self.clock, server)
+        self._name = name
         self._opened: list[Queue] = []
 
     async def open(self) -> None:
@@ -114,6 +150,24 @@ class Backend:
         await self.close()
         await self.open()
         return self.queue
+
+    def append_raw(self, *events: Any) -> None:
+        """Write an entry of events past the queue, each as it would be written as JSON.
+
+        What isn't a dict goes into the stream as it is. The log isn't whole any more.
+        """
+        self.log_is_whole = False
+        if self._name == "sqlite":
+            pieces = (e if isinstance(e, bytes) else json.dumps(e).encode() for e in events)
+            self._append(b'{"events":[' + b",".join(pieces) + b"]}")
+            return
+        rows = b"".join(e if isinstance(e, bytes) else _packed(e) for e in events)
+        self._append({"a": self.clock.now, "b": bytes([0x90 + len(events)]) + rows})
+
+    def append_garbage(self) -> None:
+        """Write an entry that can't be made sense of at all."""
+        self.log_is_whole = False
+        self._append(b"\xffgarbage" if self._name == "sqlite" else {"b": b"\xc1garbage"})
 
     async def close(self) -> None:
         """Close every queue."""

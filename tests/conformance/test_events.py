@@ -387,3 +387,37 @@ async def test_positions_are_not_used_again_after_trimming(backend: Backend) -> 
     (new,) = await queue.read_events("g", "a")
     assert new.entry.events[0].job_id == job.id
     assert new.position != old.position
+
+
+# --- what is left of damage -------------------------------------------------------------------
+
+
+async def test_what_cannot_be_decoded_is_told_of_and_holds_up_nothing(backend: Backend) -> None:
+    queue = backend.queue
+    first = await submit(queue)
+    backend.append_garbage()
+    started = {
+        "kind": "job.started",
+        "job_id": first.id,
+        "seq": 2,
+        "attempt": 1,
+        "at": 1,
+        "status": "running",
+    }
+    backend.append_raw(started, started | {"kind": "job.abducted"}, started | {"seq": "two"})
+    last = await submit(queue)
+
+    entries = await queue.read_events("server", "one")
+    told = [event.job_id for stored in entries for event in stored.entry.events]
+    assert told == [first.id, first.id, last.id]
+    spoiled = [piece for stored in entries for piece in stored.unreadable]
+    assert [(piece.number, piece.job_id) for piece in spoiled] == [
+        (0, None),
+        (1, first.id),
+        (2, first.id),
+    ]
+    assert all(piece.body and piece.problem for piece in spoiled)
+
+    again = await queue.claim_stale("server", "two", 0)
+    assert [stored.unreadable for stored in again] == [stored.unreadable for stored in entries]
+    assert await queue.ack("server", [stored.position for stored in again]) == len(again)

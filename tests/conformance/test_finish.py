@@ -288,3 +288,11 @@ async def test_a_waiting_retry_can_expire(backend: Backend) -> None:
     backend.clock.advance(2 * HOUR)
     await sweep(backend.queue)
     assert (await get(backend.queue, job.id)).reason == "expired"
+
+
+async def test_a_job_that_ended_without_completing_was_due_when_it_was(backend: Backend) -> None:
+    queue = backend.queue
+    job = await running(queue)
+    backend.clock.advance(7)
+    await fail(queue, job)
+    assert (await get(queue, job.id)).run_at == job.run_at

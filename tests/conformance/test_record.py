@@ -43,6 +43,15 @@ async def test_progress_replaces_progress(queue: Queue) -> None:
     assert (stored.progress, stored.progress_message) == (0.5, "half")
 
 
+async def test_words_without_progress_are_no_news(queue: Queue) -> None:
+    job = await running(queue)
+    assert await note(queue, job, progress=0.5, progress_message="half")
+    assert await note(queue, job, progress_message="lost", checkpoint=b"1")
+    assert (await get(queue, job.id)).progress_message == "half"
+    assert await note(queue, job, progress=0.75, progress_message="")
+    assert (await get(queue, job.id)).progress_message == ""
+
+
 async def test_metadata_is_merged_key_by_key(queue: Queue) -> None:
     job = await running(queue, metadata=b'{"a":1,"b":{"x":1},"n":9007199254740993}')
     await note(queue, job, metadata=b'{"b":{"y":2}}')

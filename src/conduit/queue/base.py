@@ -222,12 +222,29 @@ class Retention(Struct, frozen=True, kw_only=True):
     """How long functions are known once no worker of their worker's name is."""
 
 
+class Unreadable(Struct, frozen=True):
+    """A piece of an entry that can't be decoded: another version's, or nobody's.
+
+    `number` counts the entry's events, then its reports, from 0. `body` is the piece, or all of an
+    entry that can't even be taken apart.
+    """
+
+    number: int
+    body: bytes
+    problem: str
+    job_id: str | None = None
+
+
 class StoredEntry(Struct, frozen=True):
-    """An entry of the event stream with its place; `deliveries` counts how often it was given."""
+    """An entry of the event stream with its place; `deliveries` counts how often it was given.
+
+    What of it can't be decoded stands in `unreadable`, and the rest in `entry` none the less.
+    """
 
     position: str
     entry: Entry
     deliveries: int = 1
+    unreadable: tuple[Unreadable, ...] = ()
 
 
 class Health(Struct, frozen=True, kw_only=True):

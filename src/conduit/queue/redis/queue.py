@@ -49,7 +49,7 @@ from conduit.queue.base import (
     Tick,
     registration_conflict,
 )
-from conduit.queue.redis import checks, finding, records
+from conduit.queue.redis import checks, finding, records, stream
 from conduit.queue.redis.address import parse
 from conduit.queue.redis.connection import NotConfirmedError, Server
 from conduit.queue.redis.failures import AnswerLateError, AnswerLostError
@@ -488,7 +488,7 @@ class RedisQueue:
             group, lambda: self._run("claim_stale", group, consumer, idle_ms, limit)
         )
         return [
-            StoredEntry(position.decode(), records.entry_from(dict(_rows(fields, 2))), deliveries)
+            stream.entry_from(position, dict(_rows(fields, 2)), deliveries)
             for position, deliveries, fields in _rows(found, 3)
         ]
 
@@ -530,9 +530,7 @@ def _entries_of(found: Any) -> list[StoredEntry]:
     if not found:
         return []
     ((_, entries),) = found
-    return [
-        StoredEntry(position.decode(), records.entry_from(fields)) for position, fields in entries
-    ]
+    return [stream.entry_from(position, fields) for position, fields in entries]
 
 
 def _refuse_conflict(answers: list[Any]) -> None:

@@ -10,14 +10,14 @@ from __future__ import annotations
 import binascii
 import re
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 from msgspec import Raw, Struct, field
 
 from conduit.core.errors import QueueError
-from conduit.core.events import NOTHING, Entry, Event, EventKind, Report, Submission
+from conduit.core.events import EventKind
 from conduit.core.model import (
     DEFAULT_MAX_DELIVERIES,
     MAX_PRIORITY,
@@ -40,19 +40,19 @@ STATUS_LETTERS = {
     JobStatus.FAILED: "f",
     JobStatus.CANCELLED: "x",
 }
-_STATUSES = {letter: status for status, letter in STATUS_LETTERS.items()}
-_KINDS = list(EventKind)  # an event's kind is its place here, counted from 1 as Lua does
+STATUSES = {letter: status for status, letter in STATUS_LETTERS.items()}
+KINDS = list(EventKind)  # an event's kind is its place here, counted from 1 as Lua does
 
 _pack = msgspec.msgpack.Encoder().encode
 _json_encode = msgspec.json.Encoder().encode
 _from_json = msgspec.json.Decoder().decode
 _members = msgspec.json.Decoder(dict[str, Raw]).decode
-_error_from = msgspec.json.Decoder(JobError).decode
+error_from = msgspec.json.Decoder(JobError).decode
 
 
 def lua_constants() -> str:
     """The constants that scripts and this module share, as Lua."""
-    events = ", ".join(f"{kind.name} = {place}" for place, kind in enumerate(_KINDS, 1))
+    events = ", ".join(f"{kind.name} = {place}" for place, kind in enumerate(KINDS, 1))
     statuses = ", ".join(f"{status.name} = '{x}'" for status, x in STATUS_LETTERS.items())
     return (
         f"local E = {{ {events} }}\nlocal S = {{ {statuses} }}\n"
@@ -165,11 +165,11 @@ class Rest(Struct, frozen=True, omit_defaults=True):
     timeout_ms: int | None = field(default=None, name="t")
 
 
-_NO_REST = Rest()
+NO_REST = Rest()
 _PLAIN_ID = struct.Struct(">H")
 _PLAIN_HEAD = struct.Struct(">IBH")  # the body's length, then its priority and its lane's length
 _PLAIN_LENGTH = struct.Struct(">I")
-_rest_from = msgspec.json.Decoder(Rest).decode
+rest_from = msgspec.json.Decoder(Rest).decode
 
 
 MAX_NAME = 1000
@@ -213,7 +213,7 @@ def new_job_row(job: NewJob) -> tuple[Any, ...]:
     )
 
 
-_SUBMITTED = _KINDS.index(EventKind.SUBMITTED) + 1
+_SUBMITTED = KINDS.index(EventKind.SUBMITTED) + 1
 _QUEUED = STATUS_LETTERS[JobStatus.QUEUED]
 
 
@@ -305,14 +305,14 @@ def job_from(stored_id: str, blob: bytes, state: bytes, extra: bytes = b"") -> J
     args_at = 15 + int.from_bytes(blob[13:15], "big")
     queue, function = split_lane(blob[15:args_at])
     rest_at = args_at + 4 + int.from_bytes(blob[args_at : args_at + 4], "big")
-    rest = _rest_from(blob[rest_at:]) if len(blob) > rest_at else _NO_REST
+    rest = rest_from(blob[rest_at:]) if len(blob) > rest_at else NO_REST
     st = _state_from(state) if state else _FRESH
     metadata, checkpoint, steps = _extra_from(extra) if extra else ((), "", ())
     return Job(
         long(stored_id),
         function,
         queue,
-        _STATUSES[st.status],
+        STATUSES[st.status],
         blob[args_at + 4 : rest_at],
         submitted_at,
         submitted_at if st.run_at is None else st.run_at,
@@ -336,7 +336,7 @@ def job_from(stored_id: str, blob: bytes, state: bytes, extra: bytes = b"") -> J
         st.worker_id,
         bool(st.cancel_requested),
         st.reason,
-        None if st.error is None else _error_from(st.error),
+        None if st.error is None else error_from(st.error),
         None if st.result is None else st.result.encode(),
         st.progress,
         st.progress_message,
@@ -398,132 +398,11 @@ def note_row(note: Note, files: list[bytes]) -> tuple[Any, ...]:
     )
 
 
-_line_from = msgspec.json.Decoder(LogLine).decode
+line_from = msgspec.json.Decoder(LogLine).decode
 artifact_from = msgspec.json.Decoder(Artifact).decode
 
 
 def log_line(stored: bytes, number: int) -> LogLine:
     """A stored line: the attempt, a blank, the line's JSON."""
     attempt, _, line = stored.partition(b" ")
-    return msgspec.structs.replace(_line_from(line), attempt=int(attempt), number=number)
-
-
-# --- events -------------------------------------------------------------------------------------
-
-
-class _Extra(Struct, frozen=True, gc=False):
-    """What an event has beside its counters."""
-
-    lane: str = field(default="", name="L")
-    args: str = field(default="{}", name="A")
-    rest: str = field(default="", name="j")
-    priority: int = field(default=0, name="P")
-    run_at: int | None = field(default=None, name="R")
-    expires_at: int | None = field(default=None, name="x")
-    max_deliveries: int = field(default=DEFAULT_MAX_DELIVERIES, name="D")
-    metadata: str | None = field(default=None, name="M")
-    worker_id: str | None = field(default=None, name="w")
-    reason: str | None = field(default=None, name="y")
-    error: str | None = field(default=None, name="e")
-    result: str | None = field(default=None, name="o")
-    progress: float | None = field(default=None, name="p")
-    message: str | None = field(default=None, name="m")
-    checkpoint: str | None = field(default=None, name="C")
-    steps: str | None = field(default=None, name="S")
-    logs: tuple[int, list[str]] | None = field(default=None, name="l")
-    artifact: str | None = field(default=None, name="F")
-
-
-class _Row(Struct, frozen=True, array_like=True, gc=False):
-    kind: int
-    job_id: str
-    seq: int
-    attempt: int
-    status: str
-    generation: int
-    fence: int
-    failures: int
-    rescues: int
-    extra: _Extra = _Extra()
-
-
-class _Report(Struct, frozen=True, array_like=True):
-    kind: str
-    subject: str
-    data: str | None = None
-
-
-_rows_from = msgspec.msgpack.Decoder(list[_Row]).decode
-_reports_from = msgspec.msgpack.Decoder(list[_Report]).decode
-
-
-def _raw(value: str | None) -> Raw:
-    return NOTHING if value is None else Raw(value.encode())
-
-
-def _submission(row: _Row) -> Submission:
-    extra = row.extra
-    queue, function = split_lane(extra.lane.encode())
-    rest = _rest_from(extra.rest) if extra.rest else _NO_REST
-    return Submission(
-        function=function,
-        queue=queue,
-        args=Raw(extra.args.encode()),
-        priority=extra.priority,
-        key=rest.key,
-        parent_id=rest.parent_id,
-        root_id=rest.root_id,
-        retries=rest.retries,
-        timeout_ms=rest.timeout_ms,
-        max_deliveries=extra.max_deliveries,
-        expires_at=extra.expires_at,
-        metadata=Raw((extra.metadata or "{}").encode()),
-    )
-
-
-def _event(row: _Row, at: int) -> Event:
-    extra, kind = row.extra, _KINDS[row.kind - 1]
-    submitted = kind is EventKind.SUBMITTED
-    first, lines = extra.logs or (0, ())
-    return Event(
-        kind=kind,
-        job_id=long(row.job_id),
-        seq=row.seq,
-        attempt=row.attempt,
-        at=at,
-        status=_STATUSES[row.status],
-        generation=row.generation,
-        fence=row.fence,
-        failures=row.failures,
-        rescues=row.rescues,
-        submission=_submission(row) if submitted else None,
-        worker_id=extra.worker_id,
-        run_at=at if submitted and extra.run_at is None else extra.run_at,
-        reason=extra.reason,
-        error=None if extra.error is None else _error_from(extra.error),
-        result=_raw(extra.result),
-        progress=extra.progress,
-        progress_message=extra.message,
-        metadata=NOTHING if submitted else _raw(extra.metadata),
-        checkpoint=_raw(extra.checkpoint),
-        steps=_raw(extra.steps),
-        logs=tuple(
-            msgspec.structs.replace(_line_from(line), attempt=row.attempt, number=first + i)
-            for i, line in enumerate(lines)
-        ),
-        artifact=None if extra.artifact is None else artifact_from(extra.artifact),
-    )
-
-
-def entry_from(parts: Mapping[bytes, bytes]) -> Entry:
-    """An entry of the stream: `a` is when, `b` are rows of events, `r` are reports."""
-    at = int(parts[b"a"])
-    rows = _rows_from(parts[b"b"]) if b"b" in parts else []
-    reports = _reports_from(parts[b"r"]) if b"r" in parts else []
-    return Entry(
-        events=tuple(_event(row, at) for row in rows),
-        reports=tuple(
-            Report(kind=told.kind, subject=told.subject, at=at, data=_raw(told.data))
-            for told in reports
-        ),
-    )
+    return msgspec.structs.replace(line_from(line), attempt=int(attempt), number=number)

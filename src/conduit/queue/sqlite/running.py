@@ -74,15 +74,15 @@ WHERE jobs.n = json_extract(ended.value, '$[0]')
 
 _END = """
 UPDATE jobs
-SET status = ?2, seq = seq + 1, failures = failures + ?3, rescues = rescues + ?4, run_at = ?5,
-    finished_at = ?6, reason = coalesce(?7, reason), error = coalesce(?8, error), front = ?9
+SET status = ?2, seq = seq + 1, failures = failures + ?3, rescues = rescues + ?4,
+    run_at = coalesce(?5, run_at), finished_at = ?6, reason = coalesce(?7, reason),
+    error = coalesce(?8, error), front = ?9
 WHERE n = ?1
 """
 
 _RECORD = """
 UPDATE jobs
-SET seq = ?2, progress = coalesce(?3, progress),
-    progress_message = coalesce(?4, progress_message),
+SET seq = ?2, progress = ?3, progress_message = ?4,
     metadata = coalesce(?5, metadata), checkpoint = coalesce(?6, checkpoint),
     steps = coalesce(?7, steps)
 WHERE n = ?1
@@ -267,7 +267,7 @@ def _end_row(n: int, ending: Ending, now: int, *, front: int = 1) -> tuple[Any, 
         target.value,
         ending.failures,
         ending.rescues,
-        now + ending.delay_ms,
+        None if target.finished else now + ending.delay_ms,
         now if target.finished else None,
         ending.reason,
         rows.encode_error(ending.error),
@@ -349,7 +349,8 @@ def _write_note(
     metadata = None if note.metadata is None else merge(job.metadata, note.metadata)
     steps = None if note.steps is None else merge(job.steps, note.steps)
     if note.progress is not None:
-        message = note.progress_message or job.progress_message
+        told = note.progress_message
+        message = job.progress_message if told is None else told
         job = replace(job, progress=note.progress, progress_message=message)
         happened(EventKind.PROGRESS, progress=note.progress, progress_message=message)
     if metadata is not None:
@@ -367,7 +368,7 @@ def _write_note(
         happened(EventKind.ARTIFACT, artifact=note.artifact)
     db.execute(
         _RECORD,
-        (n, job.seq, note.progress, note.progress_message, metadata, note.checkpoint, steps),
+        (n, job.seq, job.progress, job.progress_message, metadata, note.checkpoint, steps),
     )
     return job
 

@@ -25,7 +25,7 @@ def read(
             [(group, position, consumer, now) for position, _ in found],
         )
         db.execute("UPDATE event_groups SET given = ? WHERE name = ?", (found[-1][0], group))
-    return [StoredEntry(str(position), rows.decode_entry(body)) for position, body in found]
+    return [rows.entry_from(position, body) for position, body in found]
 
 
 def _given(db: sqlite3.Connection, group: str) -> int:
@@ -59,5 +59,5 @@ def claim_stale(
     entries: list[StoredEntry] = []
     for position, deliveries in sorted(taken):
         found = db.execute("SELECT body FROM entries WHERE position = ?", (position,)).fetchone()
-        entries.append(StoredEntry(str(position), rows.decode_entry(found[0]), deliveries))
+        entries.append(rows.entry_from(position, found[0], deliveries))
     return entries
