@@ -1,0 +1,1 @@
+"""From the queue's event stream into the history."""
