@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import msgspec
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
@@ -27,6 +28,7 @@ from conduit.server.routes import (
     jobs,
     queues,
     session,
+    statistics,
     stream,
     submit,
     workers,
@@ -41,6 +43,7 @@ _ROUTERS = (
     queues.router,
     crons.router,
     workers.router,
+    statistics.router,
     stream.router,
     session.router,
     health.router,
@@ -65,15 +68,13 @@ def build_app(parts: Parts) -> FastAPI:
         generate_unique_id_function=_operation_id,
     )
     app.state.parts = parts
-    api = APIRouter(prefix=API)
     for router in _ROUTERS:
-        api.include_router(router)
-    app.include_router(api)
+        app.include_router(router, prefix=API)
     app.include_router(health.metrics_router)
-    document = msgspec.json.encode(openapi_of(app))
+    document = cache(lambda: msgspec.json.encode(openapi_of(app)))
 
     async def openapi(_: Request) -> Response:
-        return Response(document, media_type="application/json")
+        return Response(document(), media_type="application/json")
 
     async def beside_the_api(request: Request) -> Response:
         if request.url.path == API or request.url.path.startswith("/api/"):

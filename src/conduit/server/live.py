@@ -1,9 +1,9 @@
 """Live updates: what happened, to every browser that listens, in order and without a gap.
 
-The table `changes` is the one source. Whoever writes to it may say so (`publish`), which spares the
-wait for the next look; other replicas' changes are found by looking. A client goes on where it was
-by the id it saw last, at any replica. One that reads too slowly, or was away for too long, is told
-`reset`: load anew.
+The table `changes` is the one source, numbered in the order of commits. Whoever writes to it may
+say so (`publish`), which spares the wait for the next look; other replicas' are found by looking.
+A client goes on where it was by the id it saw last, at any replica. One that reads too slowly, or
+was away for too long, is told `reset`: load anew.
 """
 
 from __future__ import annotations
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
 LOOK_S = 1.0
 HEARTBEAT_S = 15.0
-GAP_PATIENCE_S = 2.0
-"""How long a missing id is waited for: a transaction under way elsewhere, or one undone."""
 ROOM = 1000
 """Changes that wait for one client."""
 MOST_REPLAYED = 10_000
@@ -79,10 +77,15 @@ class Subscription:
         if self.overflowed or not self.wants(change):
             return
         if len(self._waiting) >= ROOM:
-            self._waiting.clear()
-            self.overflowed = True
+            self.overflow()
         else:
             self._waiting.append(change)
+            self._news.set()
+
+    def overflow(self) -> None:
+        """Drop what waits: the client has to load anew."""
+        self._waiting.clear()
+        self.overflowed = True
         self._news.set()
 
     def end(self) -> None:
@@ -110,7 +113,6 @@ class Broker:
         self._seen = 0
         self._subscriptions: set[Subscription] = set()
         self._hint = asyncio.Event()
-        self._gap_since: float | None = None
         self._away = False
         self._closed = False
 
@@ -118,7 +120,7 @@ class Broker:
 
     def publish(self, changes: Sequence[Change]) -> None:
         """Tell of changes that were committed: they are looked at now."""
-        if changes and changes[-1].id > self._seen:
+        if changes:
             self._hint.set()
 
     # --- life ---------------------------------------------------------------------------------
@@ -157,36 +159,25 @@ class Broker:
         return len(self._subscriptions)
 
     async def _look(self) -> bool:
-        """Pass on what is new; whether there is more of it now."""
+        """Pass on what is new; whether there may be more of it now."""
         if not self._subscriptions:
-            self._seen = max(self._seen, (await self._bounds())[1])
             return False
         found = await self._after(self._seen)
-        for change in self._without_gap(found):
+        if not found:
+            await self._notice_rewind()
+        for change in found:
             self._seen = change.id
             for subscription in self._subscriptions:
                 subscription.offer(change)
-        return len(found) == _PAGE and self._gap_since is None
+        return len(found) == _PAGE
 
-    def _without_gap(self, found: Sequence[Told]) -> Sequence[Told]:
-        """The changes up to the first id that is missing, unless it has been for long.
-
-        PostgreSQL gives out ids before the commit, so a later one may be there first.
-        """
-        if not self._database.is_postgresql:
-            return found
-        now, expected = asyncio.get_running_loop().time(), self._seen + 1
-        for position, change in enumerate(found):
-            if change.id != expected:
-                if position or self._gap_since is None:
-                    self._gap_since = now
-                    return found[:position]
-                if now - self._gap_since < GAP_PATIENCE_S:
-                    return ()
-                self._gap_since = None  # an undone transaction: its id never comes
-            expected = change.id + 1
-        self._gap_since = None
-        return found
+    async def _notice_rewind(self) -> None:
+        """Begin anew where ids do: in a database that was restored, or from which all is gone."""
+        newest = (await self._bounds())[1]
+        if newest < self._seen:
+            self._seen = newest
+            for subscription in self._subscriptions:
+                subscription.overflow()
 
     async def _bounds(self) -> tuple[int, int]:
         """The oldest id that is kept and the newest; zeros while there is none."""
@@ -213,8 +204,8 @@ class Broker:
         """
         subscription = Subscription(topics, job_id)
         oldest, newest = await self._bounds()
-        if not self._subscriptions:  # nobody was told of what lies between
-            self._seen = max(self._seen, newest)
+        if not self._subscriptions:  # nobody has to be told of what lies between
+            self._seen = newest
         start = self._seen
         self._subscriptions.add(subscription)
         if self._closed:

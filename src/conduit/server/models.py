@@ -27,6 +27,10 @@ from conduit.core.model import (
 )
 from conduit.core.schedule import parse_schedule
 from conduit.server.db.rows import ArtifactRow, AttemptRow, JobRow, LogRow
+from conduit.server.db.statistics import Bucket, Ended, Percentiles, Statistics, Window
+
+LATEST = 253_402_300_799_999
+"""The last millisecond that a date has: year 9999."""
 
 LONGEST_S = 36_525 * 86_400
 """A hundred years. More is a slip of units, such as milliseconds for seconds."""
@@ -39,8 +43,14 @@ Seconds = Annotated[float, Meta(ge=0, le=LONGEST_S)]
 
 
 def iso(ms: int) -> str:
-    """A time in ISO 8601, UTC, to the millisecond."""
-    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
+    """A time in ISO 8601, UTC, to the millisecond; beyond the calendar, its end."""
+    ms = min(max(ms, 0), LATEST)
+    return (
+        datetime.fromtimestamp(ms // 1000, UTC)
+        .replace(microsecond=ms % 1000 * 1000)
+        .isoformat(timespec="milliseconds")[:-6]
+        + "Z"
+    )
 
 
 def _iso(ms: int | None) -> str | None:
@@ -518,6 +528,107 @@ class PublishedView(Struct, frozen=True):
     jobs: list[HandledBy]
 
 
+# --- statistics ------------------------------------------------------------------------------
+
+
+class SpentView(Struct, frozen=True, kw_only=True):
+    """Milliseconds that half, 95 % and 99 % stayed within; `of` is how many jobs that tells of."""
+
+    p50: float | None
+    p95: float | None
+    p99: float | None
+    of: int
+
+
+class EndedView(Struct, frozen=True, kw_only=True):
+    """Jobs that ended, how many of them in a second, and how long they waited and ran.
+
+    `error_rate` is the share that failed, of those that weren't cancelled.
+    """
+
+    total: int
+    completed: int
+    failed: int
+    cancelled: int
+    per_second: float
+    error_rate: float | None
+    wait_ms: SpentView
+    run_ms: SpentView
+
+
+class StatsView(Struct, frozen=True, kw_only=True):
+    """What happened from `after` until `before`. `statuses` counts all jobs as they are now."""
+
+    after: Time
+    before: Time
+    submitted: int
+    statuses: Annotated[dict[JobStatus, int], Meta(examples=[{"queued": 3, "completed": 40}])]
+    overall: EndedView
+    functions: dict[str, EndedView]
+
+
+class BucketView(Struct, frozen=True, kw_only=True):
+    """What happened from `at` until the next bucket."""
+
+    at: Time
+    submitted: int
+    ended: EndedView
+
+
+class TrendsView(Struct, frozen=True, kw_only=True):
+    """Buckets of `bucket_ms`, oldest first, also where nothing happened."""
+
+    after: Time
+    before: Time
+    bucket_ms: int
+    items: list[BucketView]
+
+
+def stats_view(window: Window, found: Statistics) -> StatsView:
+    """Statistics of a window."""
+    ms = window.before - window.after
+    return StatsView(
+        after=iso(window.after),
+        before=iso(window.before),
+        submitted=found.submitted,
+        statuses=dict(found.statuses),
+        overall=_ended_view(found.overall, ms),
+        functions={name: _ended_view(each, ms) for name, each in found.functions.items()},
+    )
+
+
+def trends_view(window: Window, bucket_ms: int, buckets: Sequence[Bucket]) -> TrendsView:
+    """Statistics over time."""
+    return TrendsView(
+        after=iso(window.after),
+        before=iso(window.before),
+        bucket_ms=bucket_ms,
+        items=[
+            BucketView(
+                at=iso(each.at), submitted=each.submitted, ended=_ended_view(each.ended, bucket_ms)
+            )
+            for each in buckets
+        ],
+    )
+
+
+def _ended_view(ended: Ended, ms: int) -> EndedView:
+    return EndedView(
+        total=ended.total,
+        completed=ended.completed,
+        failed=ended.failed,
+        cancelled=ended.cancelled,
+        per_second=ended.total * 1000 / ms,
+        error_rate=ended.error_rate,
+        wait_ms=_spent_view(ended.wait),
+        run_ms=_spent_view(ended.run),
+    )
+
+
+def _spent_view(spent: Percentiles) -> SpentView:
+    return SpentView(p50=spent.p50, p95=spent.p95, p99=spent.p99, of=spent.of)
+
+
 # --- the server itself -----------------------------------------------------------------------
 
 
@@ -546,7 +657,7 @@ class CheckView(Struct, frozen=True):
     """How one of the stores is."""
 
     status: Literal["ok", "unavailable"]
-    address: str
+    address: str | None = None
     detail: str | None = None
 
 

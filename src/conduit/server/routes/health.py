@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import APIRouter
 from prometheus_client import CONTENT_TYPE_LATEST
 from sqlalchemy import text
+from starlette.requests import Request
 from starlette.responses import Response
 
 from conduit.core.errors import ConduitError
@@ -16,6 +17,7 @@ from conduit.server.access import Role
 from conduit.server.answers import Json, content
 from conduit.server.models import CheckView, HealthView, ReadyView
 from conduit.server.parts import Parts, TheParts, needs
+from conduit.server.problems import ProblemError
 from conduit.server.version import VERSION
 
 CHECK_S = 3.0
@@ -39,15 +41,25 @@ async def health() -> Response:
 
 
 @router.get("/ready", **_READY)
-async def ready(parts: TheParts) -> Response:
-    """Whether the history and the queue answer."""
+async def ready(request: Request, parts: TheParts) -> Response:
+    """Whether the history and the queue answer; to strangers, without saying where they are."""
     database, queue = await asyncio.gather(
         _check(parts.database.shown, _ask_database(parts)),
         _check(parts.link.shown, parts.link.ask(lambda queue: queue.health())),
     )
     well = database.status == queue.status == "ok"
     checks = {"database": database, "queue": queue}
+    if not await _may_know(request, parts):
+        checks = {name: CheckView(check.status) for name, check in checks.items()}
     return Json(ReadyView("ok" if well else "unavailable", checks), 200 if well else 503)
+
+
+async def _may_know(request: Request, parts: Parts) -> bool:
+    try:
+        await parts.access.caller(request)
+    except (ProblemError, ConduitError):
+        return False
+    return True
 
 
 async def _ask_database(parts: Parts) -> None:

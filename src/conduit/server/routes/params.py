@@ -8,8 +8,7 @@ from typing import Annotated
 from fastapi import Path, Query
 from pydantic import AfterValidator
 
-LATEST = 253_402_300_799_999
-"""The last millisecond that a date has: year 9999."""
+from conduit.server.models import LATEST
 
 
 def _printable(text: str) -> str:

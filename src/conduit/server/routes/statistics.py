@@ -1,0 +1,83 @@
+"""`/stats` and `/trends`: how much was done, how fast, and how much of it failed."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from starlette.responses import Response
+
+from conduit.server.answers import Json, answers
+from conduit.server.db import statistics
+from conduit.server.db.statistics import MAX_BUCKETS, Window
+from conduit.server.models import StatsView, TrendsView, stats_view, trends_view
+from conduit.server.parts import TheParts
+from conduit.server.problems import invalid
+from conduit.server.routes.params import Moment, Texts, moment
+
+HOUR_MS = 3_600_000
+USUAL_BUCKETS = 60
+_BUCKETS_S = (1, 5, 10, 30, 60, 300, 900, 1800, 3600, 3 * 3600, 6 * 3600, 12 * 3600, 86_400)
+
+router = APIRouter(tags=["statistics"])
+
+
+@router.get("/stats", **answers(StatsView))
+async def get_stats(
+    parts: TheParts,
+    after: Moment | None = None,
+    before: Moment | None = None,
+    function: Texts = [],  # noqa: B006
+    queue: Texts = [],  # noqa: B006
+) -> Response:
+    """Counts, throughput, wait and run times, error rates: overall and per function.
+
+    Of the last hour, unless `after` (inclusive) and `before` (exclusive) say otherwise.
+    """
+    window = _window(after, before, function, queue)
+    async with parts.database.read() as connection:
+        found = await statistics.statistics(connection, window)
+    return Json(stats_view(window, found))
+
+
+@router.get("/trends", **answers(TrendsView))
+async def get_trends(
+    parts: TheParts,
+    after: Moment | None = None,
+    before: Moment | None = None,
+    bucket: Annotated[int | None, Query(ge=1, le=366 * 86_400, description="Seconds")] = None,
+    function: Texts = [],  # noqa: B006
+    queue: Texts = [],  # noqa: B006
+) -> Response:
+    """The same over time, in about sixty buckets unless `bucket` gives their length.
+
+    Buckets begin at multiples of their length since 1970, so the first and last may be cut.
+    """
+    window = _window(after, before, function, queue)
+    bucket_ms = (bucket or _usual_bucket(window)) * 1000
+    if window.before - window.after > MAX_BUCKETS * bucket_ms:
+        raise invalid("query.bucket", f"gives more than {MAX_BUCKETS} buckets: take longer ones")
+    async with parts.database.read() as connection:
+        found = await statistics.trends(connection, window, bucket_ms)
+    return Json(trends_view(window, bucket_ms, found))
+
+
+def _window(
+    after: str | None, before: str | None, functions: list[str], queues: list[str]
+) -> Window:
+    now = time.time_ns() // 1_000_000
+    end = now if before is None else moment(before)
+    start = max(end - HOUR_MS, 0) if after is None else moment(after)
+    if start >= end:
+        raise invalid("query.after", "isn't earlier than before")
+    return Window(after=start, before=end, functions=tuple(functions), queues=tuple(queues))
+
+
+def _usual_bucket(window: Window) -> int:
+    """Seconds: the shortest round length that gives no more buckets than people look at."""
+    span_s = (window.before - window.after) / 1000
+    for length in _BUCKETS_S:
+        if span_s / length <= USUAL_BUCKETS:
+            return length
+    return -(-int(span_s) // USUAL_BUCKETS // 86_400) * 86_400

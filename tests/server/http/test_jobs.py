@@ -1,0 +1,183 @@
+"""What the history tells of jobs, with the queue's word where it is newer."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+from sqlalchemy import insert
+
+from conduit.core.model import JobStatus
+from conduit.queue.base import Queue
+from conduit.server.db import tables
+from conduit.server.db.database import Database
+from tests.cli.stock import fill
+from tests.server.db.jobs import a_job
+from tests.server.db.jobs import insert as insert_jobs
+from tests.server.http.conftest import Serve, client_of
+
+
+@pytest.fixture
+async def told(serve: Serve, history_url: str) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of a server whose history knows some jobs that the queue has forgotten."""
+    error = msgspec.json.encode({"type": "E", "message": "bad", "traceback": "Traceback …"})
+    async with Database(history_url) as database:
+        await insert_jobs(
+            database,
+            a_job("a", submitted_at=1000, status=JobStatus.RUNNING, worker_id="w1"),
+            a_job("b", submitted_at=2000, status=JobStatus.FAILED, worker_id="w2",
+                  args='{"n":1e400,"s":"é"}', error=error.decode(), reason="error"),
+            a_job("c", submitted_at=3000, function="thumbnail", queue="slow", key="k"),
+            a_job("d", submitted_at=4000, status=JobStatus.COMPLETED, parent_id="a", root_id="a"),
+        )  # fmt: skip
+        async with database.begin() as connection:
+            await connection.execute(
+                insert(tables.attempts),
+                [{"job_id": "b", "fence": n, "generation": 1, "attempt": n, "worker_id": "w2",
+                  "started_at": n, "ended_at": n + 1, "outcome": "failed", "reason": None,
+                  "error": error.decode()} for n in (1, 2)],
+            )  # fmt: skip
+            await connection.execute(
+                insert(tables.logs),
+                [{"job_id": "b", "number": n, "at": n, "attempt": 1, "level": "info",
+                  "logger": "shop", "message": f"line {n}"} for n in range(1, 6)],
+            )  # fmt: skip
+    async with client_of(await serve(database_url=history_url)) as client:
+        yield client
+
+
+async def ids(client: httpx.AsyncClient, query: str) -> str:
+    answer = await client.get(f"/jobs?{query}")
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["total"] == len(answer.json()["items"])
+    return "".join(job["id"] for job in answer.json()["items"])
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("", "dcba"),
+        ("sort=submitted_at", "abcd"),
+        ("status=running", "a"),
+        ("status=running&status=failed", "ba"),
+        ("worker_id=w1", "a"),
+        ("worker_id=w1&worker_id=w2", "ba"),
+        ("function=thumbnail", "c"),
+        ("queue=slow&status=queued", "c"),
+        ("key=k", "c"),
+        ("parent_id=a", "d"),
+        ("root_id=a", "d"),
+        ("q=THUMB", "c"),
+        ("submitted_after=2000&submitted_before=1970-01-01T00:00:03.000Z", "b"),
+        ("submitted_after=1970-01-01T01:00:03%2B01:00", "dc"),
+    ],
+)
+async def test_the_list_is_filtered_and_counted_exactly(
+    told: httpx.AsyncClient, query: str, expected: str
+) -> None:
+    assert await ids(told, query) == expected
+
+
+async def test_pages_follow_each_other_by_cursor_or_by_offset(told: httpx.AsyncClient) -> None:
+    first = (await told.get("/jobs?limit=3")).json()
+    assert ([job["id"] for job in first["items"]], first["total"]) == (["d", "c", "b"], 4)
+    rest = (await told.get("/jobs", params={"limit": 3, "cursor": first["next_cursor"]})).json()
+    assert ([job["id"] for job in rest["items"]], rest["next_cursor"]) == (["a"], None)
+    shifted = (await told.get("/jobs?limit=2&offset=1")).json()
+    assert [job["id"] for job in shifted["items"]] == ["c", "b"]
+    assert (shifted["limit"], shifted["offset"], shifted["total"]) == (2, 1, 4)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "status=done", "limit=0", "limit=501", "offset=-1", "offset=x", "cursor=nonsense",
+        "sort=colour", "submitted_after=yesterday", "submitted_after=-1",
+        "submitted_before=99999999999999999999", "q=", "q=%00", "key=a%00b", "worker_id=%00",
+    ],
+)  # fmt: skip
+async def test_a_question_that_means_nothing_is_refused_by_name(
+    told: httpx.AsyncClient, query: str
+) -> None:
+    answer = await told.get(f"/jobs?{query}")
+    assert answer.status_code == 422
+    name = query.partition("=")[0]
+    assert answer.json()["errors"][0]["where"].startswith(f"query.{name}")
+
+
+async def test_a_job_is_told_in_full_and_its_json_is_as_it_was(told: httpx.AsyncClient) -> None:
+    answer = await told.get("/jobs/b")
+
+    assert '"args":{"n":1e400,"s":"é"}' in answer.text
+    assert answer.json()["error"]["traceback"] == "Traceback …"
+    assert answer.json()["submitted_at"] == "1970-01-01T00:00:02.000Z"
+    listed = (await told.get("/jobs?status=failed")).json()["items"][0]
+    assert listed["error"] == {"type": "E", "message": "bad", "traceback": None}
+
+
+async def test_attempts_logs_and_relatives_are_told(told: httpx.AsyncClient) -> None:
+    attempts = (await told.get("/jobs/b/attempts")).json()["items"]
+    assert [(each["number"], each["outcome"]) for each in attempts] == [
+        (1, "failed"),
+        (2, "failed"),
+    ]
+    logs = (await told.get("/jobs/b/logs?after=1&limit=2")).json()
+    assert [line["message"] for line in logs["items"]] == ["line 2", "line 3"]
+    assert logs["next_after"] == 3
+    assert (await told.get("/jobs/b/logs?after=3")).json()["next_after"] is None
+    tree = (await told.get("/jobs/d/tree")).json()
+    assert (tree["root_id"], [job["id"] for job in tree["items"]]) == ("a", ["a", "d"])
+
+
+@pytest.mark.parametrize("part", ["", "/attempts", "/logs", "/tree", "/artifacts", "/artifacts/x"])
+async def test_of_a_job_that_never_was_nothing_is_found(told: httpx.AsyncClient, part: str) -> None:
+    for job_id in ("nothing", "x" * 500, "%F0%9F%98%80"):
+        answer = await told.get(f"/jobs/{job_id}{part}")
+        assert answer.status_code == 404
+        assert answer.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("job_id", ["%00", "a%0Ab", "x" * 501])
+async def test_what_cannot_be_an_id_is_refused(told: httpx.AsyncClient, job_id: str) -> None:
+    for part in ("", "/logs", "/tree"):
+        assert (await told.get(f"/jobs/{job_id}{part}")).status_code == 422
+
+
+async def test_a_job_that_the_history_does_not_have_yet_is_told_by_the_queue(
+    api: httpx.AsyncClient, queue: Queue
+) -> None:
+    await fill(queue)
+    job: dict[str, Any] = (await api.get("/jobs/completed")).json()
+    assert (job["status"], job["result"]) == ("completed", {"paid": 100})
+    assert "token" not in job
+    await api.post("/jobs/queued/cancel")
+    assert (await api.get("/jobs/queued")).json()["status"] == "cancelled"
+
+
+async def test_an_artifact_is_a_download_and_never_a_page(
+    api: httpx.AsyncClient, queue: Queue
+) -> None:
+    await fill(queue)
+    answer = await api.get("/jobs/completed/artifacts/receipt.txt")
+    assert answer.content == b"paid"
+    assert answer.headers["content-disposition"].startswith("attachment")
+    assert "sandbox" in answer.headers["content-security-policy"]
+    assert (await api.get("/jobs/completed/artifacts/..%2f..%2fetc%2fpasswd")).status_code == 404
+
+
+async def test_statistics_count_what_happened(told: httpx.AsyncClient) -> None:
+    stats = (await told.get("/stats?after=0&before=5000")).json()
+    assert stats["submitted"] == 4
+    assert stats["statuses"]["running"] == 1
+    trends = (await told.get("/trends?after=0&before=5000&bucket=1")).json()
+    assert [bucket["submitted"] for bucket in trends["items"]] == [0, 1, 1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    "query", ["after=5&before=5", "bucket=0", "after=0&bucket=1", "before=x", "bucket=999999999999"]
+)
+async def test_statistics_of_no_time_are_refused(told: httpx.AsyncClient, query: str) -> None:
+    assert (await told.get(f"/trends?{query}")).status_code == 422

@@ -1,0 +1,198 @@
+"""Live updates: in order, resumed where they were left, and never more than a client can take."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+from sqlalchemy import insert
+
+from conduit.server.db import tables
+from conduit.server.db.database import Database
+from conduit.server.ingest.apply import Change
+from conduit.server.live import ROOM, Broker
+from tests.server.http.conftest import Serve, client_of
+
+CHANGE = Change(id=10**6, topic="job", subject="", kind="", data=b"", at=0)
+
+
+async def write(database: Database, *subjects: str, topic: str = "job") -> None:
+    """Changes, as the ingest of some replica writes them."""
+    async with database.begin() as connection:
+        await connection.execute(
+            insert(tables.changes),
+            [
+                {"topic": topic, "subject": subject, "kind": f"{topic}.x", "data": "{}", "at": 1}
+                for subject in subjects
+            ],
+        )
+
+
+@pytest.fixture
+async def broker(database: Database) -> AsyncIterator[Broker]:
+    """One that looks often, on each kind of database."""
+    broker = Broker(database, look_s=0.02)
+    await broker.start()
+    running = asyncio.create_task(broker.run())
+    yield broker
+    broker.close()
+    running.cancel()
+    await asyncio.wait({running})
+
+
+class Client:
+    """Reads a stream's events one by one."""
+
+    def __init__(self, frames: Any) -> None:
+        self._frames = frames
+        self._waiting: list[dict[str, str]] = []
+        self.last_id = ""
+
+    async def next(self) -> dict[str, str]:
+        while not self._waiting:
+            self._waiting = [
+                dict(line.split(": ", 1) for line in frame.splitlines())
+                for frame in (await anext(self._frames)).decode().split("\n\n")
+                if frame and not frame.startswith(":")
+            ]
+        event = self._waiting.pop(0)
+        self.last_id = event["id"]
+        return event
+
+    async def subjects(self, count: int) -> list[str]:
+        events = [await self.next() for _ in range(count)]
+        return [msgspec.json.decode(event["data"])["subject"] for event in events]
+
+
+async def test_changes_of_any_replica_reach_every_client_in_order(
+    broker: Broker, database: Database
+) -> None:
+    async with (
+        aclosing(broker.stream([], None, None)) as one,
+        aclosing(broker.stream([], None, None)) as other,
+    ):
+        clients = [Client(one), Client(other)]
+        assert [(await client.next())["event"] for client in clients] == ["ready", "ready"]
+        await write(database, "a", "b")
+        await write(database, "c")
+        for client in clients:
+            assert await client.subjects(3) == ["a", "b", "c"]
+
+
+async def test_a_stream_is_of_some_topics_or_of_one_job(broker: Broker, database: Database) -> None:
+    async with (
+        aclosing(broker.stream(["worker"], None, None)) as workers,
+        aclosing(broker.stream([], "b", None)) as job,
+    ):
+        for client in (topical := Client(workers), single := Client(job)):
+            await client.next()
+        await write(database, "a", "b")
+        await write(database, "w", "b", topic="worker")
+        assert await topical.subjects(2) == ["w", "b"]
+        assert await single.subjects(1) == ["b"]
+        await write(database, "b")
+        assert await single.subjects(1) == ["b"]
+
+
+async def test_a_client_goes_on_where_it_was_also_at_another_replica(
+    broker: Broker, database: Database
+) -> None:
+    async with aclosing(broker.stream([], None, None)) as stream:
+        client = Client(stream)
+        await client.next()
+        await write(database, "a", "b")
+        await client.subjects(2)
+    await write(database, *(str(number) for number in range(1500)))
+
+    replica = Broker(database, look_s=0.02)
+    await replica.start()
+    running = asyncio.create_task(replica.run())
+    async with aclosing(replica.stream([], None, client.last_id)) as stream:
+        client = Client(stream)
+        assert (await client.next())["event"] == "ready"
+        assert await client.subjects(1500) == [str(number) for number in range(1500)]
+        await write(database, "live")
+        assert await client.subjects(1) == ["live"]
+    running.cancel()
+    await asyncio.wait({running})
+
+
+@pytest.mark.parametrize("after", ["999999", "nonsense", "-1", "9" * 30, "1"])
+async def test_where_it_was_is_not_known_any_more_it_loads_anew(
+    broker: Broker, database: Database, after: str
+) -> None:
+    await write(database, "a", "b", "c")
+    async with database.begin() as connection:  # retention
+        await connection.execute(tables.changes.delete().where(tables.changes.c.subject != "c"))
+
+    async with aclosing(broker.stream([], None, after)) as stream:
+        client = Client(stream)
+        assert (await client.next())["event"] == "reset"
+        await write(database, "d")
+        assert await client.subjects(1) == ["d"]
+
+
+async def test_a_client_that_does_not_read_is_let_go_and_costs_no_more_than_its_room(
+    broker: Broker, database: Database
+) -> None:
+    async with (
+        aclosing(broker.stream([], None, None)) as slow,
+        aclosing(broker.stream([], None, None)) as quick,
+    ):
+        await anext(slow)
+        reader = Client(quick)
+        await reader.next()
+        for _ in range(3):
+            await write(database, *("x" for _ in range(ROOM // 2)))
+            await reader.subjects(ROOM // 2)
+        frames = [frame async for frame in slow]
+
+    assert len(frames) == 1
+    assert frames[0].startswith(b"event: reset\n")
+
+
+async def test_when_ids_begin_anew_clients_load_anew(broker: Broker, database: Database) -> None:
+    async with aclosing(broker.stream([], None, None)) as stream:
+        client = Client(stream)
+        await client.next()
+        await write(database, "a", "b")
+        await client.subjects(2)
+        async with database.begin() as connection:
+            await connection.execute(tables.changes.delete())
+        assert (await client.next())["event"] == "reset"
+
+
+# --- over HTTP -------------------------------------------------------------------------------
+
+
+async def test_the_stream_is_server_sent_events_that_end_with_the_server(
+    serve: Serve, history: str
+) -> None:
+    server = await serve()
+    lines: list[str] = []
+    async with client_of(server) as api, api.stream("GET", "/stream?topic=job") as answer:
+        assert answer.status_code == 200
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        assert answer.headers["cache-control"] == "no-store"
+        async for line in answer.aiter_lines():
+            lines.append(line)
+            if line == "event: ready":
+                async with Database(history) as database:
+                    await write(database, "job-1")
+                server.parts.broker.publish([CHANGE])
+            if line.startswith("data:") and "job-1" in line:
+                await server.stop()
+    told = msgspec.json.decode(next(line for line in lines if "job-1" in line)[6:])
+    assert told == {
+        "id": 1, "topic": "job", "kind": "job.x", "subject": "job-1",
+        "at": "1970-01-01T00:00:00.001Z", "data": {},
+    }  # fmt: skip
+
+
+async def test_a_filter_that_means_nothing_is_refused(api: httpx.AsyncClient) -> None:
+    assert (await api.get("/stream?topic=weather")).status_code == 422
