@@ -365,6 +365,15 @@ class QueueMachine(RuleBasedStateMachine):
         for status in JobStatus:
             page = self.run(self.queue.find(JobFilter(statuses=(status,)), limit=1))
             assert page.total == sum(job.status is status for job in self.model.jobs.values())
+        for info in self.run(self.queue.queues()):
+            counts = {
+                status: sum(
+                    job.status is status and job.new.queue == info.name
+                    for job in self.model.jobs.values()
+                )
+                for status in (JobStatus.QUEUED, JobStatus.SCHEDULED, JobStatus.RUNNING)
+            }
+            assert (info.queued, info.scheduled, info.running) == tuple(counts.values())
 
     # --- means --------------------------------------------------------------------------------
 
