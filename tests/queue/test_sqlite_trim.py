@@ -29,9 +29,11 @@ async def connection(path: Path) -> AsyncGenerator[sqlite3.Connection]:
 
 def add_entries(connection: sqlite3.Connection, *times: int) -> None:
     """Append entries of these times to the event stream."""
+    connection.execute("BEGIN")
     connection.executemany(
         "INSERT INTO entries (at, body) VALUES (?, x'')", [(at,) for at in times]
     )
+    connection.execute("COMMIT")
 
 
 def sweep(connection: sqlite3.Connection, *, limit: int = 1000) -> bool:
