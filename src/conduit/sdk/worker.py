@@ -215,6 +215,7 @@ class Worker:
         what to do about ticks that passed while no worker ran. The function takes no arguments that
         have no default. Raises `InvalidScheduleError`, `InvalidTaskError`.
         """
+        declaration.check_options("cron", options)
         schedule = parse_schedule(spec, timezone)
         if catchup not in tuple(Catchup):
             raise InvalidTaskError(f'catchup={catchup!r} must be "skip", "one" or "all"')
