@@ -238,7 +238,7 @@ async def test_a_cancel_while_a_decorator_still_runs_reaches_the_coroutine_behin
             seen.wait(0.01)
         return hang()
 
-    await bench.start(task(decide))
+    await bench.start(task(decide), lease_ms=600_000)  # no heartbeat repeats the cancel
     job_id = await bench.submit("decide")
     assert await asyncio.to_thread(deciding.wait, PATIENCE)
     await cancel(bench, job_id)

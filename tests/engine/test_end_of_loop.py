@@ -24,11 +24,16 @@ from conduit.queue import open_queue
 
 worker = conduit.Worker("orders", queue_url="sqlite:///queue.db")
 both = asyncio.Semaphore(0)
+interrupted = asyncio.Event()
 
 @worker.task(retries=5)
 async def hang() -> None:
     both.release()
-    await asyncio.sleep(3600)
+    try:
+        await asyncio.sleep(3600)
+    finally:
+        interrupted.set()
+        await asyncio.sleep(1)
 
 @worker.task(retries=5)
 def hang_in_a_thread() -> None:
@@ -87,6 +92,14 @@ ENDS_WHILE_IT_STOPS = """
     await asyncio.sleep(0)
 """
 
+ENDS_WHILE_JOBS_ARE_HANDED_BACK = """
+    await worker.start()
+    await submit()
+    await running()
+    stopping = asyncio.create_task(worker.stop_now())
+    await interrupted.wait()
+"""
+
 
 def jobs_after(folder: Path, main: str) -> list[Any]:
     done = run_script(folder, SERVICE.replace("{main}", main))
@@ -97,8 +110,14 @@ def jobs_after(folder: Path, main: str) -> list[Any]:
 
 @pytest.mark.parametrize(
     "main",
-    [RETURNS_AT_ONCE, RETURNS_WHILE_JOBS_RUN, INTERRUPTED_TWICE, ENDS_WHILE_IT_STOPS],
-    ids=["at once", "while jobs run", "interrupted twice", "while it stops"],
+    [
+        RETURNS_AT_ONCE,
+        RETURNS_WHILE_JOBS_RUN,
+        INTERRUPTED_TWICE,
+        ENDS_WHILE_IT_STOPS,
+        ENDS_WHILE_JOBS_ARE_HANDED_BACK,
+    ],
+    ids=["at once", "while jobs run", "interrupted twice", "while it stops", "while it hands back"],
 )
 def test_jobs_are_back_in_their_queue_at_no_cost(tmp_path: Path, main: str) -> None:
     jobs = jobs_after(tmp_path, main)

@@ -54,14 +54,8 @@ def test_sigterm_ends_the_run_although_a_lifespan_that_begins_is_deaf(tmp_path: 
     assert (done.stdout, done.returncode) == ("ended\n", 0), done.stderr
 
 
-def test_a_second_sigterm_ends_a_run_that_hangs_in_the_end_of_its_start(tmp_path: Path) -> None:
-    life = f"""signal_self()
-    try:
-        {STAYS}
-    finally:
-        signal_self()
-        {STAYS}
-    yield"""
+def test_a_second_sigterm_ends_a_start_that_was_broken_off_and_hangs(tmp_path: Path) -> None:
+    life = f"signal_self()\n    yield\n    signal_self()\n    {STAYS}"
     done = run_script(tmp_path, SERVICE.format(lifespan=life, job="..."))
     assert (done.stdout, done.returncode) == ("ended\n", 0), done.stderr
 

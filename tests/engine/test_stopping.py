@@ -226,7 +226,7 @@ async def test_results_that_are_lost_in_an_outage_are_told_of_and_the_stop_ends(
 
 
 async def test_a_thread_that_waits_for_a_write_at_the_end_of_its_worker_is_told(
-    bench: Bench, lock: Lock
+    bench: Bench, lock: Lock, caplog: pytest.LogCaptureFixture
 ) -> None:
     running, locked, told = threading.Event(), threading.Event(), threading.Event()
     errors: list[BaseException] = []
@@ -245,6 +245,7 @@ async def test_a_thread_that_waits_for_a_write_at_the_end_of_its_worker_is_told(
     assert await asyncio.to_thread(running.wait, PATIENCE)
     lock.take()
     locked.set()
+    await until_said(caplog, "doesn't take reports")
     await worker.stop()
     assert await asyncio.to_thread(told.wait, PATIENCE)
     assert [type(error) for error in errors] == [LeaseLostError]
