@@ -142,8 +142,8 @@ def _fault_of_parts(event: Event) -> str | None:
 
 def fault_of_report(report: Report) -> str | None:
     """Why a report can't be kept; None when it can be."""
-    if len(report.kind) > 32 or not report.kind.partition(".")[0]:
-        return "a report's kind has 1 to 32 characters"
+    if len(report.kind) > 32 or not report.kind.partition(".")[0] or "\0" in report.kind:
+        return "a report's kind has 1 to 32 characters and no NUL"
     return _fault_of_times((report.at,)) or (
         _json_fault(bytes(report.data)) if report.data else None
     )
