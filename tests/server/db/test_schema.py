@@ -222,10 +222,10 @@ async def test_migrations_lead_exactly_to_the_tables_of_today(database_url: str)
 
 async def test_differences_name_what_was_changed_by_hand(database_url: str) -> None:
     await migrate(database_url)
-    await run(database_url, "DROP INDEX ix_jobs_newest", "ALTER TABLE logs ADD COLUMN x integer")
+    await run(database_url, "DROP INDEX ix_jobs_submitted", "ALTER TABLE logs ADD COLUMN x integer")
     async with Database(database_url) as database, database.read() as connection:
         found = " ".join(await connection.run_sync(schema.differences))
-    assert "ix_jobs_newest" in found
+    assert "ix_jobs_submitted" in found
     assert "logs" in found
 
 

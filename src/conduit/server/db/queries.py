@@ -18,6 +18,7 @@ from sqlalchemy import (
     ColumnElement,
     Executable,
     Label,
+    Select,
     and_,
     false,
     func,
@@ -26,6 +27,7 @@ from sqlalchemy import (
     or_,
     select,
     tuple_,
+    union_all,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -37,6 +39,7 @@ MAX_TREE = 1000
 
 _jobs = tables.jobs.c
 _BIGGEST = 2**63 - 1
+_FEW = 500
 
 
 class JobQuery(Struct, frozen=True, kw_only=True):
@@ -135,27 +138,62 @@ async def list_jobs(
     isn't one of this sort.
     """
     conditions = _conditions(query)
-    total = await count_jobs(connection, query)
-    value = sort.value_of.label("sorted_by")
-    statement = (
-        select(*_LIGHT, value)
-        .where(*conditions)
-        .order_by(*_order(sort))
-        .limit(limit + 1)
-        .offset(min(offset, _BIGGEST))
-    )
-    if cursor is not None:
-        statement = statement.where(_after(sort, cursor))
-    found = (await connection.execute(statement)).all()
-    items = [job_row(row[:-1]) for row in found[:limit]]
+    after = [] if cursor is None else [_after(sort, cursor)]
+    total, conditions = await _counted(connection, query, conditions)
+    if not total:
+        return JobPage([], 0, None)
+    page = _page([*conditions, *after], sort, min(offset, _BIGGEST - limit - 1), limit + 1)
+    found = (await connection.execute(page)).all()
+    items = [job_row(row[: len(_LIGHT)]) for row in found[:limit]]
     more = len(found) > limit and items
-    next_cursor = _cursor(sort, found[limit - 1][-1], items[-1].id) if more else None
+    next_cursor = _cursor(sort, found[limit - 1].sorted_by, items[-1].id) if more else None
     return JobPage(items, total, next_cursor)
+
+
+async def _counted(
+    connection: AsyncConnection, query: JobQuery, conditions: list[ColumnElement[bool]]
+) -> tuple[int, list[ColumnElement[bool]]]:
+    """The total, and the conditions under which to read the page.
+
+    A planner can't know how many rows hold some text. Few of them are found once, by a look at
+    all, and the page is then read by their ids; many come soon enough in the page's order.
+    """
+    if query.q:
+        ids = select(_jobs.id).where(*conditions).limit(_FEW + 1)
+        found = list((await connection.execute(ids)).scalars())
+        if len(found) <= _FEW:
+            return len(found), [_jobs.id.in_(found)]
+    return await _count(connection, conditions), conditions
+
+
+def _page(
+    conditions: list[ColumnElement[bool]], sort: Sort, offset: int, limit: int
+) -> Select[*tuple[Any, ...]]:
+    value = sort.value_of.label("sorted_by")
+    if not sort.optional:
+        page = select(*_LIGHT, value).where(*conditions).order_by(*_order(sort, value, _jobs.id))
+        return page.limit(limit).offset(offset)
+    # Jobs without a value come last. Asked for one after the other, both are read by their index.
+    parts = [
+        select(*_LIGHT, value, literal(number).label("part"))
+        .where(*conditions, of_part)
+        .order_by(*_order(sort, value, _jobs.id))
+        .limit(offset + limit)
+        .subquery()
+        for number, of_part in enumerate((sort.value_of.is_not(None), sort.value_of.is_(None)))
+    ]
+    both = union_all(*(select(part) for part in parts)).subquery()
+    order = _order(sort, both.c.sorted_by, both.c.id)
+    return select(both).order_by(both.c.part, *order).limit(limit).offset(offset)
 
 
 async def count_jobs(connection: AsyncConnection, query: JobQuery) -> int:
     """How many jobs match, exactly."""
-    statement = select(func.count()).select_from(tables.jobs).where(*_conditions(query))
+    return await _count(connection, _conditions(query))
+
+
+async def _count(connection: AsyncConnection, conditions: list[ColumnElement[bool]]) -> int:
+    statement = select(func.count()).select_from(tables.jobs).where(*conditions)
     return (await connection.execute(statement)).scalar_one()
 
 
@@ -235,13 +273,10 @@ class _Place(Struct, frozen=True, array_like=True):
     id: str
 
 
-def _order(sort: Sort) -> list[ColumnElement[Any]]:
-    value, id_ = (
-        (sort.value_of.desc(), _jobs.id.desc())
-        if sort.descending
-        else (sort.value_of.asc(), _jobs.id.asc())
-    )
-    return [value.nulls_last() if sort.optional else value, id_]
+def _order(
+    sort: Sort, value: ColumnElement[Any], id_: ColumnElement[str]
+) -> list[ColumnElement[Any]]:
+    return [value.desc(), id_.desc()] if sort.descending else [value.asc(), id_.asc()]
 
 
 def _cursor(sort: Sort, value: int | None, id_: str) -> str:

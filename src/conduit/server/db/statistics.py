@@ -10,18 +10,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, structs
 from sqlalchemy import (
     Column,
     ColumnElement,
     FromClause,
     Integer,
     Row,
+    Select,
     case,
     cast,
     func,
     literal,
+    null,
     select,
+    tuple_,
 )
 from sqlalchemy.dialects.postgresql import array
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -34,6 +37,9 @@ MAX_BUCKETS = 1500
 
 _jobs = tables.jobs.c
 _QUANTILES = (0.5, 0.95, 0.99)
+_MEASURES = ("wait", "run")
+_OVERALL = None
+"""The part of what was done that is all of it."""
 
 
 class Window(Struct, frozen=True, kw_only=True):
@@ -98,17 +104,15 @@ class Bucket(Struct, frozen=True, kw_only=True):
     ended: Ended
 
 
-NOTHING_ENDED = Ended()
-
-
 async def statistics(connection: AsyncConnection, window: Window) -> Statistics:
     """Counts, wait and run times and error rates of a window, per function and overall."""
-    overall = await _ended(connection, window, literal(""))
+    functions = await _ended(connection, window, _jobs.function)
+    overall = functions.pop(_OVERALL, Ended())
     return Statistics(
         submitted=await _submitted(connection, window),
         statuses=await _statuses(connection, window),
-        overall=overall.get("", NOTHING_ENDED),
-        functions=await _ended(connection, window, _jobs.function),
+        overall=overall,
+        functions=functions,
     )
 
 
@@ -132,7 +136,7 @@ async def trends(connection: AsyncConnection, window: Window, bucket_ms: int) ->
         Bucket(
             at=number * bucket_ms,
             submitted=submitted.get(number, 0),
-            ended=ended.get(number, NOTHING_ENDED),
+            ended=ended.get(number, Ended()),
         )
         for number in range(first, last)
     ]
@@ -171,38 +175,38 @@ async def _submitted(connection: AsyncConnection, window: Window) -> int:
 async def _ended(
     connection: AsyncConnection, window: Window, group: ColumnElement[Any]
 ) -> dict[Any, Ended]:
-    """What ended, by the value of `group`."""
-    group = group.label("part")
+    """What ended, by the value of `group`, and under None overall."""
+    part = group.label("part")
     counted = await connection.execute(
         select(
-            group,
+            part,
             *(func.count(case((_jobs.status == status, 1))).label(status) for status in FINISHED),
         )
         .where(*_within(_jobs.finished_at, window))
-        .group_by(group)
+        .group_by(part)
     )
-    waits = await _percentiles(connection, window, group, _jobs.started_at - _jobs.run_at)
-    runs = await _percentiles(connection, window, group, _jobs.finished_at - _jobs.started_at)
-    return {
-        row.part: Ended(
-            completed=row.completed,
-            failed=row.failed,
-            cancelled=row.cancelled,
-            wait=waits.get(row.part, NO_PERCENTILES),
-            run=runs.get(row.part, NO_PERCENTILES),
-        )
+    counts = {
+        row.part: Ended(completed=row.completed, failed=row.failed, cancelled=row.cancelled)
         for row in counted
     }
+    counts[_OVERALL] = Ended(
+        completed=sum(ended.completed for ended in counts.values()),
+        failed=sum(ended.failed for ended in counts.values()),
+        cancelled=sum(ended.cancelled for ended in counts.values()),
+    )
+    times = await _percentiles(connection, _sample(window, group))
+    return {part: structs.replace(ended, **times.get(part, {})) for part, ended in counts.items()}
 
 
-async def _percentiles(
-    connection: AsyncConnection,
-    window: Window,
-    group: ColumnElement[Any],
-    spent: ColumnElement[int],
-) -> dict[Any, Percentiles]:
-    sample = (
-        select(group.label("part"), case((spent < 0, 0), else_=spent).label("spent"))
+def _sample(window: Window, group: ColumnElement[Any]) -> FromClause:
+    """How long the latest jobs took. Clocks that are set back make no negative times."""
+    wait, run = _jobs.started_at - _jobs.run_at, _jobs.finished_at - _jobs.started_at
+    return (
+        select(
+            group.label("part"),
+            case((wait < 0, 0), else_=wait).label("wait"),
+            case((run < 0, 0), else_=run).label("run"),
+        )
         .where(
             *_within(_jobs.finished_at, window),
             _jobs.status.in_((JobStatus.COMPLETED, JobStatus.FAILED)),
@@ -212,10 +216,25 @@ async def _percentiles(
         .limit(SAMPLE)
         .subquery("sample")
     )
+
+
+async def _percentiles(
+    connection: AsyncConnection, sample: FromClause
+) -> dict[Any, dict[str, Percentiles]]:
+    """For each part of the sample and overall: its percentiles by measure."""
     if connection.dialect.name == "postgresql":
         found = await connection.execute(_by_aggregate(sample))
-        return {row.part: _told(row.of, row.spent) for row in found}
-    return {row.part: _interpolated(row) for row in await connection.execute(_by_rank(sample))}
+        return {
+            row.part: {name: _told(row.of, getattr(row, name)) for name in _MEASURES}
+            for row in found
+            if row.of  # an empty sample has an empty total, too
+        }
+    told: dict[Any, dict[str, Percentiles]] = {}
+    for part in (sample.c.part, null()):
+        for name in _MEASURES:
+            for row in await connection.execute(_by_rank(sample.c[name], part)):
+                told.setdefault(row.part, {})[name] = _interpolated(row)
+    return told
 
 
 def _told(of: int, values: list[float]) -> Percentiles:
@@ -223,20 +242,23 @@ def _told(of: int, values: list[float]) -> Percentiles:
     return Percentiles(p50=p50, p95=p95, p99=p99, of=of)
 
 
-def _by_aggregate(sample: FromClause) -> Any:
+def _by_aggregate(sample: FromClause) -> Select[*tuple[Any, ...]]:
+    part = sample.c.part
     return select(
-        sample.c.part,
-        func.count().label("of"),
-        func.percentile_cont(array(_QUANTILES)).within_group(sample.c.spent).label("spent"),
-    ).group_by(sample.c.part)
-
-
-def _by_rank(sample: FromClause) -> Any:
-    """SQLite has no percentiles: the values at the ranks that lie around each, by group."""
-    part, spent = sample.c.part, sample.c.spent
-    ranked = select(
         part,
-        spent,
+        func.count().label("of"),
+        *(
+            func.percentile_cont(array(_QUANTILES)).within_group(sample.c[name]).label(name)
+            for name in _MEASURES
+        ),
+    ).group_by(func.grouping_sets(tuple_(part), tuple_()))
+
+
+def _by_rank(spent: ColumnElement[Any], part: ColumnElement[Any]) -> Select[*tuple[Any, ...]]:
+    """SQLite has no percentiles: the values at the ranks that lie around each, by part."""
+    ranked = select(
+        part.label("part"),
+        spent.label("spent"),
         (func.row_number().over(partition_by=part, order_by=spent) - 1).label("rank"),
         func.count().over(partition_by=part).label("of"),
     ).subquery("ranked")
@@ -246,10 +268,11 @@ def _by_rank(sample: FromClause) -> Any:
         for name, rank in (("low", below), ("high", below + 1)):
             value = func.max(case((ranked.c.rank == rank, ranked.c.spent)))
             around.append(value.label(f"{name}{number}"))
-    return select(ranked.c.part, func.max(ranked.c.of).label("of"), *around).group_by(ranked.c.part)
+    of = func.max(ranked.c.of).label("of")
+    return select(ranked.c.part, of, *around).group_by(ranked.c.part)
 
 
-def _interpolated(row: Row[Any]) -> Percentiles:
+def _interpolated(row: Row[*tuple[Any, ...]]) -> Percentiles:
     """As PostgreSQL does: in a straight line between the two neighbours of the exact place."""
     values: list[float] = []
     for number, quantile in enumerate(_QUANTILES):

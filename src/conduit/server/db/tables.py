@@ -68,11 +68,20 @@ jobs = Table(
     Column("checkpoint", Text),
     Column("steps", Text, nullable=False),
     Column("applied_at", BigInteger, nullable=False),  # by this server's clock
+    postgresql_with={
+        # Room on each page for the next version of its rows: progress then touches no index.
+        "fillfactor": 80,
+        # Counts read indexes alone where a vacuum has been lately.
+        "autovacuum_vacuum_scale_factor": 0.05,
+        "autovacuum_vacuum_insert_scale_factor": 0.05,
+        "autovacuum_analyze_scale_factor": 0.02,
+    },
 )
-# Newest first within each filter; `id` breaks ties, so that a cursor is exact.
-Index("ix_jobs_newest", jobs.c.submitted_at.desc(), jobs.c.id.desc())
+# Newest first within each filter. Without the id that breaks ties: the few jobs of one millisecond
+# are sorted when they are read, and an index of a third of the size is written and counted faster.
+Index("ix_jobs_submitted", jobs.c.submitted_at)
 for _column in ("status", "function", "queue", "worker_id"):
-    Index(f"ix_jobs_{_column}", jobs.c[_column], jobs.c.submitted_at.desc(), jobs.c.id.desc())
+    Index(f"ix_jobs_{_column}", jobs.c[_column], jobs.c.submitted_at)
 for _column in ("key", "parent_id", "root_id"):
     Index(
         f"ix_jobs_{_column}",

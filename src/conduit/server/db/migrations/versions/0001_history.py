@@ -53,11 +53,15 @@ def upgrade() -> None:
         sa.Column("steps", sa.Text(), nullable=False),
         sa.Column("applied_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_jobs"),
+        postgresql_with={
+            "fillfactor": 80,
+            "autovacuum_vacuum_scale_factor": 0.05,
+            "autovacuum_vacuum_insert_scale_factor": 0.05,
+            "autovacuum_analyze_scale_factor": 0.02,
+        },
     )
     op.create_index("ix_jobs_finished", "jobs", ["finished_at"])
-    op.create_index(
-        "ix_jobs_function", "jobs", ["function", sa.text("submitted_at DESC"), sa.text("id DESC")]
-    )
+    op.create_index("ix_jobs_function", "jobs", ["function", "submitted_at"])
     op.create_index(
         "ix_jobs_key",
         "jobs",
@@ -65,7 +69,6 @@ def upgrade() -> None:
         postgresql_where=sa.text("key IS NOT NULL"),
         sqlite_where=sa.text("key IS NOT NULL"),
     )
-    op.create_index("ix_jobs_newest", "jobs", [sa.text("submitted_at DESC"), sa.text("id DESC")])
     op.create_index(
         "ix_jobs_parent_id",
         "jobs",
@@ -73,9 +76,7 @@ def upgrade() -> None:
         postgresql_where=sa.text("parent_id IS NOT NULL"),
         sqlite_where=sa.text("parent_id IS NOT NULL"),
     )
-    op.create_index(
-        "ix_jobs_queue", "jobs", ["queue", sa.text("submitted_at DESC"), sa.text("id DESC")]
-    )
+    op.create_index("ix_jobs_queue", "jobs", ["queue", "submitted_at"])
     op.create_index(
         "ix_jobs_root_id",
         "jobs",
@@ -83,12 +84,9 @@ def upgrade() -> None:
         postgresql_where=sa.text("root_id IS NOT NULL"),
         sqlite_where=sa.text("root_id IS NOT NULL"),
     )
-    op.create_index(
-        "ix_jobs_status", "jobs", ["status", sa.text("submitted_at DESC"), sa.text("id DESC")]
-    )
-    op.create_index(
-        "ix_jobs_worker_id", "jobs", ["worker_id", sa.text("submitted_at DESC"), sa.text("id DESC")]
-    )
+    op.create_index("ix_jobs_status", "jobs", ["status", "submitted_at"])
+    op.create_index("ix_jobs_submitted", "jobs", ["submitted_at"])
+    op.create_index("ix_jobs_worker_id", "jobs", ["worker_id", "submitted_at"])
     op.create_table(
         "attempts",
         sa.Column("job_id", sa.Text(), nullable=False),
