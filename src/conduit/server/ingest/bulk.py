@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
-from sqlalchemy import Row, Table, text
+from sqlalchemy import Column, Row, Table, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.elements import TextClause
 
@@ -74,14 +74,14 @@ async def remove(
         await connection.execute(statement, {"ids": _ids(ids)})
 
 
-async def set_to_zero(
-    connection: AsyncConnection, table: Table, column: str, by: str, ids: Collection[str]
+async def set_number(
+    connection: AsyncConnection, column: Column[int], value: int, by: str, ids: Collection[str]
 ) -> None:
-    """Set a number to 0 in the rows of these ids."""
+    """Set a number in the rows of these ids."""
     if ids:
         chosen = _chosen(by, _is_postgresql(connection))
-        statement = text(f"UPDATE {table.name} SET {column} = 0 WHERE {chosen}")
-        await connection.execute(statement, {"ids": _ids(ids)})
+        statement = text(f"UPDATE {column.table.name} SET {column.name} = :value WHERE {chosen}")
+        await connection.execute(statement, {"value": value, "ids": _ids(ids)})
 
 
 def _document(rows: Collection[Struct]) -> dict[str, str]:

@@ -116,7 +116,7 @@ async def bury(connection: AsyncConnection, letters: Sequence[NewLetter]) -> int
     """
     many = len(await bulk.append(connection, tables.dead_letters, letters, _KEEP_ONCE))
     job_ids = {each.job_id for each in letters if each.job_id is not None}
-    await bulk.set_to_zero(connection, tables.jobs, "applied_at", "id", job_ids)
+    await bulk.set_number(connection, tables.jobs.c.applied_at, 0, "id", job_ids)
     return many
 
 
