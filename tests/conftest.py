@@ -2,4 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+
+import pytest
+
 pytest_plugins = ["tests.servers.fixtures"]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Tests log text that UTF-8 can't carry, which must not break the line to xdist's workers."""
+    report = yield
+    report.sections = [(name, _carried(text)) for name, text in report.sections]
+    return report
+
+
+def _carried(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()

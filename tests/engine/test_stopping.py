@@ -335,3 +335,26 @@ async def test_a_stopped_worker_is_no_longer_listed(
     await worker.stop()
     assert not await bench.queue.workers()
     assert not caplog.messages
+
+
+async def test_a_crash_in_a_lifespans_task_group_ends_the_worker(bench: Bench, hold: Hold) -> None:
+    crash = asyncio.Event()
+
+    async def watch() -> None:
+        await crash.wait()
+        raise OSError("the feed broke off")
+
+    @asynccontextmanager
+    async def lifespan() -> AsyncIterator[None]:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(watch())
+            yield
+
+    worker = await bench.start(task(hold.hold), lifespan=lifespan)
+    job_id = await bench.submit("hold")
+    await hold.running.wait()
+    crash.set()
+    with pytest.raises(ExceptionGroup) as caught:
+        await worker.wait()
+    assert [str(error) for error in caught.value.exceptions] == ["the feed broke off"]
+    assert (await bench.job(job_id)).status is JobStatus.QUEUED

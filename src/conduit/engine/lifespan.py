@@ -18,27 +18,44 @@ HURRIED_S = 3.0
 
 
 class Lifespan:
-    """Enters and leaves the context manager in one task, as cancel scopes and task groups ask."""
+    """Enters and leaves the context manager in one task, as cancel scopes and task groups ask.
 
-    def __init__(self, make: Callable[[], AbstractAsyncContextManager[Any]]) -> None:
+    `torn_down` says whether the event loop ends under the worker.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[], AbstractAsyncContextManager[Any]],
+        torn_down: Callable[[], bool],
+    ) -> None:
         self._make = make
+        self._torn_down = torn_down
         self._over = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     async def enter(self) -> contextvars.Context:
         """Enter it; the context variables as it leaves them. Raises what it raises."""
         entered: asyncio.Future[contextvars.Context] = asyncio.get_running_loop().create_future()
-        self._task = asyncio.create_task(self._live(entered), name="lifespan")
+        task = asyncio.create_task(self._live(entered), name="lifespan")
         try:
-            await asyncio.wait({self._task, entered}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({task, entered}, return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
             entered.cancel()
-            await self._cut_short(self._task)
+            await self._cut_short(task)
             raise
         if not entered.done():
-            self._task.result()
+            task.result()
             raise RuntimeError("the lifespan ended before it began")
+        self._task = task
         return entered.result()
+
+    async def broken(self) -> None:
+        """Until it ends though nobody left it: raises why, such as a crash in its task group."""
+        if self._task is None:
+            await asyncio.Event().wait()
+        else:
+            await asyncio.wait({self._task})
+            self._task.result()
 
     async def leave(self, hurried: asyncio.Event) -> None:
         """Leave it, for as long as that takes or until `hurried`. Raises what it raises."""
@@ -64,8 +81,9 @@ class Lifespan:
                 try:
                     await self._over.wait()
                 except asyncio.CancelledError:
-                    # The loop is ending. The worker is told so as well, and its jobs go first.
-                    if entered.cancelled():
+                    # When the loop ends, the worker is told so as well, and its jobs go first.
+                    # Any other cancel is the lifespan's own: a task of its group has crashed.
+                    if entered.cancelled() or self._over.is_set() or not self._torn_down():
                         raise
 
     async def _cut_short(self, task: asyncio.Task[None]) -> None:

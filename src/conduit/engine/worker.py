@@ -150,7 +150,7 @@ class WorkerService:
         heartbeat.start()
         self._resources.push_async_callback(heartbeat.stop)
         if self._spec.lifespan is not None:
-            self._lifespan = Lifespan(self._spec.lifespan)
+            self._lifespan = Lifespan(self._spec.lifespan, self._is_torn_down)
             self._slots.context = await self._lifespan.enter()
 
     async def _connect(self) -> None:
@@ -208,6 +208,8 @@ class WorkerService:
             asyncio.create_task(sweep_forever(self._queue)),
             asyncio.create_task(tick_forever(self._queue, self._spec.crons)),
         ]
+        if self._lifespan is not None:
+            duties.append(asyncio.create_task(self._lifespan.broken()))
         try:
             try:
                 await _first_of([claiming, reporting, *duties], self._stop.asked.wait())

@@ -108,9 +108,11 @@ class EventHandle:
         url = resolve_url(self._home.queue_url)
         connection = await connect(url)
         known = {job.function for job in local}
+        # One job per name, whoever has registered it: other workers, one under its former name.
+        registered = {info.name: info for info in await (await connection.open()).functions()}
         others = [
             self._job_for(info, arguments)
-            for info in await (await connection.open()).functions()
+            for info in registered.values()
             if info.name not in known and self._goes_to(info.event)
         ]
         told = encode_value({"event": self._name})

@@ -182,9 +182,10 @@ class TaskHandle(Generic[P, R]):
         return Future(job_id, url=self.queue_url, signature=signature)
 
     async def _submit(self, job: NewJob) -> Future[R]:
-        connection = await connect(self.queue_url)
+        url = self.queue_url
+        connection = await connect(url)
         (job_id,) = await connection.submit([job])
-        return self.future(job_id)
+        return Future(job_id, url=url, signature=self.__conduit_function__.signature)
 
     async def _wait(self, job: NewJob) -> TaskResult[R]:
         future = await self._submit(job)

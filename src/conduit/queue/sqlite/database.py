@@ -96,7 +96,7 @@ class Database:
         self._accepting = False
         self._writes: Inbox = SimpleQueue()
         self._reads: Inbox = SimpleQueue()
-        self._threads: list[tuple[Inbox, asyncio.Future[None]]] = []  # until when each runs
+        self._threads: list[tuple[Inbox, threading.Thread, asyncio.Future[None]]] = []
         self._identity: tuple[int, int] | None = None  # of the file that is open
         self._watchers = 0
         self._changed = asyncio.Event()
@@ -152,9 +152,10 @@ class Database:
                 connection.close()
                 _tell(loop, _answer, ended, None, None)
 
-        threading.Thread(target=run, name="conduit-sqlite", daemon=True).start()
+        thread = threading.Thread(target=run, name="conduit-sqlite", daemon=True)
+        thread.start()
         await connected
-        self._threads.append((inbox, ended))
+        self._threads.append((inbox, thread, ended))
 
     async def close(self) -> None:
         """Finish and answer what was asked for, wake who waits, and close the connections."""
@@ -164,9 +165,12 @@ class Database:
             self._note_change()
         # One after the other: the last connection to close tidies the file up, and of two that
         # close at once neither is the last.
-        for inbox, ended in reversed(self._threads):
+        for inbox, thread, ended in reversed(self._threads):
             inbox.put(None)
-            await asyncio.shield(ended)
+            # A loop that is closed, in which it was opened, hears of nothing any more.
+            if ended.get_loop() is asyncio.get_running_loop():
+                await asyncio.shield(ended)
+            thread.join()
         self._loop = None
 
     async def write(self, piece: Piece[T]) -> T:
