@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Struct
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse
 
 from conduit.server.problems import MEDIA_TYPE, Fault, Problem, ProblemError, faulty
 
@@ -28,10 +28,8 @@ _DESCRIPTIONS = {
 }
 
 
-class Json(Response):
+class Json(JSONResponse):
     """A value as JSON."""
-
-    media_type = "application/json"
 
     def render(self, content: Any) -> bytes:
         """Payloads (`msgspec.Raw`) go out byte by byte as they came in."""

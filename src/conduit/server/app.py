@@ -23,6 +23,7 @@ from conduit.server.problems import Problem, problem_of, respond
 from conduit.server.routes import (
     actions,
     crons,
+    dead_letters,
     functions,
     health,
     jobs,
@@ -44,6 +45,7 @@ _ROUTERS = (
     crons.router,
     workers.router,
     statistics.router,
+    dead_letters.router,
     stream.router,
     session.router,
     health.router,

@@ -28,6 +28,7 @@ from conduit.core.model import (
 from conduit.core.schedule import parse_schedule
 from conduit.server.db.rows import ArtifactRow, AttemptRow, JobRow, LogRow
 from conduit.server.db.statistics import Bucket, Ended, Percentiles, Statistics, Window
+from conduit.server.ingest.dead import DeadLetter
 
 LATEST = 253_402_300_799_999
 """The last millisecond that a date has: year 9999."""
@@ -627,6 +628,48 @@ def _ended_view(ended: Ended, ms: int) -> EndedView:
 
 def _spent_view(spent: Percentiles) -> SpentView:
     return SpentView(p50=spent.p50, p95=spent.p95, p99=spent.p99, of=spent.of)
+
+
+# --- dead letters ----------------------------------------------------------------------------
+
+
+class DeadLetterView(Struct, frozen=True, kw_only=True):
+    """An event that couldn't be applied to the history. `body` is the event, as text."""
+
+    id: int
+    job_id: str | None
+    reason: str
+    body: str
+    deliveries: int
+    at: Time
+    replayed_at: Time | None
+
+
+class DeadLettersView(Struct, frozen=True):
+    """Dead letters, newest first. `next_before` is what to pass as `before` for older ones."""
+
+    items: list[DeadLetterView]
+    next_before: int | None
+
+
+class ReplayView(Struct, frozen=True):
+    """What became of a letter that was tried again."""
+
+    id: int
+    outcome: Literal["applied", "unreadable"]
+
+
+def dead_letter_view(letter: DeadLetter) -> DeadLetterView:
+    """A letter as it was kept."""
+    return DeadLetterView(
+        id=letter.id,
+        job_id=letter.job_id,
+        reason=letter.reason,
+        body=letter.body,
+        deliveries=letter.deliveries,
+        at=iso(letter.at),
+        replayed_at=_iso(letter.replayed_at),
+    )
 
 
 # --- the server itself -----------------------------------------------------------------------

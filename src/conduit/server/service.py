@@ -15,9 +15,10 @@ from conduit.http_server import HttpServer
 from conduit.server.access import Access, check_binding, parse_keys
 from conduit.server.app import build_app
 from conduit.server.db.database import Database
+from conduit.server.ingest.consumer import Ingest, IngestMetrics
 from conduit.server.listings import QUEUES, WORKERS, Listings
 from conduit.server.live import Broker
-from conduit.server.metrics import Metrics, gauge, gauges
+from conduit.server.metrics import Metrics, counter, gauge, gauges
 from conduit.server.parts import Parts
 from conduit.server.queue_link import QueueLink
 
@@ -64,8 +65,11 @@ class ServerService:
         self._http = HttpServer(
             build_app(self.parts), "the server", options.host, options.port, grace_s=GRACE_S
         )
+        self.ingest: Ingest | None = None
+        """From when the queue was reached."""
         self._tasks: list[asyncio.Task[None]] = []
         self._ended = asyncio.Event()
+        self._closing = False
 
     # --- facts --------------------------------------------------------------------------------
 
@@ -95,15 +99,27 @@ class ServerService:
             parts.metrics.collect(self._gauges)
             self._run("live updates", parts.broker.run())
             self._run("listings", parts.listings.keep_forever())
+            self._run("ingest", self._ingest_when_possible())
             await self._http.start()
         except BaseException:
             await self._close()
             raise
 
+    async def _ingest_when_possible(self) -> None:
+        """Keep the history up to date, from when the queue is first reached until stopped."""
+        queue = await self.parts.link.opened()
+        self.ingest = Ingest(queue, self.parts.database, self.parts.broker.publish)
+        await self.ingest.start()
+        await self.ingest.wait()
+
     def _run(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work, name=f"server {name}")
-        task.add_done_callback(lambda _: self._ended.set())
+        task.add_done_callback(self._note_end)
         self._tasks.append(task)
+
+    def _note_end(self, _: asyncio.Task[None]) -> None:
+        if not self._closing:
+            self._ended.set()
 
     async def wait(self) -> None:
         """Until stopped. Raises what any part crashed of."""
@@ -130,6 +146,9 @@ class ServerService:
         await self._http.stop_now()
 
     async def _close(self) -> None:
+        self._closing = True
+        if self.ingest is not None:
+            await self.ingest.stop()
         for task in self._tasks:
             task.cancel()
         for task in self._tasks:
@@ -151,9 +170,19 @@ class ServerService:
         parts = self.parts
         yield gauge("conduit_queue_up", "Whether the queue answers", parts.link.fault is None)
         yield gauge("conduit_stream_clients", "Clients of live updates", parts.broker.clients)
+        if self.ingest is not None:
+            yield from _ingest_metrics(self.ingest.metrics)
         workers = parts.listings.known(WORKERS)
         yield gauge("conduit_workers", "Workers heard of in the last minute", len(workers))
         depths = parts.listings.known(QUEUES)
         for state in ("queued", "scheduled", "running"):
             values = [(info.name, getattr(info, state)) for info in depths]
             yield gauges(f"conduit_queue_{state}_jobs", f"Jobs that are {state}", "queue", values)
+
+
+def _ingest_metrics(found: IngestMetrics) -> Iterable[Metric]:
+    yield counter("conduit_ingest_applied", "Events and reports applied", found.applied)
+    yield counter("conduit_ingest_failed", "Failures to apply an event", found.failed)
+    yield counter("conduit_ingest_dead", "Events that became dead letters", found.dead)
+    yield gauge("conduit_ingest_pending", "Entries read and not settled", found.pending)
+    yield gauge("conduit_ingest_lag_seconds", "How far the history is behind", found.lag_seconds)

@@ -24,13 +24,13 @@ async def list_queues(parts: TheParts) -> Response:
     return Json(QueuesView([queue_view(info) for info in found.items], found.stale, iso(found.at)))
 
 
-@router.post("/{name:path}/pause", dependencies=[needs(Role.OPERATE)], **answers(QueueView))
+@router.post("/{name:path}/pause", dependencies=[needs(Role.OPERATE)], **answers(QueueView, 404))
 async def pause_queue(name: Name, parts: TheParts) -> Response:
     """Stop claims from a queue; submits and running jobs go on."""
     return Json(queue_view(await parts.link.ask(lambda queue: _pause(queue, name))))
 
 
-@router.post("/{name:path}/resume", dependencies=[needs(Role.OPERATE)], **answers(QueueView))
+@router.post("/{name:path}/resume", dependencies=[needs(Role.OPERATE)], **answers(QueueView, 404))
 async def resume_queue(name: Name, parts: TheParts) -> Response:
     """Allow claims from a queue again."""
     return Json(queue_view(await parts.link.ask(lambda queue: _resume(queue, name))))
