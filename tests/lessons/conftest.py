@@ -15,12 +15,15 @@ from textwrap import dedent
 import pytest
 
 from conduit import Worker
+from conduit.cli.connect import queue_file
 from conduit.core.model import Job
 from conduit.queue import Queue, open_queue
+from conduit.queue.redis import RedisQueue
 from conduit.queue.sqlite import SqliteQueue
 from tests.cli.conftest import Cli, cli  # noqa: F401
+from tests.servers.process import free_port
 
-KINDS = ["sqlite"]
+KINDS = ["sqlite", "redis"]
 
 
 @pytest.fixture(params=KINDS)
@@ -28,7 +31,11 @@ def queue_url(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> str:
     """An empty queue of its own for the test, also for programs that look into their settings."""
-    url = f"sqlite:///{tmp_path / 'queue.db'}"
+    if request.param == "redis":
+        server, namespace = map(request.getfixturevalue, ("redis_url", "namespace"))
+        url = f"{server}?namespace={namespace}"
+    else:
+        url = f"sqlite:///{tmp_path / 'queue.db'}"
     monkeypatch.setenv("CONDUIT_QUEUE_URL", url)
     return url
 
@@ -36,6 +43,8 @@ def queue_url(
 @pytest.fixture(params=KINDS)
 def unreachable_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The address of a queue that can't be had."""
+    if request.param == "redis":
+        return f"redis://127.0.0.1:{free_port()}"
     (tmp_path / "file").touch()
     return f"sqlite:///{tmp_path / 'file'}/queue.db"
 
@@ -56,7 +65,7 @@ OpenAhead = Callable[[timedelta], Awaitable[Queue]]
 
 
 @pytest.fixture
-async def open_ahead(queue_url: str, tmp_path: Path) -> AsyncIterator[OpenAhead]:
+async def open_ahead(queue_url: str) -> AsyncIterator[OpenAhead]:
     """Opens the queue as it will be met in some time, by those who still have it then."""
     async with AsyncExitStack() as opened:
 
@@ -64,7 +73,9 @@ async def open_ahead(queue_url: str, tmp_path: Path) -> AsyncIterator[OpenAhead]
             def clock() -> int:
                 return time.time_ns() // 1_000_000 + ahead // timedelta(milliseconds=1)
 
-            return await opened.enter_async_context(SqliteQueue(tmp_path / "queue.db", clock=clock))
+            path = queue_file(queue_url)
+            queue = SqliteQueue(path, clock=clock) if path else RedisQueue(queue_url, clock=clock)
+            return await opened.enter_async_context(queue)
 
         yield open_it
 

@@ -9,10 +9,12 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from redis import Redis
 
 from conduit import (
     Context,
@@ -28,6 +30,9 @@ from conduit import (
 )
 from conduit.queue import Queue, open_queue
 from conduit.queue.base import JobFilter, Retention
+from conduit.queue.redis import RedisQueue
+from conduit.queue.redis.address import parse
+from conduit.queue.redis.keys import Keys
 from tests.cli.conftest import Cli
 from tests.lessons.conftest import job_of, until
 from tests.lessons.process_jobs import tenant, whose
@@ -117,8 +122,17 @@ async def until_waiting(queue_url: str) -> str:
             return (await queue.find(JobFilter())).total == 1
 
         await until(submitted)
+        if isinstance(queue, RedisQueue):
+            await until(partial(is_anyone_waiting, queue_url))
         (job,) = (await queue.find(JobFilter())).items
         return job.id
+
+
+async def is_anyone_waiting(redis_url: str) -> bool:
+    """Whether the server was asked to tell of some job's end: nothing is on its way any more."""
+    waits = Keys(parse(redis_url).namespace).name("waits")
+    with Redis.from_url(redis_url.partition("?")[0]) as client:
+        return bool(client.exists(waits))
 
 
 TWO_SUBMITS = """

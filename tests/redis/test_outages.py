@@ -24,6 +24,7 @@ from conduit.core.transitions import OutcomeKind
 from conduit.queue.base import Finished, JobFilter, Registration, Submitted, Tick
 from conduit.queue.redis import RedisQueue, connection, listener
 from conduit.queue.redis import queue as queue_module
+from conduit.queue.redis.keys import Keys
 from conduit.queue.redis.scripts import script
 from tests.cli.conftest import Cli, cli  # noqa: F401
 from tests.conformance.backends import ManualClock
@@ -171,6 +172,24 @@ async def test_a_result_made_while_the_server_was_away_is_delivered(
     await check_history(bench.queue)
 
 
+async def test_a_wait_outlives_an_outage(
+    start_redis: StartRedis, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue_module, "ASK_AGAIN_S", 0.1)
+    monkeypatch.setattr(queue_module, "ASK_AFTER_FAILURE_S", 0.1)
+    server = start_redis()
+    queue, other = await connect(server.url), await connect(server.url)
+    job = await running(queue)
+    waiting = asyncio.create_task(queue.wait_finished([job.id], 60))
+    await until(lambda: _waited_for(server))
+    await asyncio.to_thread(server.kill)
+    with pytest.raises(QueueUnavailableError):
+        await queue.wait_finished(["unknown"], 60)
+    await asyncio.to_thread(server.start)
+    await once_back(lambda: complete(other, job))
+    assert [done.id for done in await waiting] == [job.id]
+
+
 async def test_an_outage_is_told_of_once_and_so_is_its_end(
     start_redis: StartRedis, start_bench: StartBench, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -240,6 +259,10 @@ async def test_a_connection_that_is_only_half_there_is_left(
         (done,) = await waiting
         assert done.status is JobStatus.COMPLETED
         assert await once_back(lambda: queue.get([job.id])) == [done]
+
+
+async def _waited_for(server: RedisServer) -> bool:
+    return bool(await execute(server, "EXISTS", Keys("default").name("waits")))
 
 
 async def _subscribed(server: RedisServer) -> bool:

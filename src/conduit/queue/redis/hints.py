@@ -81,8 +81,9 @@ class Hints:
         self._watched.update(job_ids)
 
     def forget(self, job_ids: Iterable[str]) -> None:
-        """The server wasn't asked to tell of these after all."""
+        """The server wasn't asked to tell of these after all; others who rely on that ask it."""
         self._watched.difference_update(job_ids)
+        self._changed.set()
 
     async def any_ended(self, job_ids: Sequence[str], timeout: float) -> bool:
         """Wait until the end of one of the jobs was heard of; False after `timeout` seconds."""

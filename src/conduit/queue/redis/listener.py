@@ -22,6 +22,8 @@ from conduit.queue.redis.failures import translate
 logger = logging.getLogger("conduit.queue")
 
 RETRY_S = 1.0
+RETRY_AT_ONCE_S = 0.1
+"""The longest pause before a connection that worked is made anew; others have a longer one."""
 PING_AFTER_S = 10.0
 """After so long a silence the server is asked whether it is there; a network may lose both ends."""
 
@@ -41,6 +43,7 @@ class Listener:
         self._confirmed: dict[str, asyncio.Event] = {}  # the channels, and whether each is on
         self._trouble: BaseException | None = None
         self._refused = asyncio.Event()
+        self._heard = False  # something, over the present connection
 
     async def subscribe(self, *channels: str) -> bool:
         """Listen to channels too; returns once the server does send. False: it did already.
@@ -102,6 +105,7 @@ class Listener:
 
     async def _listen_forever(self) -> None:
         while True:
+            self._heard = False
             try:
                 await self._listen()
             except (QueueError, redis_errors.RedisError, OSError) as error:
@@ -111,7 +115,8 @@ class Listener:
                 logger.debug("hints are interrupted: %s", self._trouble)
             except Exception:
                 logger.exception("a hint couldn't be understood; listening anew")
-            await asyncio.sleep(random.uniform(0, RETRY_S))
+            pause = RETRY_AT_ONCE_S if self._heard else RETRY_S
+            await asyncio.sleep(random.uniform(0, pause))
 
     async def _listen(self) -> None:
         client = await self._server.connect_apart()
@@ -139,6 +144,7 @@ class Listener:
         return message
 
     def _hear(self, message: dict[str, Any]) -> None:
+        self._heard = True
         if message["type"] == "message":
             self._on_message(message["channel"].decode(), message["data"])
         elif message["type"] == "subscribe":

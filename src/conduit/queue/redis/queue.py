@@ -62,6 +62,7 @@ ANNOUNCE_S = 5.0
 """So often a waiting worker is announced anew: a flushed server would never wake it."""
 ASK_AGAIN_S = 30.0
 """So often a job that is waited for is asked after all the same: a flush, say, goes unheard."""
+ASK_AFTER_FAILURE_S = 1.0
 MAX_ENTRIES = 100_000
 """Entries of the event stream kept at most, unless some group still needs them."""
 
@@ -278,12 +279,19 @@ class RedisQueue:
         deadline = loop.time() + timeout
         await self._hints.listen()
         asked = self._hints.to_ask(job_ids)
+        answered = False
         while True:
             told = self._hints.take_ended(job_ids)
             if told:
                 return told
-            if asked and (done := await self._watch(asked)):
-                return done
+            try:
+                if asked and (done := await self._watch(asked)):
+                    return done
+                answered = True
+            except QueueUnavailableError:
+                if not answered:
+                    raise
+                await asyncio.sleep(ASK_AFTER_FAILURE_S)  # an outage ends no wait
             left = deadline - loop.time()
             if await self._hints.any_ended(job_ids, min(left, ASK_AGAIN_S)):
                 asked = self._hints.to_ask(job_ids)
