@@ -176,6 +176,17 @@ MAX_NAME = 1000
 """Characters of an id, a queue's or a function's name at most: their lengths are two bytes."""
 
 
+MOST = 2**53
+"""Lua's numbers are doubles: whole ones are exact up to here."""
+
+
+def check_numbers(*values: int | None) -> None:
+    """Refuse numbers that scripts can't hold. Raises `QueueError`."""
+    for value in values:
+        if value is not None and not -MOST <= value <= MOST:
+            raise QueueError("a number is out of range: at most 2**53 in size")
+
+
 def new_job_row(job: NewJob) -> tuple[Any, ...]:
     """A new job as keep.lua takes it. Raises `QueueError` for what couldn't be kept."""
     if len(job.id) > MAX_NAME or len(job.queue) > MAX_NAME or len(job.function) > MAX_NAME:
@@ -189,6 +200,8 @@ def new_job_row(job: NewJob) -> tuple[Any, ...]:
             f"{MAX_PRIORITY}"
         )
     check_text(job.id, job.queue, job.function)
+    check_numbers(job.retries, job.timeout_ms, job.max_deliveries, job.delay_ms, job.run_at)
+    check_numbers(job.expires_ms, job.unique_ms)
     check_json(job.args, job.metadata)
     plain = job.key is job.parent_id is job.root_id is job.retries is job.timeout_ms is None
     rest = (
@@ -368,6 +381,7 @@ def outcome_row(outcome: Outcome) -> tuple[Any, ...]:
     if result is not None and not is_json(result):
         error = to_json(JobError(type="QueueError", message="the result isn't JSON"))
         return (short(lease.job_id), lease.token, "fail", None, error, "bad_result", 0)
+    check_numbers(outcome.delay_ms)
     return (
         short(lease.job_id),
         lease.token,
@@ -382,6 +396,7 @@ def outcome_row(outcome: Outcome) -> tuple[Any, ...]:
 def note_row(note: Note, files: list[bytes]) -> tuple[Any, ...]:
     """A note as record.lua takes it; the bytes of its artifact go to `files`."""
     check_json(note.metadata, note.checkpoint, note.steps)
+    check_numbers(*(line.at for line in note.logs))
     kept = note.artifact
     if kept is not None:
         files.append(note.data or b"")
