@@ -15,7 +15,8 @@ from conduit.http_server import HttpServer
 from conduit.server.access import Access, check_binding, parse_keys
 from conduit.server.app import build_app
 from conduit.server.db.database import Database
-from conduit.server.ingest.consumer import Ingest, IngestMetrics
+from conduit.server.ingest.consumer import Ingest
+from conduit.server.ingest.reconciler import Reconciler
 from conduit.server.listings import QUEUES, WORKERS, Listings
 from conduit.server.live import Broker
 from conduit.server.metrics import Metrics, counter, gauge, gauges
@@ -65,8 +66,7 @@ class ServerService:
         self._http = HttpServer(
             build_app(self.parts), "the server", options.host, options.port, grace_s=GRACE_S
         )
-        self.ingest: Ingest | None = None
-        """From when the queue was reached."""
+        self._keepers: tuple[Ingest, Reconciler] | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._ended = asyncio.Event()
         self._closing = False
@@ -99,18 +99,22 @@ class ServerService:
             parts.metrics.collect(self._gauges)
             self._run("live updates", parts.broker.run())
             self._run("listings", parts.listings.keep_forever())
-            self._run("ingest", self._ingest_when_possible())
+            self._run("history", self._keep_history())
             await self._http.start()
         except BaseException:
             await self._close()
             raise
 
-    async def _ingest_when_possible(self) -> None:
-        """Keep the history up to date, from when the queue is first reached until stopped."""
+    async def _keep_history(self) -> None:
+        """Keep the history true, from when the queue is first reached until stopped."""
         queue = await self.parts.link.opened()
-        self.ingest = Ingest(queue, self.parts.database, self.parts.broker.publish)
-        await self.ingest.start()
-        await self.ingest.wait()
+        database, publish = self.parts.database, self.parts.broker.publish
+        ingest = Ingest(queue, database, publish)
+        reconciler = Reconciler(queue, database, publish, caught_up=lambda: ingest.caught_up)
+        self._keepers = (ingest, reconciler)
+        for keeper in self._keepers:
+            await keeper.start()
+        await asyncio.gather(ingest.wait(), reconciler.wait())
 
     def _run(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work, name=f"server {name}")
@@ -147,8 +151,8 @@ class ServerService:
 
     async def _close(self) -> None:
         self._closing = True
-        if self.ingest is not None:
-            await self.ingest.stop()
+        for keeper in self._keepers or ():
+            await keeper.stop()
         for task in self._tasks:
             task.cancel()
         for task in self._tasks:
@@ -170,8 +174,8 @@ class ServerService:
         parts = self.parts
         yield gauge("conduit_queue_up", "Whether the queue answers", parts.link.fault is None)
         yield gauge("conduit_stream_clients", "Clients of live updates", parts.broker.clients)
-        if self.ingest is not None:
-            yield from _ingest_metrics(self.ingest.metrics)
+        if self._keepers is not None:
+            yield from _history_metrics(*self._keepers)
         workers = parts.listings.known(WORKERS)
         yield gauge("conduit_workers", "Workers heard of in the last minute", len(workers))
         depths = parts.listings.known(QUEUES)
@@ -180,9 +184,12 @@ class ServerService:
             yield gauges(f"conduit_queue_{state}_jobs", f"Jobs that are {state}", "queue", values)
 
 
-def _ingest_metrics(found: IngestMetrics) -> Iterable[Metric]:
+def _history_metrics(ingest: Ingest, reconciler: Reconciler) -> Iterable[Metric]:
+    found = ingest.metrics
     yield counter("conduit_ingest_applied", "Events and reports applied", found.applied)
     yield counter("conduit_ingest_failed", "Failures to apply an event", found.failed)
     yield counter("conduit_ingest_dead", "Events that became dead letters", found.dead)
     yield gauge("conduit_ingest_pending", "Entries read and not settled", found.pending)
     yield gauge("conduit_ingest_lag_seconds", "How far the history is behind", found.lag_seconds)
+    healed = reconciler.metrics.healed
+    yield counter("conduit_reconciler_healed", "Rows taken from the queue", healed)

@@ -1,0 +1,141 @@
+"""`conduit server start` and `conduit dev`: the real command, asked over HTTP."""
+
+from __future__ import annotations
+
+import re
+import socket
+import time
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+
+from tests.cli.conftest import PATIENCE_S, Cli, Run
+
+SERVICE = """
+    import conduit
+
+    worker = conduit.Worker("shop")
+
+    @worker.task
+    async def double(number: int) -> int:
+        return number * {factor}
+"""
+
+
+def address(run: Run) -> str:
+    """Where the server says that it is."""
+    (found,) = re.findall(r"server at (http://\S+)", run.until("server at ").splitlines()[-1])
+    return found
+
+
+def until(answer: Callable[[], Any]) -> Any:
+    """What it answers, once that is something."""
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        try:
+            if found := answer():
+                return found
+        except httpx.HTTPError:
+            pass
+        time.sleep(0.05)
+    raise AssertionError("it never came")
+
+
+def test_the_server_starts_serves_and_stops(cli: Cli) -> None:
+    run = cli.start("server", "start", "--port", "0")
+    url = address(run)
+
+    assert httpx.get(f"{url}/health").json()["status"] == "ok"
+    assert httpx.get(f"{url}/api/v1/ready").json()["status"] == "ok"
+    assert run.stop() == 0
+    assert (cli.folder / ".conduit" / "history.db").exists()
+
+
+def test_host_port_and_both_urls_are_taken_from_flags(cli: Cli) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    run = cli.start(
+        *("server", "start", "--host", "localhost", "--port", str(port)),
+        *("--database-url", "sqlite:///kept.db", "--redis-url", "sqlite:///waiting.db"),
+    )
+
+    assert address(run) == f"http://localhost:{port}"
+    checks = httpx.get(f"http://127.0.0.1:{port}/ready").json()["checks"]
+    assert checks["queue"]["address"] == "sqlite:///waiting.db"
+    assert run.stop() == 0
+    assert {"kept.db", "waiting.db"} <= {path.name for path in cli.folder.iterdir()}
+    assert not (cli.folder / ".conduit").exists()
+
+
+def test_keys_come_from_the_environment(cli: Cli) -> None:
+    refused = cli("server", "start", "--host", "0.0.0.0", "--port", "0")
+    assert refused.returncode == 3
+    assert "CONDUIT_API_KEYS" in refused.stderr
+
+    bad = cli("server", "start", CONDUIT_API_KEYS="not a key")
+    assert bad.returncode == 3
+    assert "not a key" not in bad.stderr
+
+
+def test_a_port_that_is_taken_is_a_configuration_error(cli: Cli) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        answer = cli("server", "start", "--port", str(taken.getsockname()[1]))
+    assert answer.returncode == 3
+    assert "in use" in answer.stderr
+
+
+def test_the_server_starts_without_its_queue(cli: Cli) -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        url = f"redis://:secret@127.0.0.1:{silent.getsockname()[1]}/0"
+        run = cli.start("server", "start", "--port", "0", "--queue-url", url)
+        where = address(run)
+        assert httpx.get(f"{where}/health").status_code == 200
+        ready = httpx.get(f"{where}/ready")
+        assert ready.status_code == 503
+        assert httpx.get(f"{where}/api/v1/jobs").json()["total"] == 0
+        assert run.stop() == 0
+    assert "secret" not in run.seen + ready.text
+
+
+def test_reload_starts_the_server_anew_when_a_file_changes(cli: Cli) -> None:
+    run = cli.start("server", "start", "--port", "0", "--reload")
+    address(run)
+    cli.write("setting.py", "x = 1")
+    assert httpx.get(f"{address(run)}/health").status_code == 200
+    assert run.stop() == 0
+
+
+def test_dev_runs_jobs_shows_them_and_starts_anew_on_a_change(cli: Cli) -> None:
+    cli.write("service.py", SERVICE.format(factor=2))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    run = cli.start("dev", "service.py", "--port", str(port))
+    api = f"{address(run)}/api/v1"
+
+    def result() -> Any:
+        wanted = {"function": "double", "args": [21]}
+        job_id = httpx.post(f"{api}/jobs", json=wanted).json()["job_id"]
+        until(lambda: httpx.get(f"{api}/jobs/{job_id}").json()["status"] == "completed")
+        return httpx.get(f"{api}/jobs/{job_id}").json()["result"]
+
+    until(lambda: httpx.get(f"{api}/workers").json()["items"])
+    assert result() == 42
+    until(lambda: httpx.get(f"{api}/jobs?status=completed").json()["total"] == 1)
+
+    cli.write("service.py", SERVICE.format(factor=3))
+    address(run)
+    assert result() == 63
+    assert run.stop() == 0
+
+
+def test_a_service_that_does_not_import_ends_with_3(cli: Cli) -> None:
+    cli.write("service.py", "import nothing_of_this_name")
+    answer = cli("dev", "service.py", "--port", "0", "--no-reload")
+    assert answer.returncode == 3
+    assert "nothing_of_this_name" in answer.stderr
