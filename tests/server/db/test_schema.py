@@ -196,7 +196,7 @@ async def structure(connection: AsyncConnection) -> list[Any]:
         return [(name, " ".join((sql or "").split())) for name, sql in rows]
     queries = (
         "SELECT table_name, column_name, data_type, character_maximum_length, is_nullable, "
-        "column_default FROM information_schema.columns "
+        "collation_name, column_default FROM information_schema.columns "
         "WHERE table_schema = 'public' AND table_name <> 'alembic_version' ORDER BY 1, 2",
         "SELECT indexdef FROM pg_indexes "
         "WHERE schemaname = 'public' AND tablename <> 'alembic_version' ORDER BY 1",

@@ -23,7 +23,7 @@ _DEFAULTS: dict[str, str | int] = {
 }
 
 _SETTINGS = (
-    # Each filter has its own best plan; the one that suits them all takes five times as long.
+    # Each filter has its own best plan: a search took four times as long by one that suits all.
     "SET plan_cache_mode = force_custom_plan; "
     # Compiling a plan takes longer than any of ours runs.
     "SET jit = off"

@@ -20,7 +20,6 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
-    Text,
     text,
 )
 
@@ -31,20 +30,28 @@ metadata = MetaData(
 # SQLite gives out row numbers by itself only for a column that is INTEGER.
 _Number = BigInteger().with_variant(Integer, "sqlite")
 
+
+def _text(length: int | None = None) -> String:
+    """Text that is compared byte by byte everywhere, as SQLite does, and not by some language's
+    rules: that is several times as fast, and orders and finds the same on each database.
+    """
+    return String(length).with_variant(String(length, collation="C"), "postgresql")
+
+
 jobs = Table(
     "jobs",
     metadata,
-    Column("id", Text, primary_key=True),
-    Column("function", Text, nullable=False),
-    Column("queue", Text, nullable=False),
-    Column("status", String(16), nullable=False),
-    Column("args", Text, nullable=False),
+    Column("id", _text(), primary_key=True),
+    Column("function", _text(), nullable=False),
+    Column("queue", _text(), nullable=False),
+    Column("status", _text(16), nullable=False),
+    Column("args", _text(), nullable=False),
     Column("submitted_at", BigInteger, nullable=False),
     Column("run_at", BigInteger, nullable=False),
     Column("priority", Integer, nullable=False),
-    Column("key", Text),
-    Column("parent_id", Text),
-    Column("root_id", Text),
+    Column("key", _text()),
+    Column("parent_id", _text()),
+    Column("root_id", _text()),
     Column("retries", BigInteger),
     Column("timeout_ms", BigInteger),
     Column("max_deliveries", BigInteger, nullable=False),
@@ -57,16 +64,16 @@ jobs = Table(
     Column("rescues", Integer, nullable=False),
     Column("fence", Integer, nullable=False),
     Column("seq", Integer, nullable=False),
-    Column("worker_id", Text),
+    Column("worker_id", _text()),
     Column("cancel_requested", Boolean, nullable=False),
-    Column("reason", Text),
-    Column("error", Text),  # a JobError
-    Column("result", Text),
+    Column("reason", _text()),
+    Column("error", _text()),  # a JobError
+    Column("result", _text()),
     Column("progress", Double),
-    Column("progress_message", Text),
-    Column("metadata", Text, nullable=False),
-    Column("checkpoint", Text),
-    Column("steps", Text, nullable=False),
+    Column("progress_message", _text()),
+    Column("metadata", _text(), nullable=False),
+    Column("checkpoint", _text()),
+    Column("steps", _text(), nullable=False),
     Column("applied_at", BigInteger, nullable=False),  # by this server's clock
     postgresql_with={
         # Room on each page for the next version of its rows: progress then touches no index.
@@ -94,50 +101,50 @@ Index("ix_jobs_finished", jobs.c.finished_at)
 attempts = Table(
     "attempts",
     metadata,
-    Column("job_id", Text, primary_key=True),
+    Column("job_id", _text(), primary_key=True),
     Column("fence", Integer, primary_key=True),  # of its lease: one row for each start
     Column("generation", Integer, nullable=False),
     Column("attempt", Integer, nullable=False),
-    Column("worker_id", Text),
+    Column("worker_id", _text()),
     Column("started_at", BigInteger, nullable=False),
     Column("ended_at", BigInteger),
-    Column("outcome", String(16)),  # completed, failed, retrying, released, rescued, cancelled
-    Column("reason", Text),
-    Column("error", Text),
+    Column("outcome", _text(16)),  # completed, failed, retrying, released, rescued, cancelled
+    Column("reason", _text()),
+    Column("error", _text()),
 )
 Index("ix_attempts_started", attempts.c.started_at)
 
 logs = Table(
     "logs",
     metadata,
-    Column("job_id", Text, primary_key=True),
+    Column("job_id", _text(), primary_key=True),
     Column("number", Integer, primary_key=True),
     Column("at", BigInteger, nullable=False),
     Column("attempt", Integer, nullable=False),
-    Column("level", String(16), nullable=False),
-    Column("logger", Text, nullable=False),
-    Column("message", Text, nullable=False),
+    Column("level", _text(16), nullable=False),
+    Column("logger", _text(), nullable=False),
+    Column("message", _text(), nullable=False),
 )
 
 artifacts = Table(
     "artifacts",
     metadata,
-    Column("job_id", Text, primary_key=True),
-    Column("name", Text, primary_key=True),
-    Column("content_type", Text, nullable=False),
+    Column("job_id", _text(), primary_key=True),
+    Column("name", _text(), primary_key=True),
+    Column("content_type", _text(), nullable=False),
     Column("size", BigInteger, nullable=False),
-    Column("sha256", String(64), nullable=False),
+    Column("sha256", _text(64), nullable=False),
     Column("at", BigInteger, nullable=False),
-    Column("location", Text),  # where its bytes were copied to; none: still only in the queue
+    Column("location", _text()),  # where its bytes were copied to; none: still only in the queue
 )
 
 parked_events = Table(
     "parked_events",
     metadata,
-    Column("job_id", Text, primary_key=True),
+    Column("job_id", _text(), primary_key=True),
     Column("seq", Integer, primary_key=True),
     Column("at", BigInteger, nullable=False),
-    Column("body", Text, nullable=False),  # an Event
+    Column("body", _text(), nullable=False),  # an Event
     Column("parked_at", BigInteger, nullable=False),
 )
 Index("ix_parked_events_parked", parked_events.c.parked_at)
@@ -145,7 +152,7 @@ Index("ix_parked_events_parked", parked_events.c.parked_at)
 deleted_jobs = Table(
     "deleted_jobs",
     metadata,
-    Column("id", Text, primary_key=True),
+    Column("id", _text(), primary_key=True),
     Column("deleted_at", BigInteger, nullable=False),  # what happened before isn't applied again
 )
 
@@ -154,10 +161,10 @@ changes = Table(
     metadata,
     # What happened to which job, in the order of commits: the live stream is resumed from here.
     Column("id", _Number, primary_key=True, autoincrement=True),
-    Column("topic", String(32), nullable=False),  # job, worker, cron, api, queue
-    Column("subject", Text, nullable=False),
-    Column("kind", String(32), nullable=False),
-    Column("data", Text, nullable=False),
+    Column("topic", _text(32), nullable=False),  # job, worker, cron, api, queue
+    Column("subject", _text(), nullable=False),
+    Column("kind", _text(32), nullable=False),
+    Column("data", _text(), nullable=False),
     Column("at", BigInteger, nullable=False),
     sqlite_autoincrement=True,  # a number is never given twice, not even once all are pruned
 )
@@ -167,11 +174,11 @@ dead_letters = Table(
     "dead_letters",
     metadata,
     Column("id", _Number, primary_key=True, autoincrement=True),
-    Column("position", Text, nullable=False),  # of its entry in the queue's stream
+    Column("position", _text(), nullable=False),  # of its entry in the queue's stream
     Column("number", Integer, nullable=False),  # within that entry
-    Column("job_id", Text),
-    Column("reason", Text, nullable=False),
-    Column("body", Text, nullable=False),
+    Column("job_id", _text()),
+    Column("reason", _text(), nullable=False),
+    Column("body", _text(), nullable=False),
     Column("deliveries", Integer, nullable=False),
     Column("at", BigInteger, nullable=False),
     Column("replayed_at", BigInteger),
@@ -183,8 +190,8 @@ listings = Table(
     "listings",
     metadata,
     # What the queue said last of its functions, workers, crons and queues, for when it is away.
-    Column("name", String(32), primary_key=True),
-    Column("body", Text, nullable=False),
+    Column("name", _text(32), primary_key=True),
+    Column("body", _text(), nullable=False),
     Column("at", BigInteger, nullable=False),
 )
 
@@ -192,14 +199,14 @@ api_requests = Table(
     "api_requests",
     metadata,
     # Requests of one route and status within one minute. `buckets` counts latencies.
-    Column("api", Text, primary_key=True),
-    Column("method", String(16), primary_key=True),
-    Column("route", Text, primary_key=True),
+    Column("api", _text(), primary_key=True),
+    Column("method", _text(16), primary_key=True),
+    Column("route", _text(), primary_key=True),
     Column("status", Integer, primary_key=True),
     Column("minute", BigInteger, primary_key=True),
     Column("count", BigInteger, nullable=False),
     Column("total_ms", Double, nullable=False),
-    Column("buckets", Text, nullable=False),
+    Column("buckets", _text(), nullable=False),
 )
 Index("ix_api_requests_minute", api_requests.c.minute)
 
@@ -208,7 +215,7 @@ sessions = Table(
     metadata,
     # People signed in with a key; the cookie's token is stored as its hash.
     Column("token_hash", LargeBinary, primary_key=True),
-    Column("role", String(16), nullable=False),
+    Column("role", _text(16), nullable=False),
     Column("key_hash", LargeBinary, nullable=False),
     Column("expires_at", BigInteger, nullable=False),
 )

@@ -14,21 +14,25 @@ down_revision = None
 _NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
+def _text(length: int | None = None) -> sa.String:
+    return sa.String(length).with_variant(sa.String(length, collation="C"), "postgresql")
+
+
 def upgrade() -> None:
     """Make the tables."""
     op.create_table(
         "jobs",
-        sa.Column("id", sa.Text(), nullable=False),
-        sa.Column("function", sa.Text(), nullable=False),
-        sa.Column("queue", sa.Text(), nullable=False),
-        sa.Column("status", sa.String(length=16), nullable=False),
-        sa.Column("args", sa.Text(), nullable=False),
+        sa.Column("id", _text(), nullable=False),
+        sa.Column("function", _text(), nullable=False),
+        sa.Column("queue", _text(), nullable=False),
+        sa.Column("status", _text(16), nullable=False),
+        sa.Column("args", _text(), nullable=False),
         sa.Column("submitted_at", sa.BigInteger(), nullable=False),
         sa.Column("run_at", sa.BigInteger(), nullable=False),
         sa.Column("priority", sa.Integer(), nullable=False),
-        sa.Column("key", sa.Text(), nullable=True),
-        sa.Column("parent_id", sa.Text(), nullable=True),
-        sa.Column("root_id", sa.Text(), nullable=True),
+        sa.Column("key", _text(), nullable=True),
+        sa.Column("parent_id", _text(), nullable=True),
+        sa.Column("root_id", _text(), nullable=True),
         sa.Column("retries", sa.BigInteger(), nullable=True),
         sa.Column("timeout_ms", sa.BigInteger(), nullable=True),
         sa.Column("max_deliveries", sa.BigInteger(), nullable=False),
@@ -41,16 +45,16 @@ def upgrade() -> None:
         sa.Column("rescues", sa.Integer(), nullable=False),
         sa.Column("fence", sa.Integer(), nullable=False),
         sa.Column("seq", sa.Integer(), nullable=False),
-        sa.Column("worker_id", sa.Text(), nullable=True),
+        sa.Column("worker_id", _text(), nullable=True),
         sa.Column("cancel_requested", sa.Boolean(), nullable=False),
-        sa.Column("reason", sa.Text(), nullable=True),
-        sa.Column("error", sa.Text(), nullable=True),
-        sa.Column("result", sa.Text(), nullable=True),
+        sa.Column("reason", _text(), nullable=True),
+        sa.Column("error", _text(), nullable=True),
+        sa.Column("result", _text(), nullable=True),
         sa.Column("progress", sa.Double, nullable=True),
-        sa.Column("progress_message", sa.Text(), nullable=True),
-        sa.Column("metadata", sa.Text(), nullable=False),
-        sa.Column("checkpoint", sa.Text(), nullable=True),
-        sa.Column("steps", sa.Text(), nullable=False),
+        sa.Column("progress_message", _text(), nullable=True),
+        sa.Column("metadata", _text(), nullable=False),
+        sa.Column("checkpoint", _text(), nullable=True),
+        sa.Column("steps", _text(), nullable=False),
         sa.Column("applied_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_jobs"),
         postgresql_with={
@@ -89,64 +93,64 @@ def upgrade() -> None:
     op.create_index("ix_jobs_worker_id", "jobs", ["worker_id", "submitted_at"])
     op.create_table(
         "attempts",
-        sa.Column("job_id", sa.Text(), nullable=False),
+        sa.Column("job_id", _text(), nullable=False),
         sa.Column("fence", sa.Integer(), nullable=False),
         sa.Column("generation", sa.Integer(), nullable=False),
         sa.Column("attempt", sa.Integer(), nullable=False),
-        sa.Column("worker_id", sa.Text(), nullable=True),
+        sa.Column("worker_id", _text(), nullable=True),
         sa.Column("started_at", sa.BigInteger(), nullable=False),
         sa.Column("ended_at", sa.BigInteger(), nullable=True),
-        sa.Column("outcome", sa.String(length=16), nullable=True),
-        sa.Column("reason", sa.Text(), nullable=True),
-        sa.Column("error", sa.Text(), nullable=True),
+        sa.Column("outcome", _text(16), nullable=True),
+        sa.Column("reason", _text(), nullable=True),
+        sa.Column("error", _text(), nullable=True),
         sa.PrimaryKeyConstraint("job_id", "fence", name="pk_attempts"),
     )
     op.create_index("ix_attempts_started", "attempts", ["started_at"])
     op.create_table(
         "logs",
-        sa.Column("job_id", sa.Text(), nullable=False),
+        sa.Column("job_id", _text(), nullable=False),
         sa.Column("number", sa.Integer(), nullable=False),
         sa.Column("at", sa.BigInteger(), nullable=False),
         sa.Column("attempt", sa.Integer(), nullable=False),
-        sa.Column("level", sa.String(length=16), nullable=False),
-        sa.Column("logger", sa.Text(), nullable=False),
-        sa.Column("message", sa.Text(), nullable=False),
+        sa.Column("level", _text(16), nullable=False),
+        sa.Column("logger", _text(), nullable=False),
+        sa.Column("message", _text(), nullable=False),
         sa.PrimaryKeyConstraint("job_id", "number", name="pk_logs"),
     )
     op.create_table(
         "artifacts",
-        sa.Column("job_id", sa.Text(), nullable=False),
-        sa.Column("name", sa.Text(), nullable=False),
-        sa.Column("content_type", sa.Text(), nullable=False),
+        sa.Column("job_id", _text(), nullable=False),
+        sa.Column("name", _text(), nullable=False),
+        sa.Column("content_type", _text(), nullable=False),
         sa.Column("size", sa.BigInteger(), nullable=False),
-        sa.Column("sha256", sa.String(length=64), nullable=False),
+        sa.Column("sha256", _text(64), nullable=False),
         sa.Column("at", sa.BigInteger(), nullable=False),
-        sa.Column("location", sa.Text(), nullable=True),
+        sa.Column("location", _text(), nullable=True),
         sa.PrimaryKeyConstraint("job_id", "name", name="pk_artifacts"),
     )
     op.create_table(
         "parked_events",
-        sa.Column("job_id", sa.Text(), nullable=False),
+        sa.Column("job_id", _text(), nullable=False),
         sa.Column("seq", sa.Integer(), nullable=False),
         sa.Column("at", sa.BigInteger(), nullable=False),
-        sa.Column("body", sa.Text(), nullable=False),
+        sa.Column("body", _text(), nullable=False),
         sa.Column("parked_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("job_id", "seq", name="pk_parked_events"),
     )
     op.create_index("ix_parked_events_parked", "parked_events", ["parked_at"])
     op.create_table(
         "deleted_jobs",
-        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("id", _text(), nullable=False),
         sa.Column("deleted_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_deleted_jobs"),
     )
     op.create_table(
         "changes",
         sa.Column("id", _NUMBER, autoincrement=True, nullable=False),
-        sa.Column("topic", sa.String(length=32), nullable=False),
-        sa.Column("subject", sa.Text(), nullable=False),
-        sa.Column("kind", sa.String(length=32), nullable=False),
-        sa.Column("data", sa.Text(), nullable=False),
+        sa.Column("topic", _text(32), nullable=False),
+        sa.Column("subject", _text(), nullable=False),
+        sa.Column("kind", _text(32), nullable=False),
+        sa.Column("data", _text(), nullable=False),
         sa.Column("at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_changes"),
         sqlite_autoincrement=True,
@@ -155,11 +159,11 @@ def upgrade() -> None:
     op.create_table(
         "dead_letters",
         sa.Column("id", _NUMBER, autoincrement=True, nullable=False),
-        sa.Column("position", sa.Text(), nullable=False),
+        sa.Column("position", _text(), nullable=False),
         sa.Column("number", sa.Integer(), nullable=False),
-        sa.Column("job_id", sa.Text(), nullable=True),
-        sa.Column("reason", sa.Text(), nullable=False),
-        sa.Column("body", sa.Text(), nullable=False),
+        sa.Column("job_id", _text(), nullable=True),
+        sa.Column("reason", _text(), nullable=False),
+        sa.Column("body", _text(), nullable=False),
         sa.Column("deliveries", sa.Integer(), nullable=False),
         sa.Column("at", sa.BigInteger(), nullable=False),
         sa.Column("replayed_at", sa.BigInteger(), nullable=True),
@@ -169,21 +173,21 @@ def upgrade() -> None:
     op.create_index("ix_dead_letters_position", "dead_letters", ["position", "number"], unique=True)
     op.create_table(
         "listings",
-        sa.Column("name", sa.String(length=32), nullable=False),
-        sa.Column("body", sa.Text(), nullable=False),
+        sa.Column("name", _text(32), nullable=False),
+        sa.Column("body", _text(), nullable=False),
         sa.Column("at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("name", name="pk_listings"),
     )
     op.create_table(
         "api_requests",
-        sa.Column("api", sa.Text(), nullable=False),
-        sa.Column("method", sa.String(length=16), nullable=False),
-        sa.Column("route", sa.Text(), nullable=False),
+        sa.Column("api", _text(), nullable=False),
+        sa.Column("method", _text(16), nullable=False),
+        sa.Column("route", _text(), nullable=False),
         sa.Column("status", sa.Integer(), nullable=False),
         sa.Column("minute", sa.BigInteger(), nullable=False),
         sa.Column("count", sa.BigInteger(), nullable=False),
         sa.Column("total_ms", sa.Double, nullable=False),
-        sa.Column("buckets", sa.Text(), nullable=False),
+        sa.Column("buckets", _text(), nullable=False),
         sa.PrimaryKeyConstraint(
             "api", "method", "route", "status", "minute", name="pk_api_requests"
         ),
@@ -192,7 +196,7 @@ def upgrade() -> None:
     op.create_table(
         "sessions",
         sa.Column("token_hash", sa.LargeBinary(), nullable=False),
-        sa.Column("role", sa.String(length=16), nullable=False),
+        sa.Column("role", _text(16), nullable=False),
         sa.Column("key_hash", sa.LargeBinary(), nullable=False),
         sa.Column("expires_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("token_hash", name="pk_sessions"),
