@@ -22,6 +22,7 @@ from conduit.server.live import Broker
 from conduit.server.metrics import Metrics, counter, gauge, gauges
 from conduit.server.parts import Parts
 from conduit.server.queue_link import QueueLink
+from conduit.server.retention import forget_forever
 
 GRACE_S = 10
 """For how long a stop waits for requests under way."""
@@ -100,6 +101,7 @@ class ServerService:
             self._run("live updates", parts.broker.run())
             self._run("listings", parts.listings.keep_forever())
             self._run("history", self._keep_history())
+            self._run("retention", forget_forever(parts.database))
             await self._http.start()
         except BaseException:
             await self._close()
