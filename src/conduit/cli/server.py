@@ -13,6 +13,8 @@ from cyclopts.validators import Number
 
 from conduit.cli.connect import QueueUrl, masked
 from conduit.cli.plan import LogFormat, RunPlan, ServerPlan
+from conduit.cli.server_db import DatabaseUrl
+from conduit.cli.server_db import app as db
 from conduit.core.errors import ConfigurationError
 from conduit.settings import load_settings
 
@@ -22,17 +24,10 @@ if TYPE_CHECKING:
 KEYS_VARIABLE = "CONDUIT_API_KEYS"
 DEFAULT_PORT = 8080
 
-DatabaseUrl = Annotated[
-    str | None,
-    Parameter(
-        help="Where the history is. Else CONDUIT_DATABASE_URL, pyproject.toml, or "
-        ".conduit/history.db.",
-        show_default=False,
-    ),
-]
 Port = Annotated[int, Parameter(validator=Number(gte=0, lte=65_535))]
 
 app = App(name="server", help="Run the server: history, HTTP API and live updates.")
+app.command(db)
 
 
 @app.command
