@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import Table, select
 
 from conduit.core.model import Job
+from conduit.queue import open_queue
 from conduit.queue.base import Queue
 from conduit.server.db import tables
 from conduit.server.db.database import Database
@@ -88,3 +89,18 @@ async def rows(database: Database) -> dict[str, JobRow]:
 def rows_of(jobs: Sequence[Job | None]) -> dict[str, JobRow]:
     """The rows that jobs should have."""
     return {job.id: row_of(job, 0) for job in jobs if job is not None}
+
+
+@pytest.fixture(params=["sqlite", "redis"])
+def queue_url(request: pytest.FixtureRequest, tmp_path: Path, namespace: str) -> str:
+    """The URL of an empty queue that goes by its own clock, once of each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'queue.db'}"
+    return f"{request.getfixturevalue('redis_url')}?namespace={namespace}"
+
+
+@pytest.fixture
+async def live_queue(queue_url: str) -> AsyncIterator[Queue]:
+    """A queue that goes by its own clock, open."""
+    async with open_queue(queue_url) as queue:
+        yield queue

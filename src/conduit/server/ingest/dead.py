@@ -18,7 +18,7 @@ from conduit.core.events import Event, Report
 from conduit.server.db import tables
 from conduit.server.db.database import Database
 from conduit.server.ingest import bulk, soundness
-from conduit.server.ingest.apply import Change, apply
+from conduit.server.ingest.apply import Change, apply, take_turn
 
 _BASE64 = "base64:"
 _MAX_REASON = 1000
@@ -114,6 +114,7 @@ async def bury(connection: AsyncConnection, letters: Sequence[NewLetter]) -> int
 
     Their jobs' rows are marked as long untouched, so that the reconciler looks at them next.
     """
+    await take_turn(connection)
     many = len(await bulk.append(connection, tables.dead_letters, letters, _KEEP_ONCE))
     job_ids = {each.job_id for each in letters if each.job_id is not None}
     await bulk.set_number(connection, tables.jobs.c.applied_at, 0, "id", job_ids)

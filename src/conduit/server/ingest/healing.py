@@ -90,9 +90,9 @@ async def heal(
     ]
     done = Healed(looked_at=len(before))
     async with database.begin() as connection:
+        await take_turn(connection)
         await bulk.set_number(connection, tables.jobs.c.applied_at, now, "id", right)
         if wrong:
-            await take_turn(connection)
             histories = await load(connection, wrong, now)
             mended = [
                 history

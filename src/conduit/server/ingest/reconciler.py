@@ -27,6 +27,7 @@ from conduit.server.db import tables
 from conduit.server.db.database import Database
 from conduit.server.db.rows import JobRow, job_row
 from conduit.server.ingest import bulk
+from conduit.server.ingest.apply import take_turn
 from conduit.server.ingest.consumer import Publish
 from conduit.server.ingest.healing import (
     AT_ONCE,
@@ -61,6 +62,7 @@ class ReconcilerMetrics:
     """Counts since the start."""
 
     def __init__(self) -> None:
+        self.rounds = 0
         self.healed = 0
         self.lost = 0
         self.looked_at = 0
@@ -129,6 +131,8 @@ class Reconciler:
         if self._task is not None:
             await asyncio.wait({self._task}, timeout=_STOP_S)
         await self.stop_now()
+        with suppress(ConduitError):  # it ends by itself
+            await self._queue.unlock(LOCK, self._token)
 
     async def stop_now(self) -> None:
         """Stop in the middle; nothing is left half done."""
@@ -151,8 +155,6 @@ class Reconciler:
             with suppress(TimeoutError):
                 async with asyncio.timeout(pause * random.uniform(0.8, 1.0)):
                     await self._stopping.wait()
-        with suppress(ConduitError):
-            await self._queue.unlock(LOCK, self._token)
 
     # --- one round ----------------------------------------------------------------------------
 
@@ -167,6 +169,7 @@ class Reconciler:
             await self._at_pace("newest", self._look_at_newest)
             await self._at_pace("all", self._look_at_next_page)
             done += await self._heal(await self._confirmed())
+        self.metrics.rounds += 1
         return done
 
     async def _heal(self, job_ids: Sequence[str]) -> Healed:
@@ -229,6 +232,7 @@ class Reconciler:
                 self._suspect(job_id, life_of(rows.get(job_id)))
         async with self._database.begin() as connection:
             column = tables.jobs.c.applied_at
+            await take_turn(connection)
             await bulk.set_number(connection, column, _wall_clock(), "id", right)
 
     async def _look_at_newest(self) -> None:
