@@ -112,7 +112,6 @@ attempts = Table(
     Column("reason", _text()),
     Column("error", _text()),
 )
-Index("ix_attempts_started", attempts.c.started_at)
 
 logs = Table(
     "logs",

@@ -105,7 +105,6 @@ def upgrade() -> None:
         sa.Column("error", _text(), nullable=True),
         sa.PrimaryKeyConstraint("job_id", "fence", name="pk_attempts"),
     )
-    op.create_index("ix_attempts_started", "attempts", ["started_at"])
     op.create_table(
         "logs",
         sa.Column("job_id", _text(), nullable=False),
