@@ -18,7 +18,7 @@ from conduit.server.db.queries import JobQuery
 from conduit.server.db.schema import Standing
 from conduit.server.db.tables import metadata
 from tests.server.db.jobs import a_job, insert
-from tests.servers.postgres import execute
+from tests.servers.postgres import execute, new_database
 from tests.servers.process import until
 
 
@@ -107,6 +107,16 @@ async def test_a_postgresql_may_hold_tables_of_other_names(postgres_url: str) ->
     assert await standing(postgres_url) is Standing.CURRENT
     async with Database(postgres_url) as database, database.read() as connection:
         assert await connection.run_sync(schema.differences) == []
+
+
+async def test_a_postgresql_that_cannot_hold_every_text_is_refused(
+    postgres_server_url: str,
+) -> None:
+    with (
+        new_database(postgres_server_url, "template0 ENCODING 'LATIN1'") as url,
+        pytest.raises(SchemaError, match="encoding LATIN1"),
+    ):
+        await Database(url, migrate=True).open()
 
 
 async def test_a_sqlite_file_of_another_program_is_left_alone(tmp_path: Path) -> None:

@@ -61,11 +61,10 @@ class Database:
         """
         await self.connect()
         try:
+            state = await self.state()
             if self._migrate:
-                await self.upgrade()
+                await self._upgrade_from(state)
             else:
-                async with self.read() as connection:
-                    state = await connection.run_sync(schema.look)
                 schema.require_current(state, self.shown)
         except BaseException:
             await self.close()
@@ -132,6 +131,7 @@ class Database:
     async def state(self) -> schema.State:
         """What the database holds now."""
         async with self.read() as connection:
+            await connection.run_sync(schema.require_utf8, self.shown)
             return await connection.run_sync(schema.look)
 
     async def upgrade(self) -> schema.State:
@@ -140,10 +140,13 @@ class Database:
         Of several that do this at once, one works and the others wait and find it done.
         """
         state = await self.state()
+        await self._upgrade_from(state)
+        return state
+
+    async def _upgrade_from(self, state: schema.State) -> None:
         if not schema.is_current(state):
             async with self._without_limit() as connection:
                 await connection.run_sync(schema.upgrade, self.shown)
-        return state
 
     @asynccontextmanager
     async def _without_limit(self) -> AsyncGenerator[AsyncConnection]:

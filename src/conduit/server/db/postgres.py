@@ -16,6 +16,7 @@ _CANCEL_TIMEOUT_S = 1.0
 
 _DEFAULTS: dict[str, str | int] = {
     "application_name": "conduit-server",
+    "client_encoding": "UTF8",
     "connect_timeout": 5,
     "keepalives_idle": 30,
     "keepalives_interval": 10,

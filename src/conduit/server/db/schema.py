@@ -89,6 +89,17 @@ def _revisions(connection: Connection) -> list[str]:
     return list(connection.execute(text(f"SELECT version_num FROM {_VERSIONS}")).scalars())
 
 
+def require_utf8(connection: Connection, shown: str) -> None:
+    """Raise `SchemaError` for a PostgreSQL whose encoding can't hold every text."""
+    if connection.dialect.name == "postgresql":
+        encoding = connection.execute(text("SHOW server_encoding")).scalar_one()
+        if encoding != "UTF8":
+            raise SchemaError(
+                f"{shown} has the encoding {encoding}, which can't hold every text: make another "
+                f"one with CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0, then run {UPGRADE}"
+            )
+
+
 def require_current(state: State, shown: str) -> None:
     """Raise `SchemaError` unless a server may work with it."""
     if not is_current(state):
