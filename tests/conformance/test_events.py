@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 
+import pytest
 from msgspec import Raw
 
-from conduit.core.events import Event, EventKind
+from conduit.core.errors import QueueError
+from conduit.core.events import NOTHING, Event, EventKind, Report
 from conduit.core.model import JobStatus, Level, LogLine
 from conduit.core.transitions import OutcomeKind
 from conduit.queue.base import Queue, StoredEntry
@@ -262,6 +264,49 @@ async def test_positions_and_pending_entries_survive_a_reopen(backend: Backend) 
     queue = await backend.reopen()
     assert await queue.read_events("g", "a") == []
     assert await queue.ack("g", [before.position]) == 1
+
+
+# --- reports ----------------------------------------------------------------------------------
+
+
+async def test_reports_come_in_one_entry_with_the_stores_time(backend: Backend) -> None:
+    queue = backend.queue
+    told = [
+        Report(kind="api.requests", subject="shop", at=1, data=Raw(b'{"n":9007199254740993}')),
+        Report(kind="api.requests", subject="caf\u00e9 \U0001f600", at=2),
+    ]
+    await queue.report(told)
+    (stored,) = await queue.read_events("g", "a")
+    first, second = stored.entry.reports
+    assert stored.entry.events == ()
+    assert [(each.kind, each.subject) for each in (first, second)] == [
+        (each.kind, each.subject) for each in told
+    ]
+    assert {each.at for each in (first, second)} == {backend.clock.now}
+    assert value(first.data) == {"n": 9007199254740993}
+    assert second.data == NOTHING
+
+
+async def test_no_reports_make_no_entry(queue: Queue) -> None:
+    await queue.report([])
+    assert await queue.read_events("g", "a") == []
+
+
+async def test_reports_that_are_not_json_are_refused_together(queue: Queue) -> None:
+    fine = Report(kind="api.requests", subject="shop", at=0, data=Raw(b"{}"))
+    broken = Report(kind="api.requests", subject="shop", at=0, data=Raw(b"{"))
+    with pytest.raises(QueueError, match="isn't JSON"):
+        await queue.report([fine, broken])
+    assert await queue.read_events("g", "a") == []
+
+
+async def test_a_report_wakes_a_read_that_waits(backend: Backend) -> None:
+    second = await backend.second()
+    waiting = asyncio.create_task(backend.queue.read_events("g", "a", timeout=2 * PATIENCE))
+    await backend.queue.get(["a round trip, so that the read has asked"])
+    await second.report([Report(kind="api.requests", subject="shop", at=0)])
+    (stored,) = await asyncio.wait_for(waiting, PATIENCE)
+    assert [each.subject for each in stored.entry.reports] == ["shop"]
 
 
 # --- taking over ------------------------------------------------------------------------------

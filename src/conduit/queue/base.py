@@ -34,7 +34,7 @@ from typing import Protocol, Self
 from msgspec import Struct
 
 from conduit.core.errors import RegistrationConflictError
-from conduit.core.events import Entry
+from conduit.core.events import Entry, Report
 from conduit.core.model import (
     Artifact,
     CronInfo,
@@ -479,6 +479,13 @@ class Queue(Protocol):
         ...
 
     # --- the event stream -----------------------------------------------------------------------
+
+    async def report(self, reports: Sequence[Report]) -> None:
+        """Append news that isn't about a job; each one's `at` becomes the store's "now".
+
+        Sent again after a lost answer, they stand in the stream twice.
+        """
+        ...
 
     async def read_events(
         self, group: str, consumer: str, *, limit: int = 100, timeout: float = 0

@@ -18,6 +18,7 @@ from conduit.core.errors import (
     SubmitConflictError,
     SubmitUnknownError,
 )
+from conduit.core.events import Report
 from conduit.core.model import (
     Artifact,
     CronInfo,
@@ -468,6 +469,16 @@ class RedisQueue:
         return bool(await self._run("unlock", name, token))
 
     # --- the event stream ------------------------------------------------------------------------
+
+    async def report(self, reports: Sequence[Report]) -> None:
+        if not reports:
+            return
+        records.check_json(*(bytes(report.data) for report in reports if report.data))
+        rows: list[tuple[str, ...]] = []
+        for each in reports:
+            data = (bytes(each.data).decode(),) if each.data else ()
+            rows.append((each.kind, each.subject, *data))
+        await self._run("report", rows)
 
     async def read_events(
         self, group: str, consumer: str, *, limit: int = 100, timeout: float = 0

@@ -39,7 +39,7 @@ _NAME = re.compile(r"\bK\.(\w+)")
 _BARE = ("submit_plain",)
 """Scripts that do without lib.lua, for speed."""
 
-_GROWS = ("submit", "submit_plain", "start", "tick")
+_GROWS = ("submit", "submit_plain", "start", "tick", "report")
 """Scripts that a server out of memory is to refuse; all others are needed to drain it."""
 
 _READS = ("get", "queues", "workers")

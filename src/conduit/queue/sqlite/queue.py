@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Self, TypeVar
 
 from conduit.core.errors import JobNotFoundError
+from conduit.core.events import Report
 from conduit.core.model import (
     Artifact,
     CronInfo,
@@ -250,6 +251,9 @@ class SqliteQueue:
         return await self._db.write(partial(registry.unlock, name=name, token=token))
 
     # --- the event stream -----------------------------------------------------------------------
+
+    async def report(self, reports: Sequence[Report]) -> None:
+        await self._write(partial(stream.report, reports=reports))
 
     async def read_events(
         self, group: str, consumer: str, *, limit: int = 100, timeout: float = 0

@@ -5,8 +5,17 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 
+from msgspec import structs
+
+from conduit.core.events import Report
 from conduit.queue.base import StoredEntry
 from conduit.queue.sqlite import rows
+
+
+def report(db: sqlite3.Connection, now: int, reports: Sequence[Report]) -> None:
+    """Append reports; see `Queue.report`."""
+    rows.check_json(*(bytes(report.data) for report in reports if report.data))
+    rows.append(db, now, [], [structs.replace(report, at=now) for report in reports])
 
 
 def read(
