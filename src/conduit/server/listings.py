@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Struct
 from sqlalchemy import select
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import SQLAlchemyError
 
 from conduit.core.errors import ConduitError, QueueError
 from conduit.core.model import CronInfo, FunctionInfo, QueueInfo, WorkerInfo
@@ -113,7 +114,7 @@ class Listings:
                 await self._write(kind.name, listing)
             except (QueueError, DatabaseUnavailableError) as error:
                 _log.debug("%s aren't kept: %s", kind.name, error)
-            except ConduitError:
+            except (ConduitError, SQLAlchemyError):
                 _log.exception("%s aren't kept", kind.name)
 
     async def _write(self, name: str, listing: Listing[Any]) -> None:

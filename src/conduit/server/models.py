@@ -26,6 +26,7 @@ from conduit.core.model import (
     WorkerInfo,
 )
 from conduit.core.schedule import parse_schedule
+from conduit.server.db.apis import ApiCount, RouteCount
 from conduit.server.db.rows import ArtifactRow, AttemptRow, JobRow, LogRow
 from conduit.server.db.statistics import Bucket, Ended, Percentiles, Statistics, Window
 from conduit.server.ingest.dead import DeadLetter
@@ -628,6 +629,65 @@ def _ended_view(ended: Ended, ms: int) -> EndedView:
 
 def _spent_view(spent: Percentiles) -> SpentView:
     return SpentView(p50=spent.p50, p95=spent.p95, p99=spent.p99, of=spent.of)
+
+
+class ApiView(Struct, frozen=True, kw_only=True):
+    """An HTTP API beside the workers; `errors` were answered with 5xx."""
+
+    name: str
+    requests: int
+    errors: int
+    mean_ms: float
+    last_minute: Time
+
+
+class ApisView(Struct, frozen=True, kw_only=True):
+    """APIs that were asked from `after` until `before`."""
+
+    after: Time
+    before: Time
+    items: list[ApiView]
+
+
+class RouteView(Struct, frozen=True, kw_only=True):
+    """Requests of one route that were answered with one status."""
+
+    method: str
+    route: str
+    status: int
+    requests: int
+    mean_ms: float
+
+
+class ApiDetail(Struct, frozen=True, kw_only=True):
+    """One API, route by route."""
+
+    name: str
+    after: Time
+    before: Time
+    routes: list[RouteView]
+
+
+def api_view(found: ApiCount) -> ApiView:
+    """An API with its counts."""
+    return ApiView(
+        name=found.name,
+        requests=found.requests,
+        errors=found.errors,
+        mean_ms=found.total_ms / found.requests,
+        last_minute=iso(found.last_minute),
+    )
+
+
+def route_view(found: RouteCount) -> RouteView:
+    """A route with its counts."""
+    return RouteView(
+        method=found.method,
+        route=found.route,
+        status=found.status,
+        requests=found.requests,
+        mean_ms=found.total_ms / found.requests,
+    )
 
 
 # --- dead letters ----------------------------------------------------------------------------

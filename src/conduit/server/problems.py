@@ -21,7 +21,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from conduit.core import errors
-from conduit.server.db.failures import DatabaseUnavailableError
+from conduit.server.db.failures import DatabaseAccessError, DatabaseUnavailableError
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 2
@@ -145,7 +145,7 @@ def _of_conduit(error: errors.ConduitError) -> ProblemError:
                 f"{error}",
                 job_id=error.job_id,
             )
-        case DatabaseUnavailableError():
+        case DatabaseUnavailableError() | DatabaseAccessError():
             return unavailable("database-unavailable", "The history can't be reached", str(error))
         case errors.SubmitConflictError():
             return ProblemError(409, "submit-conflict", "The id is another job's", str(error))

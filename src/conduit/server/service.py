@@ -147,14 +147,15 @@ class ServerService:
         await self._close()
 
     async def stop_now(self) -> None:
-        """Drop the requests under way."""
+        """Drop the requests under way, and what was read of the queue's events and isn't kept."""
         self.parts.broker.close()
+        for keeper in self._keepers or ():
+            await keeper.stop_now()
         await self._http.stop_now()
 
     async def _close(self) -> None:
         self._closing = True
-        for keeper in self._keepers or ():
-            await keeper.stop()
+        await asyncio.gather(*(keeper.stop() for keeper in self._keepers or ()))
         for task in self._tasks:
             task.cancel()
         for task in self._tasks:

@@ -62,7 +62,11 @@ async def serve(queue_url: str, history: str) -> AsyncIterator[Serve]:
             url = options.get("queue_url", queue_url)
             defaults: dict[str, Any] = {"database_url": history, "queue_url": url, "port": 0}
             given = ServerOptions(queue_shown=url, **defaults | options)
-            return await stack.enter_async_context(ServerService(given))
+            service = ServerService(given)
+            await service.start()
+            stack.push_async_callback(service.stop)
+            stack.push_async_callback(service.stop_now)
+            return service
 
         yield start
 

@@ -181,3 +181,21 @@ async def test_statistics_count_what_happened(told: httpx.AsyncClient) -> None:
 )
 async def test_statistics_of_no_time_are_refused(told: httpx.AsyncClient, query: str) -> None:
     assert (await told.get(f"/trends?{query}")).status_code == 422
+
+
+async def test_apis_are_counted_by_route_and_status(
+    told: httpx.AsyncClient, history_url: str
+) -> None:
+    async with Database(history_url) as database, database.begin() as connection:
+        await connection.execute(
+            insert(tables.api_requests),
+            [{"api": "shop", "method": "GET", "route": "/o", "status": status, "minute": 60_000,
+              "count": 2, "total_ms": 10.0, "buckets": "[]"} for status in (200, 500)],
+        )  # fmt: skip
+
+    (shop,) = (await told.get("/apis?after=0")).json()["items"]
+    assert (shop["requests"], shop["errors"], shop["mean_ms"]) == (4, 2, 5.0)
+    routes = (await told.get("/apis/shop?after=0")).json()["routes"]
+    assert [(each["status"], each["requests"]) for each in routes] == [(200, 2), (500, 2)]
+    assert (await told.get("/apis")).json()["items"] == []
+    assert (await told.get("/apis/nothing")).status_code == 404

@@ -1,20 +1,31 @@
-"""`/stats` and `/trends`: how much was done, how fast, and how much of it failed."""
+"""`/stats`, `/trends`, `/apis`: how much was done, how fast, and how much of it failed."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from conduit.server.answers import Json, answers
-from conduit.server.db import statistics
+from conduit.server.db import apis, statistics
 from conduit.server.db.statistics import MAX_BUCKETS, Window
-from conduit.server.models import StatsView, TrendsView, stats_view, trends_view
+from conduit.server.models import (
+    ApiDetail,
+    ApisView,
+    StatsView,
+    TrendsView,
+    api_view,
+    iso,
+    route_view,
+    stats_view,
+    trends_view,
+)
 from conduit.server.parts import TheParts
-from conduit.server.problems import invalid
-from conduit.server.routes.params import Moment, Texts, moment
+from conduit.server.problems import invalid, not_found
+from conduit.server.routes.params import Moment, Name, Texts, moment
 
 HOUR_MS = 3_600_000
 USUAL_BUCKETS = 60
@@ -63,8 +74,41 @@ async def get_trends(
     return Json(trends_view(window, bucket_ms, found))
 
 
+@router.get("/apis", **answers(ApisView))
+async def list_apis(
+    parts: TheParts, after: Moment | None = None, before: Moment | None = None
+) -> Response:
+    """HTTP APIs that were asked, by name; in the last hour unless said otherwise."""
+    window = _window(after, before)
+    async with parts.database.read() as connection:
+        found = await apis.list_apis(connection, window.after, window.before)
+    view = ApisView(
+        after=iso(window.after), before=iso(window.before), items=[api_view(each) for each in found]
+    )
+    return Json(view)
+
+
+@router.get("/apis/{name:path}", **answers(ApiDetail, 404))
+async def get_api(
+    name: Name, parts: TheParts, after: Moment | None = None, before: Moment | None = None
+) -> Response:
+    """The routes of one API, with what they answered."""
+    window = _window(after, before)
+    async with parts.database.read() as connection:
+        found = await apis.list_routes(connection, name, window.after, window.before)
+    if not found:
+        raise not_found("API", name, "nobody asked it in this time")
+    view = ApiDetail(
+        name=name,
+        after=iso(window.after),
+        before=iso(window.before),
+        routes=[route_view(each) for each in found],
+    )
+    return Json(view)
+
+
 def _window(
-    after: str | None, before: str | None, functions: list[str], queues: list[str]
+    after: str | None, before: str | None, functions: Sequence[str] = (), queues: Sequence[str] = ()
 ) -> Window:
     now = time.time_ns() // 1_000_000
     end = now if before is None else moment(before)
