@@ -7,6 +7,7 @@ parked without a race, and `changes` are numbered in the order in which they are
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Iterable, Sequence
 
 import msgspec
@@ -75,6 +76,11 @@ class _Parked(Struct, frozen=True):
     at: int
     body: str
     parked_at: int
+
+
+def wall_clock() -> int:
+    """This server's clock, in milliseconds."""
+    return time.time_ns() // 1_000_000
 
 
 async def take_turn(connection: AsyncConnection) -> None:

@@ -24,7 +24,7 @@ from conduit.core.events import Event, Report
 from conduit.queue.base import Queue, StoredEntry
 from conduit.server.db.database import Database
 from conduit.server.ingest import soundness
-from conduit.server.ingest.apply import Change, apply
+from conduit.server.ingest.apply import Change, apply, wall_clock
 from conduit.server.ingest.dead import NewLetter, bury, letter
 
 Publish = Callable[[Sequence[Change]], None]
@@ -37,9 +37,9 @@ MAX_DELIVERIES = 5
 READ_S = 1.0
 STOP_S = 10.0
 _SHORTEST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 5.0
-_EVENTS_AT_ONCE = 1000
-"""About how many events go into one transaction, while there are enough."""
-_MOST_ENTRIES = 1000
+_SHORT_S, _LONG_S = 0.1, 0.5
+"""A batch that takes less is small enough to be doubled, one that takes more is halved."""
+_FIRST_ENTRIES, _MOST_ENTRIES = 16, 1000
 
 _log = logging.getLogger(__name__)
 
@@ -72,15 +72,11 @@ class IngestMetrics:
         """How far the history is behind the queue."""
         if self.behind_since is None:
             return 0.0
-        return max(0.0, (_wall_clock() - self.behind_since) / 1000)
+        return max(0.0, (wall_clock() - self.behind_since) / 1000)
 
 
 class _StoppedError(Exception):
     """The ingest was asked to stop while it waited for a store."""
-
-
-def _wall_clock() -> int:
-    return time.time_ns() // 1_000_000
 
 
 class Ingest:
@@ -108,7 +104,7 @@ class Ingest:
         self._publish = publish
         self._group = group
         self._idle_ms = idle_ms
-        self._limit = 16
+        self._limit = _FIRST_ENTRIES
         self._claim_at = 0.0
         self._trouble = 0
         self._read_all = False
@@ -154,7 +150,9 @@ class Ingest:
                 try:
                     entries, is_all = await self._next()
                     if entries:
+                        started = time.monotonic()
                         await self._settle(entries)
+                        self._fit_limit(entries, time.monotonic() - started)
                     self._read_all = is_all
                 except ConduitError as error:
                     await self._wait_out(error)
@@ -178,15 +176,13 @@ class Ingest:
         entries = await self._queue.read_events(
             self._group, self.consumer, limit=limit, timeout=READ_S
         )
-        self._fit_limit(entries)
         return entries, len(entries) < limit
 
-    def _fit_limit(self, entries: Sequence[StoredEntry]) -> None:
-        """Read as many entries next time as make a good transaction."""
-        events = sum(len(stored.entry.events) for stored in entries)
-        if events > 2 * _EVENTS_AT_ONCE:
+    def _fit_limit(self, entries: Sequence[StoredEntry], took: float) -> None:
+        """Read as much next time as makes a good transaction: its time says how much that is."""
+        if took > _LONG_S:
             self._limit = max(1, self._limit // 2)
-        elif len(entries) == self._limit and events < _EVENTS_AT_ONCE // 2:
+        elif took < _SHORT_S and len(entries) >= self._limit:
             self._limit = min(2 * self._limit, _MOST_ENTRIES)
 
     # --- applying -----------------------------------------------------------------------------
@@ -199,14 +195,14 @@ class Ingest:
         self.metrics.pending = len(entries)
         self.metrics.behind_since = _first_time(entries)
         changes: list[Change] = []
-        pieces, letters = _sorted(entries, _wall_clock())
+        pieces, letters = _sorted(entries, wall_clock())
         failures = await self._apply(pieces, changes)
         unsettled: set[str] = set()
         for piece, error in failures:
             if piece.stored.deliveries < MAX_DELIVERIES:
                 unsettled.add(piece.stored.position)
             else:
-                letters.append(_letter_of(piece, repr(error), _wall_clock()))
+                letters.append(_letter_of(piece, repr(error), wall_clock()))
         if letters:
             await self._bury(letters)
         try:
@@ -246,7 +242,7 @@ class Ingest:
         while True:
             try:
                 async with self._database.begin() as connection:
-                    return await apply(connection, events, reports, _wall_clock())
+                    return await apply(connection, events, reports, wall_clock())
             except (ConduitError, SQLAlchemyError) as error:
                 if _blames_events(error):
                     raise

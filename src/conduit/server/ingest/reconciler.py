@@ -27,7 +27,7 @@ from conduit.server.db import tables
 from conduit.server.db.database import Database
 from conduit.server.db.rows import JobRow, job_row
 from conduit.server.ingest import bulk
-from conduit.server.ingest.apply import take_turn
+from conduit.server.ingest.apply import take_turn, wall_clock
 from conduit.server.ingest.consumer import Publish
 from conduit.server.ingest.healing import (
     AT_ONCE,
@@ -70,10 +70,6 @@ class ReconcilerMetrics:
 
 def _always() -> bool:
     return True
-
-
-def _wall_clock() -> int:
-    return time.time_ns() // 1_000_000
 
 
 class Reconciler:
@@ -180,7 +176,7 @@ class Reconciler:
                 self._queue,
                 self._database,
                 chosen,
-                _wall_clock(),
+                wall_clock(),
                 may_be_lost=self._caught_up(),
             )
             self._publish(some.changes)
@@ -200,7 +196,7 @@ class Reconciler:
         parked = tables.parked_events
         query = (
             select(parked.c.job_id)
-            .where(parked.c.parked_at <= _wall_clock() - self._grace_ms)
+            .where(parked.c.parked_at <= wall_clock() - self._grace_ms)
             .distinct()
             .limit(AT_ONCE)
         )
@@ -219,7 +215,7 @@ class Reconciler:
 
     async def _look_at_unfinished(self) -> None:
         """Unfinished rows that nothing has touched for long: most are simply waiting."""
-        job_ids = await unfinished_since(self._database, _wall_clock() - self._untouched_ms)
+        job_ids = await unfinished_since(self._database, wall_clock() - self._untouched_ms)
         if not job_ids:
             return
         rows = await self._rows(job_ids)
@@ -233,7 +229,7 @@ class Reconciler:
         async with self._database.begin() as connection:
             column = tables.jobs.c.applied_at
             await take_turn(connection)
-            await bulk.set_number(connection, column, _wall_clock(), "id", right)
+            await bulk.set_number(connection, column, wall_clock(), "id", right)
 
     async def _look_at_newest(self) -> None:
         await self._compare((await self._queue.find(JobFilter(), limit=AT_ONCE)).items)

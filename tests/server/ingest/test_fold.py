@@ -1,0 +1,161 @@
+"""What events do to the history of one job; the property test has all the combinations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from msgspec import Raw
+
+from conduit.core.events import Event, EventKind, Submission
+from conduit.core.model import JobError, JobStatus, Level, LogLine
+from conduit.server.ingest.fold import DATA_LOST, JobHistory, is_lost
+from conduit.server.ingest.soundness import fault_of
+
+BOOM = JobError(type="ValueError", message="no such order")
+
+
+def an_event(kind: EventKind, status: JobStatus, seq: int, **over: Any) -> Event:
+    fields: dict[str, Any] = {
+        "job_id": "job",
+        "attempt": 1,
+        "at": 1000 + seq,
+        "generation": 1,
+        "fence": 1,
+    }
+    return Event(kind=kind, status=status, seq=seq, **(fields | over))
+
+
+def submitted(**over: Any) -> Event:
+    submission = Submission(function="charge", queue="default", args=Raw(b'{"cents":1}'))
+    fields: dict[str, Any] = {"attempt": 0, "fence": 0, "submission": submission} | over
+    return an_event(EventKind.SUBMITTED, JobStatus.QUEUED, fields.pop("seq", 1), **fields)
+
+
+def started(seq: int = 2, **over: Any) -> Event:
+    return an_event(EventKind.STARTED, JobStatus.RUNNING, seq, **({"worker_id": "w1"} | over))
+
+
+def failed(seq: int = 3, **over: Any) -> Event:
+    fields = {"failures": 1, "reason": "error", "error": BOOM} | over
+    return an_event(EventKind.FAILED, JobStatus.FAILED, seq, **fields)
+
+
+def completed(seq: int, **over: Any) -> Event:
+    fields = {"result": Raw(b'"ok"')} | over
+    return an_event(EventKind.COMPLETED, JobStatus.COMPLETED, seq, **fields)
+
+
+def deleted(seq: int) -> Event:
+    return an_event(EventKind.DELETED, JobStatus.FAILED, seq)
+
+
+def requeued(seq: int = 4) -> Event:
+    return an_event(EventKind.REQUEUED, JobStatus.QUEUED, seq, generation=2)
+
+
+def a_history(*events: Event) -> JobHistory:
+    history = JobHistory("job", now=1)
+    for event in events:
+        history.apply(event)
+    return history
+
+
+def test_a_stale_failure_does_not_overwrite_the_success_that_came_after_a_retry() -> None:
+    again = started(5, fence=2, generation=2)
+    done = completed(6, fence=2, generation=2)
+    history = a_history(submitted(), started(), failed(), requeued(), again, done)
+    history.apply(failed())
+    assert history.row is not None
+    assert (history.row.status, history.row.error) == (JobStatus.COMPLETED, None)
+    assert [attempt.outcome for attempt in history.attempts.values()] == ["failed", "completed"]
+
+
+def test_an_event_that_comes_too_early_waits_for_those_before_it() -> None:
+    history = a_history(failed(), started())
+    assert history.row is None
+    assert sorted(history.parked) == [2, 3]
+    history.apply(submitted())
+    assert history.row is not None
+    assert (history.row.status, history.row.seq, history.parked) == (JobStatus.FAILED, 3, {})
+
+
+def test_an_attempt_is_told_from_start_to_end() -> None:
+    history = a_history(submitted(), started(), failed())
+    attempt = history.attempts[1]
+    assert (attempt.started_at, attempt.ended_at) == (1002, 1003)
+    assert (attempt.worker_id, attempt.outcome, attempt.reason) == ("w1", "failed", "error")
+    assert attempt.error == '{"type":"ValueError","message":"no such order"}'
+
+
+def test_a_cancel_while_it_waits_ends_no_attempt() -> None:
+    retrying = an_event(EventKind.RETRYING, JobStatus.SCHEDULED, 3, run_at=5000, error=BOOM)
+    cancelled = an_event(EventKind.CANCELLED, JobStatus.CANCELLED, 4, reason="enough")
+    history = a_history(submitted(), started(), retrying, cancelled)
+    assert history.attempts[1].outcome == "retrying"
+
+
+def test_a_second_life_begins_with_nothing_of_the_first() -> None:
+    log = an_event(
+        EventKind.LOG,
+        JobStatus.RUNNING,
+        3,
+        logs=(LogLine(1, Level.INFO, "shop", "a line", number=1),),
+    )
+    first = (submitted(), started(), log, failed(4))
+    history = a_history(*first, submitted(at=5000))
+    assert history.row is not None
+    assert (history.row.submitted_at, history.row.seq) == (5000, 1)
+    assert (history.attempts, history.logs, history.wiped) == ({}, {}, True)
+    for late in first:
+        history.apply(late)
+    assert (history.row.seq, history.parked) == (1, {})
+
+
+def test_a_deleted_job_is_not_brought_back_by_a_late_event() -> None:
+    events = (submitted(), started(), failed(), deleted(4))
+    history = a_history(*events, *events)
+    assert (history.row, history.parked, history.barrier) == (None, {}, 1004)
+    history.apply(submitted(at=1005))
+    assert history.row is not None
+
+
+def test_a_clock_set_back_makes_no_event_of_a_life_stale() -> None:
+    history = a_history(submitted(), started(at=10), failed(at=20))
+    assert history.row is not None
+    assert (history.row.status, history.row.finished_at) == (JobStatus.FAILED, 20)
+
+
+def test_a_job_given_up_is_unfinished_again_once_its_next_event_comes() -> None:
+    history = a_history(submitted(), started())
+    assert history.give_up(at=9000)
+    assert history.row is not None
+    assert is_lost(history.row)
+    assert history.attempts[1].reason == DATA_LOST
+    history.apply(completed(3))
+    assert (history.row.status, history.row.reason) == (JobStatus.COMPLETED, None)
+    assert history.attempts[1].outcome == "completed"
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        submitted(seq=2),
+        submitted(submission=None),
+        started(0),
+        started(2**31),
+        started(fence=-1),
+        started(at=2**63),
+        started(job_id=""),
+        started(job_id="a\0b"),
+        started(job_id="x" * 501),
+        an_event(EventKind.STARTED, JobStatus.COMPLETED, 2),
+        an_event(EventKind.PROGRESS, JobStatus.RUNNING, 3, progress=float("nan")),
+        completed(3, result=Raw(b"nope")),
+        completed(3, result=Raw(b'"\xff"')),
+        completed(3, result=Raw(b'"\\ud800"')),
+        completed(3, result=Raw(b"[" * 100_000)),
+    ],
+)
+def test_events_that_no_table_can_hold_are_found_out(event: Event) -> None:
+    assert fault_of(event)
