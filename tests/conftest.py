@@ -6,7 +6,7 @@ from collections.abc import Generator
 
 import pytest
 
-pytest_plugins = ["tests.servers.fixtures"]
+pytest_plugins = ["tests.containers.fixtures", "tests.servers.fixtures"]
 
 
 @pytest.hookimpl(wrapper=True)
