@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from conduit.core.errors import ConfigurationError
+from conduit.sdk.api_tracking import RequestTracking
 from conduit.sdk.options import check_count, check_text
 
 if TYPE_CHECKING:
@@ -32,6 +33,9 @@ class Api:
 
     `app` is the FastAPI application, for all that has no method here. An `Api` is an ASGI
     application itself, too. `port` 0 takes a free one. Raises `ConfigurationError`.
+
+    Requests are counted, by route and status, and the counts reported through the queue where there
+    is one: see `conduit.sdk.api_tracking`.
     """
 
     def __init__(
@@ -49,6 +53,7 @@ class Api:
         self._host = check_text("host", host, ConfigurationError)
         self._port = check_count("port", port, ConfigurationError, most=HIGHEST_PORT)
         self._app = fastapi.FastAPI(title=title or name)
+        self._tracked = RequestTracking(self._app, self._name)
         self._server: HttpServer | None = None
 
     def __repr__(self) -> str:
@@ -78,7 +83,7 @@ class Api:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve as an ASGI application, under any server."""
-        await self._app(scope, receive, send)
+        await self._tracked(scope, receive, send)
 
     # --- routes: as FastAPI's methods of the same names ---------------------------------------
 
@@ -140,7 +145,7 @@ class Api:
         """Listen. Raises `ConfigurationError` when the port is in use."""
         from conduit.http_server import HttpServer
 
-        server = HttpServer(self._app, f"api {self._name!r}", self._host, self._port)
+        server = HttpServer(self._tracked, f"api {self._name!r}", self._host, self._port)
         await server.start()
         self._server = server
 
@@ -148,11 +153,13 @@ class Api:
         """Accept no more requests, answer those under way."""
         if self._server is not None:
             await self._server.stop()
+            self._tracked.abandon()
 
     async def stop_now(self) -> None:
         """Drop the requests under way."""
         if self._server is not None:
             await self._server.stop_now()
+            self._tracked.abandon()
 
     async def wait(self) -> None:
         """Until the API has stopped. Raises what it crashed of."""
