@@ -50,9 +50,10 @@ class Hints:
         self._woken.clear()
         self._gap = False
 
-    def claimed(self, due: int) -> None:
-        """A claim was answered."""
+    def claimed(self, due: int, *, more: bool = False) -> None:
+        """A claim was answered; `more` is there to be claimed at once."""
         self.due = due
+        self._gap = self._gap or more
 
     async def woken(self, queues: Sequence[str], timeout: float) -> bool:
         """Wait for news of these queues since the last claim, or the last such wait."""

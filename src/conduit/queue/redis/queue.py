@@ -66,6 +66,8 @@ ASK_AGAIN_S = 30.0
 ASK_AFTER_FAILURE_S = 1.0
 MAX_ENTRIES = 100_000
 """Entries of the event stream kept at most, unless some group still needs them."""
+MAX_STREAM_BYTES = 512 * 1024 * 1024
+"""And about how much memory it takes at most, unless some group still needs it."""
 
 _HELD = (Held.LOST, Held.HELD, Held.CANCEL)
 _FINISHED = (Finished.STALE, Finished.OK, Finished.ALREADY)
@@ -202,7 +204,7 @@ class RedisQueue:
                 secrets.token_hex(8),
                 self._hints.client,
             )
-            self._hints.claimed(due)
+            self._hints.claimed(due, more=bool(more))
             jobs = _jobs(found)
         return jobs
 
@@ -236,6 +238,7 @@ class RedisQueue:
             retention.workers_ms,
             retention.functions_ms,
             ALIVE_MS,
+            MAX_STREAM_BYTES,
         )
         promoted, expired, rescued, failed, purged, granted = did
         return SweepReport(

@@ -6,7 +6,9 @@
 
 local worker_id, queues, functions = input[1], input[2], input[3]
 local limit, lease_ms, random, client = input[4], input[5], input[6], input[7]
-local ROUNDS = 20 -- a round is in vain where it meets only members of jobs that left their lane
+local ROUNDS = 20 -- in vain, meeting only members of jobs that left their lane
+local MAX_BYTES = 4 * 1024 * 1024 -- of jobs in one answer; a larger one may come alone
+local FEW, SMALL = 16, 16 * 1024 -- jobs are read so few at a time unless they are small
 
 redis.call('SREM', K.idle, client)
 local promoted, due = promote(500)
@@ -28,8 +30,12 @@ local function remove_taken()
   end
 end
 
--- The first members of a lane in order, as {score, member, from the list}; by the list's order
--- alone where nothing came back.
+local function remove(lane, from_list)
+  local counts = from_list and taken_fresh or taken_back
+  counts[lane] = (counts[lane] or 0) + 1
+end
+
+-- The first members of a lane in order, as {score, member, from the list}.
 local function candidates(lane, room)
   local first, front = taken_fresh[lane] or 0, taken_back[lane] or 0
   local fresh = redis.call('LRANGE', K.fresh .. lane, first, first + room - 1)
@@ -53,36 +59,43 @@ local function candidates(lane, room)
   return merged
 end
 
+local function goes_before(one, other)
+  if one[1] ~= other[1] then
+    return one[1] < other[1]
+  elseif one[2] ~= other[2] then
+    return one[2] < other[2]
+  end
+  return one[3] < other[3]
+end
+
 -- In order of precedence; at equal precedence functions take turns, the first of each before the
--- second of any.
-local function in_turn(lanes)
-  local ranked = {}
+-- second of any. Of a lane that was read in part, `part` members, nothing is known beyond the last.
+local function in_turn(lanes, part)
+  local ranked, known_to = {}, nil
   for place = 1, #lanes do
     local level, turn = nil, 0
-    for _, candidate in ipairs(lanes[place]) do
+    for i, candidate in ipairs(lanes[place]) do
       local own = math.floor(candidate[1] / LEVEL)
       turn = own == level and turn + 1 or 0
       level = own
-      ranked[#ranked + 1] = { own, turn, place, candidate }
+      local entry = { own, turn, place, candidate }
+      ranked[#ranked + 1] = entry
+      if i == part and (not known_to or goes_before(entry, known_to)) then
+        known_to = entry
+      end
     end
   end
-  table.sort(ranked, function(one, other)
-    if one[1] ~= other[1] then
-      return one[1] < other[1]
-    elseif one[2] ~= other[2] then
-      return one[2] < other[2]
-    end
-    return one[3] < other[3]
-  end)
-  return ranked
+  table.sort(ranked, goes_before)
+  return ranked, known_to
 end
 
--- Take the first members of a queue's lanes; nil when the lanes are empty.
-local function take(queue, room)
+-- The first members of a queue's lanes, as {lane, member, from the list}; nil when they are empty.
+local function first_members(queue, room)
   local lanes, names = {}, {}
+  local part = math.min(room, math.max(20, 2 * math.ceil(room / #functions)))
   for _, name in ipairs(functions) do
     local lane = lane_of(queue, name)
-    local found = candidates(lane, room)
+    local found = candidates(lane, part)
     if found then
       lanes[#lanes + 1], names[#names + 1] = found, lane
     end
@@ -90,23 +103,22 @@ local function take(queue, room)
   if #lanes == 0 then
     return nil
   end
-  local taken = {}
-  local function note(lane, candidate)
-    taken[#taken + 1] = { lane, candidate[2] }
-    local counts = candidate[3] and taken_fresh or taken_back
-    counts[lane] = (counts[lane] or 0) + 1
-  end
+  local first = {}
   if #lanes == 1 then
-    for _, candidate in ipairs(lanes[1]) do
-      note(names[1], candidate)
+    for _, candidate in ipairs(part < room and candidates(names[1], room) or lanes[1]) do
+      first[#first + 1] = { names[1], candidate[2], candidate[3] }
     end
-  else
-    local ranked = in_turn(lanes)
-    for i = 1, math.min(room, #ranked) do
-      note(names[ranked[i][3]], ranked[i][4])
+    return first
+  end
+  local ranked, known_to = in_turn(lanes, part)
+  for i = 1, math.min(room, #ranked) do
+    local lane, candidate = names[ranked[i][3]], ranked[i][4]
+    first[i] = { lane, candidate[2], candidate[3] }
+    if ranked[i] == known_to then
+      break
     end
   end
-  return taken
+  return first
 end
 
 local texts = {} -- the states of jobs that were alike before are alike after
@@ -139,78 +151,99 @@ local function waits(id, number)
   return blobs[id] and st.s == S.QUEUED and string.sub(blobs[id], 1, 6) == number
 end
 
--- Claim what is still queued of the members taken.
-local function claim(queue, taken)
-  local ids = {}
-  for i = 1, #taken do
-    ids[i] = string.sub(taken[i][2], 7)
-  end
-  load(ids)
-  for i = 1, #taken do
-    local id, lane = ids[i], taken[i][1]
-    local st, counts = states[id], waits(id, string.sub(taken[i][2], 1, 6))
-    if counts and st.x and st.x <= now then
-      expire(id, st, lane)
-      write('ZREM', K.expiring, id)
-    elseif counts then
-      local after = lease(id, lane, st)
-      write_pair('ZADD', K.leases, now + lease_ms, id)
-      event(E.STARTED, id, after[1], { w = worker_id })
-      local size = #answer
-      answer[size + 1], answer[size + 2], answer[size + 3] = id, blobs[id], after[2]
-      answer[size + 4] = extra_of(id, after[1])
-      claimed = claimed + 1
-      count('q:', queue, -1)
-      count('r:', queue, 1)
-    end
-  end
+local bytes, full = 0, false
+
+local function take(queue, id, lane, st)
+  local after = lease(id, lane, st)
+  write_pair('ZADD', K.leases, now + lease_ms, id)
+  event(E.STARTED, id, after[1], { w = worker_id })
+  local extra, size = extra_of(id, after[1]), #answer
+  answer[size + 1], answer[size + 2], answer[size + 3], answer[size + 4] =
+    id, blobs[id], after[2], extra
+  claimed = claimed + 1
+  bytes = bytes + #blobs[id] + #extra
+  count('q:', queue, -1)
+  count('r:', queue, 1)
 end
 
--- Drop the members that a queue's lists begin with and that no longer count, many at a time: what a
--- large cancel leaves behind.
-local function strip(queue)
-  for _, name in ipairs(functions) do
-    local lane = lane_of(queue, name)
-    local first = taken_fresh[lane] or 0
-    local members = redis.call('LRANGE', K.fresh .. lane, first, first + CHUNK - 1)
+-- Claim what is still queued of some members, and remove them from their lanes; not all of them
+-- when the answer becomes too large.
+local function claim(queue, members)
+  local at = 1
+  while at <= #members do
+    local small = claimed > 0 and bytes / claimed < SMALL
+    local to = math.min(#members, at + (small and CHUNK or FEW) - 1)
     local ids = {}
-    for i, value in ipairs(members) do
-      ids[i] = string.sub(value, 7)
+    for i = at, to do
+      ids[#ids + 1] = string.sub(members[i][2], 7)
     end
     load(ids)
-    local many = 0
-    while members[many + 1] and not waits(ids[many + 1], string.sub(members[many + 1], 1, 6)) do
-      many = many + 1
+    for i = at, to do
+      if bytes > MAX_BYTES then
+        full = true
+        return
+      end
+      local id, lane = ids[i - at + 1], members[i][1]
+      local st, counts = states[id], waits(id, string.sub(members[i][2], 1, 6))
+      remove(lane, members[i][3])
+      if counts and st.x and st.x <= now then
+        expire(id, st, lane)
+        write('ZREM', K.expiring, id)
+      elseif counts then
+        take(queue, id, lane, st)
+      end
     end
-    taken_fresh[lane] = first + many
+    at = to + 1
   end
 end
 
-local rounds = 0
+-- Drop what these lanes' lists begin with that no longer counts, many at a time: what a large cancel
+-- leaves behind.
+local function strip(members)
+  local seen = {}
+  for _, one in ipairs(members) do
+    local lane = one[1]
+    if one[3] and not seen[lane] then
+      seen[lane] = true
+      local first = taken_fresh[lane] or 0
+      local found = redis.call('LRANGE', K.fresh .. lane, first, first + CHUNK - 1)
+      local ids = {}
+      for i, value in ipairs(found) do
+        ids[i] = string.sub(value, 7)
+      end
+      load(ids)
+      local many = 0
+      while found[many + 1] and not waits(ids[many + 1], string.sub(found[many + 1], 1, 6)) do
+        many = many + 1
+      end
+      taken_fresh[lane] = first + many
+    end
+  end
+end
+
+local vain = 0
 for _, queue in ipairs(queues) do
-  if claimed < limit and redis.call('SISMEMBER', K.paused, queue) == 0 then
-    while claimed < limit and rounds < ROUNDS do
-      local taken = take(queue, limit - claimed)
-      if not taken then
+  if not full and claimed < limit and redis.call('SISMEMBER', K.paused, queue) == 0 then
+    while not full and claimed < limit and vain < ROUNDS do
+      local members = first_members(queue, limit - claimed)
+      if not members then
         break
       end
-      rounds = rounds + 1
       local before = claimed
-      claim(queue, taken)
+      claim(queue, members)
       if claimed == before then
-        strip(queue)
+        vain = vain + 1
+        strip(members)
       end
     end
   end
 end
 
-if claimed < limit then
-  if rounds == ROUNDS or promoted == 500 then
-    answer[2] = 1
-  else
-    redis.call('SADD', K.idle, client)
-  end
+if full or (claimed < limit and (vain == ROUNDS or promoted == 500)) then
+  answer[2] = 1
+elseif claimed < limit then
+  redis.call('SADD', K.idle, client)
 end
-remove_taken()
 commit()
+remove_taken()
 return answer

@@ -21,7 +21,7 @@ afterwards[#afterwards + 1] = clear_lanes
 
 local function forget(id)
   local st = states[id]
-  if st.s == S.CANCELLED then
+  if st.s == S.CANCELLED and blobs[id] then
     local _, _, _, lane = header(blobs[id])
     left_lanes[lane] = true
   end

@@ -22,6 +22,7 @@ local woken = {} -- queues in which there is something to claim
 local function requeue(id, front)
   local n, _, priority, lane = header(blobs[id])
   write_pair('ZADD', K.back .. lane, rank(front, priority, n), member(n, id))
+  write('SADD', K.lanes, lane)
   count('q:', queue_of(lane), 1)
   woken[queue_of(lane)] = true
 end

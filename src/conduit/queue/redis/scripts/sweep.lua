@@ -1,11 +1,14 @@
 -- sweep: promote, expire, rescue, forget, trim. See `Queue.sweep`, `transitions.rescue`.
 --
--- Input: {limit, results_ms, events_ms, max_entries, workers_ms, functions_ms, alive_ms}. Answers
+-- Input: {limit, results_ms, events_ms, max_entries, workers_ms, functions_ms, alive_ms,
+-- max_stream_bytes}. Answers
 -- {promoted, expired, rescued, failed, purged, granted, more}.
 
 local limit, results_ms, events_ms, max_entries = input[1], input[2], input[3], input[4]
 local workers_ms, functions_ms, alive_ms = input[5], input[6], input[7]
+local max_stream_bytes = input[8]
 local MARK_EVERY_MS = 2000
+local MAX_BYTES, FEW = 16 * 1024 * 1024, 100 -- what a purge reads at most, and at a time
 
 local promoted = promote(limit)
 
@@ -120,27 +123,36 @@ local function rescue()
   end
 end
 
+-- A few at a time, since results may be large: how many were forgotten, how many looked at, and
+-- whether memory set the end.
 local function purge()
-  local purged, from = 0, 0
-  while purged < limit do
+  local purged, looked_at, bytes = 0, 0, 0
+  while looked_at < limit and bytes < MAX_BYTES do
     local old = redis.call(
-      'ZRANGEBYSCORE', K.finished, '-inf', now - results_ms, 'LIMIT', from, limit - purged
+      'ZRANGEBYSCORE', K.finished, '-inf', now - results_ms, 'LIMIT', 0, math.min(FEW, limit - looked_at)
     )
-    load(old)
-    for _, id in ipairs(old) do
-      if not blobs[id] then
+    local texts = hmget(K.states, old)
+    for i, id in ipairs(old) do
+      bytes = bytes + (texts[i] and #texts[i] or 0)
+      local st = state_from(texts[i])
+      if not texts[i] then -- lost, as under a policy that evicts
         write('ZREM', K.finished, id)
-      elseif (states[id].u or 0) <= now then
+      elseif (st.u or 0) <= now then
+        states[id] = st
+        blobs[id] = st.s == S.CANCELLED and redis.call('HGET', K.jobs, id)
         forget(id)
         purged = purged + 1
+      else -- within its window it stays; it comes up again when that is over
+        redis.call('ZADD', K.finished, st.u - results_ms, id)
       end
     end
-    from = from + #old
+    looked_at = looked_at + #old
+    settle()
     if #old == 0 then
       break
     end
   end
-  return purged
+  return purged, looked_at, bytes >= MAX_BYTES
 end
 
 local function id_before(one, other)
@@ -177,7 +189,12 @@ end
 -- Drop entries that are old, or too many, only before what some group still needs.
 local function trim()
   local needed = first_needed()
-  local surplus = redis.call('XLEN', K.events) - max_entries
+  local length = redis.call('XLEN', K.events)
+  local surplus = length - max_entries
+  local usage = redis.pcall('MEMORY', 'USAGE', K.events) -- not every user may ask
+  if type(usage) == 'number' and usage > max_stream_bytes then
+    surplus = math.max(surplus, math.ceil(length * (1 - max_stream_bytes / usage)))
+  end
   local trimmed, ahead = 0, 1 -- one to begin with: mostly there is nothing to drop, and entries are large
   while trimmed < limit do
     local batch = redis.call('XRANGE', K.events, '-', '+', 'COUNT', ahead)
@@ -201,6 +218,15 @@ local function trim()
     end
   end
   return trimmed
+end
+
+-- Lanes are remembered for the sake of `queues`; some that are empty are forgotten at each sweep.
+local function forget_lanes()
+  for _, lane in ipairs(redis.call('SRANDMEMBER', K.lanes, 20)) do
+    if redis.call('EXISTS', K.fresh .. lane, K.back .. lane) == 0 then
+      redis.call('SREM', K.lanes, lane)
+    end
+  end
 end
 
 local function name_of(worker)
@@ -268,10 +294,10 @@ settle()
 local granted = guard()
 rescue()
 settle()
-local purged = purge()
-settle()
+local purged, purge_looked_at, purge_cut_short = purge()
 local trimmed = trim()
+forget_lanes()
 forget_silent()
 commit()
-local more = math.max(promoted, looked_at, again + over, purged, trimmed) >= limit
-return { promoted, expired, again, over, purged, granted, more and 1 or 0 }
+local most = math.max(promoted, looked_at, again + over, purge_looked_at, trimmed)
+return { promoted, expired, again, over, purged, granted, (most >= limit or purge_cut_short) and 1 or 0 }
