@@ -305,7 +305,7 @@ async def test_a_history_is_rebuilt_from_what_the_queue_has(
         )
         await apply_entries(connection, [StoredEntry("1", Entry((other,)))], now=1)
 
-    done = await rebuild(queue, database)
+    done = await rebuild(queue, database, now=2)
     assert (done.healed, done.lost) == (1201, 1)
     found = await rows(database)
     assert found.pop("gone").status is gone
@@ -313,7 +313,7 @@ async def test_a_history_is_rebuilt_from_what_the_queue_has(
     assert [line.message for line in await all_of(database, tables.logs)] == ["a line"]
     assert [kept.name for kept in await all_of(database, tables.artifacts)] == ["report"]
 
-    again = await rebuild(queue, database)
+    again = await rebuild(queue, database, now=3)
     assert (again.healed, again.lost) == (0, 0)
 
 

@@ -13,7 +13,7 @@ from conduit.server.db import tables
 from conduit.server.db.database import Database
 from conduit.server.db.rows import JobRow
 from conduit.server.ingest import bulk, soundness
-from conduit.server.ingest.apply import Change, LoadedHistory, load, save, take_turn, wall_clock
+from conduit.server.ingest.apply import Change, LoadedHistory, load, save, take_turn
 from conduit.server.ingest.fold import is_lost, row_of
 
 AT_ONCE = 1000
@@ -126,13 +126,13 @@ def _mend(history: LoadedHistory, word: _Word, now: int) -> bool:
     return history.heal(word.job, word.logs, word.artifacts) or bool(history.stored_parked)
 
 
-async def rebuild(queue: Queue, database: Database) -> Healed:
+async def rebuild(queue: Queue, database: Database, now: int) -> Healed:
     """Bring the history in line with all that the queue has, however far they are apart.
 
     Finished jobs that the queue has forgotten are kept. What a job's earlier attempts were, only
     its events could tell.
     """
-    done, now = Healed(), wall_clock()
+    done = Healed()
     cursor: str | None = None
     while True:
         page = await queue.find(JobFilter(), limit=AT_ONCE, cursor=cursor)
