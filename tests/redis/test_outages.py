@@ -454,6 +454,29 @@ async def test_a_worker_whose_answers_get_lost_doubles_nothing(
     await check_history(bench.queue)
 
 
+async def test_a_worker_hands_back_what_claims_leased_whose_answers_were_lost(
+    frail: RedisQueue, proxied: Proxy, start_bench: StartBench, namespace: str
+) -> None:
+    bench = await start_bench(f"redis://127.0.0.1:{proxied.port}?namespace={namespace}")
+    runs: Counter[int] = Counter()
+
+    async def work(number: int) -> None:
+        runs[number] += 1
+
+    ids = [
+        await bench.submit("work", args=b'{"number":%d}' % number, max_deliveries=1)
+        for number in range(5)
+    ]
+    lose(proxied, "claim", 4)
+    await bench.start(task(work))
+    jobs = [await bench.finished(job_id) for job_id in ids]
+    assert proxied.lost == 4
+    assert {job.status for job in jobs} == {JobStatus.COMPLETED}
+    assert {(job.rescues, job.attempt) for job in jobs} == {(0, 1)}
+    assert runs == dict.fromkeys(range(5), 1)
+    await check_history(bench.queue)
+
+
 # A server that forgets
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager, suppress
 
 from conduit.core.errors import QueueUnavailableError
 from conduit.core.model import Job, Lease
@@ -13,6 +13,7 @@ from conduit.engine.attempt import Attempt, Stop
 from conduit.engine.backoff import Outage
 from conduit.engine.fairness import QueueOrder
 from conduit.engine.function import WorkerSpec
+from conduit.engine.orphans import release_orphans
 from conduit.engine.pace import Pace
 from conduit.engine.slots import Slots
 from conduit.queue.base import Claim, Queue
@@ -41,6 +42,8 @@ class Claimer:
         self._room = asyncio.Event()
         self._stopping = asyncio.Event()
         self._under_way = False
+        self._in_doubt = False  # whether a claim without an answer has leased something
+        self._starting: set[str] = set()
         self._early_cancels: set[Lease] = set()
 
     def stop(self) -> None:
@@ -57,10 +60,19 @@ class Claimer:
         if self._under_way:
             self._early_cancels.add(lease)
 
+    @contextmanager
+    def starting(self, job_id: str) -> Generator[None]:
+        """While a job is started by other means than a claim, its lease is no orphan."""
+        self._starting.add(job_id)
+        try:
+            yield
+        finally:
+            self._starting.discard(job_id)
+
     @property
     def was_cut_off(self) -> bool:
-        """Whether a claim was cancelled halfway, so that nobody knows what it has leased."""
-        return self._under_way
+        """Whether a claim got no answer, so that nobody knows what it has leased."""
+        return self._under_way or self._in_doubt
 
     async def run(self, slots: Slots) -> None:
         """Claim until `stop`."""
@@ -73,6 +85,7 @@ class Claimer:
                     await self._room.wait()
                 continue
             try:
+                await self._hand_back_unheard_of(slots)
                 claimed = await self._fetch(room)
                 self._accept(claimed, slots)
                 outage.over()
@@ -90,7 +103,20 @@ class Claimer:
             return await self._queue.claim(self._claim(room))
         except Exception:
             self._under_way = False
+            self._in_doubt = True
             raise
+
+    async def _hand_back_unheard_of(self, slots: Slots) -> None:
+        """Release what a claim has leased whose answer was lost: its jobs would wait for the end
+        of their leases, and be charged for it."""
+        if not self._in_doubt:
+            return
+
+        def known(lease: Lease) -> bool:
+            return lease.job_id in self._starting or slots.find(lease) is not None
+
+        await release_orphans(self._queue, self._worker_id, known, running=slots.held)
+        self._in_doubt = False
 
     def _accept(self, claimed: list[Job], slots: Slots) -> None:
         attempts = [self._attempt(job) for job in claimed]

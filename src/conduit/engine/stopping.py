@@ -16,11 +16,10 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 from conduit.core.errors import QueueError
-from conduit.core.model import JobStatus, Lease
-from conduit.core.transitions import OutcomeKind
+from conduit.engine.orphans import release_orphans
 from conduit.engine.reporter import Reporter
 from conduit.engine.slots import Slots
-from conduit.queue.base import JobFilter, Outcome, Queue
+from conduit.queue.base import Queue
 
 logger = logging.getLogger("conduit.engine")
 
@@ -102,11 +101,7 @@ class StopSequence:
         await _within(_in(CLOSE_TIMEOUT_S), resources.aclose)
 
     async def _find_and_release(self) -> None:
-        await self._queue.heartbeat(self._worker_id, 0)  # by its answer, the claim is through
-        wanted = JobFilter(statuses=(JobStatus.RUNNING,), worker_ids=(self._worker_id,))
-        found = (await self._queue.find(wanted, limit=500)).items
-        leases = [Lease(job.id, job.token or "") for job in found]
-        await self._queue.finish([Outcome(lease=each, kind=OutcomeKind.RELEASE) for each in leases])
+        await release_orphans(self._queue, self._worker_id, lambda _: False)
 
 
 def _in(seconds: float) -> float:

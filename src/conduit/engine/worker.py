@@ -117,9 +117,10 @@ class WorkerService:
             await self._close()
 
     async def _execute(self, job: NewJob, function: Function) -> Job:
-        started = await self._queue.start(job, self.id, self._spec.lease_ms)
-        attempt = Attempt(started, function, self._tools, inline=True)
-        self._slots.begin(attempt)
+        with self._claimer.starting(job.id):
+            started = await self._queue.start(job, self.id, self._spec.lease_ms)
+            attempt = Attempt(started, function, self._tools, inline=True)
+            self._slots.begin(attempt)
         await attempt.settled()
         (ended,) = await self._queue.get([job.id])
         return ended or started
