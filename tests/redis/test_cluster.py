@@ -86,6 +86,8 @@ async def test_the_death_of_the_node_that_holds_the_namespace_costs_nothing(
     async def work() -> None:
         await asyncio.sleep(0.01)
 
+    node = redis_cluster.nodes[owner]
+    await execute(node, "CONFIG", "SET", "appendfsync", "always")  # back at its restart
     await bench.start(task(work), concurrency=5)
     ids = [await bench.submit("work") for _ in range(50)]
     waiting = asyncio.create_task(once_back(lambda: bench.finished(ids[-1])))

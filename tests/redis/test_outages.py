@@ -99,10 +99,14 @@ def test_a_run_waits_for_a_server_that_comes(cli: Cli, start_redis: StartRedis) 
 # A server that dies
 
 
+# With `everysec` a server puts off its writes while it flushes, and answers all the same.
+FLUSHED = {"appendfsync": "always"}
+
+
 async def test_a_killed_server_costs_no_accepted_job(
     start_redis: StartRedis, start_bench: StartBench
 ) -> None:
-    server = start_redis()
+    server = start_redis(config=FLUSHED)
     bench = await start_bench(server.url)
     runs: Counter[int] = Counter()
 
@@ -111,7 +115,7 @@ async def test_a_killed_server_costs_no_accepted_job(
         await asyncio.sleep(0.005)
         return number
 
-    await bench.start(task(work), concurrency=10)
+    await bench.start(task(work), concurrency=10, lease_ms=2000)
     accepted: list[str] = []
 
     async def submit_all() -> None:
@@ -146,10 +150,25 @@ async def _reached(accepted: list[str], progress: int) -> bool:
     return len(accepted) >= progress
 
 
+async def test_jobs_that_waited_for_the_flush_outlive_a_server_killed_at_any_moment(
+    start_redis: StartRedis, connect: Connect
+) -> None:
+    server = start_redis()
+    queue = await connect(f"{server.url}?durability=fsync&wait_ms=5000")
+    accepted: list[str] = []
+    for _ in range(4):
+        jobs = [a_job() for _ in range(20)]
+        await once_back(lambda jobs=jobs: queue.submit(jobs))
+        accepted += [job.id for job in jobs]
+        await asyncio.to_thread(server.kill)
+        await asyncio.to_thread(server.start)
+        assert None not in await once_back(lambda: queue.get(accepted))
+
+
 async def test_a_result_made_while_the_server_was_away_is_delivered(
     start_redis: StartRedis, start_bench: StartBench
 ) -> None:
-    server = start_redis()
+    server = start_redis(config=FLUSHED)
     bench = await start_bench(server.url)
     begun, go = asyncio.Event(), asyncio.Event()
 
