@@ -159,7 +159,7 @@ async def test_jobs_that_waited_for_the_flush_outlive_a_server_killed_at_any_mom
     for _ in range(4):
         jobs = [a_job() for _ in range(20)]
         await once_back(lambda jobs=jobs: queue.submit(jobs))
-        accepted += [job.id for job in jobs]
+        accepted.extend(job.id for job in jobs)
         await asyncio.to_thread(server.kill)
         await asyncio.to_thread(server.start)
         assert None not in await once_back(lambda: queue.get(accepted))
