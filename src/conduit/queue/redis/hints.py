@@ -39,9 +39,16 @@ class Hints:
         self.due = None
         self._missed()
 
-    async def listen(self) -> bool:
-        """Begin to listen; True when this is the beginning, or was broken off."""
-        return await self._listener.subscribe(self._wake, self._done)
+    async def listen_for_jobs(self) -> bool:
+        """Begin to listen; True when this is the beginning, or was broken off.
+
+        Only who waits for jobs does: that nobody hears it tells the server that nobody is idle.
+        """
+        return await self._listener.subscribe(self._wake)
+
+    async def listen_for_ends(self) -> None:
+        """Begin to listen to the ends of watched jobs."""
+        await self._listener.subscribe(self._done)
 
     # --- jobs to claim ---------------------------------------------------------------------------
 

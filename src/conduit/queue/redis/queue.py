@@ -254,7 +254,7 @@ class RedisQueue:
     # --- waiting ---------------------------------------------------------------------------------
 
     async def wait_for_jobs(self, queues: Sequence[str], timeout: float) -> None:
-        if await self._hints.listen():
+        if await self._hints.listen_for_jobs():
             return  # what came before is unheard of
         if self._hints.due is None:
             await self._announce()
@@ -281,7 +281,7 @@ class RedisQueue:
     async def wait_finished(self, job_ids: Sequence[str], timeout: float) -> list[Job]:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout
-        await self._hints.listen()
+        await self._hints.listen_for_ends()
         asked = self._hints.to_ask(job_ids)
         answered = False
         while True:
