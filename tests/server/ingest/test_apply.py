@@ -9,13 +9,22 @@ from typing import Any
 import pytest
 
 from conduit.core.events import Entry, Event
+from conduit.core.model import Artifact
 from conduit.queue.base import StoredEntry
 from conduit.server.db import tables
 from conduit.server.db.database import Database
 from conduit.server.ingest.apply import Change, apply_entries
 from conduit.server.ingest.fold import JobHistory
 from tests.conformance.backends import Backend
-from tests.conformance.builders import a_job, claim_one, complete, delete, submit
+from tests.conformance.builders import (
+    a_job,
+    claim_one,
+    complete,
+    delete,
+    note,
+    running,
+    submit,
+)
 from tests.conformance.history import Reader
 from tests.server.ingest.conftest import all_of, rows, rows_of
 from tests.server.ingest.lives import Lives, events_in
@@ -156,6 +165,27 @@ async def test_a_deleted_job_leaves_nothing_and_does_not_come_back(
     await queue.submit([job])
     await apply(database, events_in(await Reader().read(queue)))
     assert await rows(database) == rows_of(await queue.get([job.id]))
+
+
+async def test_the_copy_of_an_artifact_is_good_as_long_as_its_bytes_are_the_same(
+    backend: Backend, database: Database
+) -> None:
+    queue = backend.queue
+    job = await running(queue)
+
+    async def keep(sha256: str) -> Any:
+        kept = Artifact("report", "text/plain", 2, sha256)
+        await note(queue, job, artifact=kept, data=b"ok")
+        await apply(database, events_in(await reader.read(queue)))
+        (row,) = await all_of(database, tables.artifacts)
+        return row
+
+    reader = Reader()
+    assert (await keep("a" * 64)).location is None
+    async with database.begin() as connection:
+        await connection.execute(tables.artifacts.update().values(location="here"))
+    assert (await keep("a" * 64)).location == "here"
+    assert (await keep("b" * 64)).location is None
 
 
 async def test_words_that_a_database_cannot_hold_are_mended(

@@ -183,12 +183,13 @@ async def save(
         await bulk.remove(connection, table, "job_id", wiped)
     rows = [each.row for each in histories if each.row is not None and each.row != each.stored_row]
     await bulk.put(connection, tables.jobs, rows)
-    for table, parts in (
-        (tables.attempts, [row for each in histories for row in each.attempts.values()]),
-        (tables.logs, [row for each in histories for row in each.logs.values()]),
-        (tables.artifacts, [row for each in histories for row in each.artifacts.values()]),
-    ):
-        await bulk.put(connection, table, parts)
+    attempts = [row for each in histories for row in each.attempts.values()]
+    await bulk.put(connection, tables.attempts, attempts)
+    logs = [row for each in histories for row in each.logs.values()]
+    await bulk.put(connection, tables.logs, logs)
+    artifacts = [row for each in histories for row in each.artifacts.values()]
+    # A copy that was made of the same bytes is still good.
+    await bulk.put(connection, tables.artifacts, artifacts, keep="location", while_same="sha256")
     await _save_barriers(connection, histories)
     await _save_parked(connection, histories, now)
     news = [_news_of(each, now, kind) for each in histories if each.applied or kind]

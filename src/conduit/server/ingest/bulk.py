@@ -33,10 +33,21 @@ def _is_postgresql(connection: AsyncConnection) -> bool:
     return connection.dialect.name == "postgresql"
 
 
-async def put(connection: AsyncConnection, table: Table, rows: Collection[Struct]) -> None:
-    """Insert rows; one with a key that is there already replaces what is there."""
+async def put(
+    connection: AsyncConnection,
+    table: Table,
+    rows: Collection[Struct],
+    *,
+    keep: str | None = None,
+    while_same: str | None = None,
+) -> None:
+    """Insert rows; one with a key that is there already replaces what is there.
+
+    The column `keep` stays as it is stored while the column `while_same` does.
+    """
     if rows:
-        await connection.execute(_upsert(table, _is_postgresql(connection)), _document(rows))
+        statement = _upsert(table, keep, while_same, _is_postgresql(connection))
+        await connection.execute(statement, _document(rows))
 
 
 async def add(connection: AsyncConnection, table: Table, rows: Collection[Struct]) -> None:
@@ -115,9 +126,15 @@ def _key(table: Table) -> list[str]:
 
 
 @cache
-def _upsert(table: Table, postgresql: bool) -> TextClause:
+def _upsert(table: Table, keep: str | None, while_same: str | None, postgresql: bool) -> TextClause:
     names, key = _names(table), _key(table)
-    changes = ", ".join(f'"{name}" = excluded."{name}"' for name in names if name not in key)
+    values = {name: f'excluded."{name}"' for name in names if name not in key}
+    if keep and while_same:
+        values[keep] = (
+            f"CASE WHEN {table.name}.{while_same} = excluded.{while_same} "
+            f"THEN {table.name}.{keep} ELSE excluded.{keep} END"
+        )
+    changes = ", ".join(f'"{name}" = {value}' for name, value in values.items())
     return text(
         f"{_rows(table, names, postgresql)} ON CONFLICT ({', '.join(key)}) DO UPDATE SET {changes}"
     )
