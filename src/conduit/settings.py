@@ -83,7 +83,10 @@ def load_settings(*, queue_url: str | None = None, database_url: str | None = No
 
 
 def _with_options(url: str, options: dict[str, str | None]) -> str:
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise ConfigurationError(f"{url!r} can't be read as a queue's URL: {error}") from None
     if not parts.scheme.startswith("redis"):
         return url
     given = parse_qsl(parts.query, keep_blank_values=True)

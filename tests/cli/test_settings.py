@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from conduit.core.errors import ConfigurationError
+from conduit.queue import open_queue
 from conduit.settings import load_settings
 from tests.cli.conftest import Cli
 
@@ -105,3 +107,11 @@ def test_the_environment_wins_over_pyproject_and_a_flag_over_both(cli: Cli) -> N
     assert "queue-environment.db" in cli("jobs", "list", CONDUIT_NAMESPACE="environment").stderr
     flag = cli("jobs", "list", "--queue-url", "sqlite:///flag.db", CONDUIT_NAMESPACE="environment")
     assert "flag.db" in flag.stderr
+
+
+@pytest.mark.parametrize("url", ["redis://[::1", "sqlite://[half"])
+def test_an_address_that_cannot_be_read_is_a_setting_that_is_wrong(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="can't be read as a queue's URL"):
+        load_settings(queue_url=url)
+    with pytest.raises(ConfigurationError, match="can't be read as a queue's URL"):
+        open_queue(url)

@@ -17,7 +17,10 @@ def open_queue(url: str) -> Queue:
     `sqlite:///relative.db`, `sqlite:////absolute.db`; `redis://host:6379/0` and its kin, see
     `conduit.queue.redis.address`. Raises `ConfigurationError` for a scheme that no backend serves.
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise ConfigurationError(f"{url!r} can't be read as a queue's URL: {error}") from None
     if parts.scheme.partition("+")[0] in ("redis", "rediss"):
         from conduit.queue.redis import RedisQueue
 
