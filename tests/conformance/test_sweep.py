@@ -184,6 +184,45 @@ async def test_who_does_not_extend_within_the_grant_is_rescued(backend: Backend)
     assert (await get(queue, dead.id)).status is JobStatus.QUEUED
 
 
+async def test_a_dead_workers_job_is_rescued_however_rarely_sweeps_come(backend: Backend) -> None:
+    queue = backend.queue
+    job = await running(queue)
+    await sweep(queue)
+    backend.clock.advance(DEFAULT_LEASE_MS)
+    assert (await sweep(queue)).granted == 1
+    backend.clock.advance(9 * SECOND)  # again so long that nobody can be blamed
+    report = await sweep(queue)
+    assert (report.granted, report.rescued) == (0, 1)
+    assert (await get(queue, job.id)).status is JobStatus.QUEUED
+
+
+async def test_a_holder_that_extends_after_a_grant_may_get_another(backend: Backend) -> None:
+    queue = backend.queue
+    job = await running(queue)
+    await sweep(queue)
+    for _ in range(3):
+        backend.clock.advance(HOUR)
+        assert (await sweep(queue)).granted == 1
+        backend.clock.advance(SECOND)
+        assert (await sweep(queue)).granted == 0
+        assert await queue.extend([lease(job)], DEFAULT_LEASE_MS) == [Held.HELD]
+    stored = await get(queue, job.id)
+    assert (stored.status, stored.seq) == (JobStatus.RUNNING, job.seq)
+
+
+async def test_a_grant_that_a_clock_jumping_back_leaves_far_ahead_is_cut(backend: Backend) -> None:
+    queue = backend.queue
+    job = await running(queue)
+    await sweep(queue)
+    backend.clock.advance(HOUR)
+    await sweep(queue)
+    backend.clock.advance(-HOUR)
+    await sweep(queue)
+    assert (await get(queue, job.id)).status is JobStatus.RUNNING
+    await let_leases_lapse(backend)
+    assert (await claim_one(queue, worker_id="w2")).id == job.id
+
+
 async def test_a_grant_cuts_no_lease_short(backend: Backend) -> None:
     queue = backend.queue
     job = await running(queue)

@@ -53,6 +53,8 @@ class ModelJob:
     settled_token: str | None = None
     """The token of the last lease, once its holder has reported the outcome."""
     lease_until: int = 0
+    granted: bool = False
+    """Whether the lease got half a term more since its holder was last heard of."""
     worker_id: str | None = None
     cancel_requested: bool = False
     rescued: bool = False
@@ -200,6 +202,7 @@ class Model:
         """A backend gave this job away; the model's after it."""
         job = self.jobs[taken.id]
         job.status, job.worker_id, job.lease_until = _S.RUNNING, worker_id, lease_until
+        job.granted = False
         job.token, job.settled_token = taken.token, None
         job.attempt = job.failures + job.rescues + 1
         job.fence += 1
@@ -218,7 +221,7 @@ class Model:
         job = self._held(lease)
         if job is None:
             return Held.LOST
-        job.lease_until = now + lease_ms
+        job.lease_until, job.granted = now + lease_ms, False
         return Held.CANCEL if job.cancel_requested else Held.HELD
 
     def finish(self, outcome: Outcome, now: int) -> set[Finished]:
@@ -295,9 +298,9 @@ class Model:
                 job.lease_until = now + term
         if last is not None and 0 <= now - last <= term // 2:
             return 0
-        lapsed = [job for job in running if job.lease_until <= now]
+        lapsed = [job for job in running if job.lease_until <= now and not job.granted]
         for job in lapsed:
-            job.lease_until = now + term // 2
+            job.lease_until, job.granted = now + term // 2, True
         return len(lapsed)
 
     def rescue(self, now: int) -> tuple[int, int]:

@@ -332,7 +332,8 @@ class Queue(Protocol):
         Safe to run anywhere at any time; a lock merely saves work. When the last sweep is so long
         ago (half a lease) that no holder can be blamed for a late extension, as after a suspended
         machine or a clock that jumped ahead, lapsed leases get half a term more before they are
-        rescued. Leases that reach absurdly far ahead (a clock that jumped back) are cut to a term.
+        rescued; once only, until their holder extends them. Leases that reach absurdly far ahead (a
+        clock that jumped back) are cut to a term.
 
         A worker that was silent for `ALIVE_MS`, while sweeps went on, is reported as `worker.lost`,
         once. It is forgotten later, so that one that was merely suspended is listed again.

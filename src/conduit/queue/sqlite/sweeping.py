@@ -25,6 +25,10 @@ SELECT n, {rows.COLUMNS} FROM jobs
 WHERE n IN (SELECT n FROM leases WHERE expires <= ?1 ORDER BY expires LIMIT ?2)
 """
 
+_GRANT = """
+UPDATE leases SET expires = ?1 + term / 2, term = -term WHERE expires <= ?1 AND term > 0
+"""
+
 _FORGETTABLE = """
 SELECT n FROM jobs
 WHERE finished_at IS NOT NULL AND finished_at <= ?1 AND coalesce(unique_until, 0) <= ?2
@@ -83,18 +87,20 @@ def _guard(db: sqlite3.Connection, now: int) -> int:
     """Grant half a term where nobody can be blamed; how many leases got one.
 
     A gap between sweeps means that the machine slept, the clock jumped, or no worker was alive.
-    Holders that live extend within that half term; the dead don't. A lease that reaches more than
-    two terms ahead comes from a clock that has since jumped back.
+    Holders that live extend within that half term; the dead don't, and get no second one however
+    long the gaps are: the term of a lease that got one is kept below zero until it is extended. A
+    lease that reaches more than two terms ahead comes from a clock that has since jumped back.
     """
     last = _mark(db, "last_sweep")
     if last is None or not 0 <= now - last < _MARK_EVERY_MS:
         _set_mark(db, "last_sweep", now)
-    db.execute("UPDATE leases SET expires = ?1 + term WHERE expires > ?1 + 2 * term", (now,))
+    db.execute(
+        "UPDATE leases SET expires = ?1 + abs(term) WHERE expires > ?1 + 2 * abs(term)", (now,)
+    )
     if last is not None and 0 <= now - last <= DEFAULT_LEASE_MS // 2:
         return 0
     _set_mark(db, "watched_since", now)
-    lapsed = "UPDATE leases SET expires = ?1 + term / 2 WHERE expires <= ?1"
-    return db.execute(lapsed, (now,)).rowcount
+    return db.execute(_GRANT, (now,)).rowcount
 
 
 def _was_watched(db: sqlite3.Connection, now: int) -> bool:

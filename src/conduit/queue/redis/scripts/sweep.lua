@@ -41,7 +41,8 @@ local function expire_due()
 end
 
 -- Grant half a term where nobody can be blamed, and cut leases from a clock that has since jumped
--- back; how many leases got half a term. Terms shorter than the usual one are cut a little late.
+-- back; how many leases got half a term. None gets a second one: the term of one that did is kept
+-- below zero until it is extended. Terms shorter than the usual one are cut a little late.
 local function guard()
   local last = tonumber(redis.call('HGET', K.meta, 'last_sweep'))
   if not last or now < last or now - last >= MARK_EVERY_MS then
@@ -49,7 +50,7 @@ local function guard()
   end
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', K.leases, '(' .. (now + 2 * LEASE_MS), '+inf')) do
     local expires = tonumber(redis.call('ZSCORE', K.leases, id))
-    local term = state_from(redis.call('HGET', K.states, id)).l or LEASE_MS
+    local term = math.abs(state_from(redis.call('HGET', K.states, id)).l or LEASE_MS)
     if expires > now + 2 * term then
       redis.call('ZADD', K.leases, now + term, id)
     end
@@ -58,12 +59,19 @@ local function guard()
     return 0
   end
   redis.call('HSET', K.meta, 'watched_since', now)
-  local lapsed = redis.call('ZRANGEBYSCORE', K.leases, '-inf', now)
-  for _, id in ipairs(lapsed) do
-    local term = state_from(redis.call('HGET', K.states, id)).l or LEASE_MS
-    redis.call('ZADD', K.leases, now + math.floor(term / 2), id)
+  local granted_to = 0
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', K.leases, '-inf', now)) do
+    local st = state_from(redis.call('HGET', K.states, id))
+    local term = st.l or LEASE_MS
+    if st.s == S.RUNNING and term > 0 then
+      local after = changed(st, { l = -term })
+      after.q = st.q
+      redis.call('HSET', K.states, id, cmsgpack.pack(after))
+      redis.call('ZADD', K.leases, now + math.floor(term / 2), id)
+      granted_to = granted_to + 1
+    end
   end
-  return #lapsed
+  return granted_to
 end
 
 local function rescued_state(st)
