@@ -6,7 +6,9 @@ Nothing that a task does gets out of `Attempt.run` as an exception: it becomes a
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import inspect
+import logging
 import random
 import threading
 import time
@@ -22,7 +24,7 @@ from conduit.core.model import Job, Lease, Reason
 from conduit.core.transitions import OutcomeKind
 from conduit.engine import context as current
 from conduit.engine.context import Context, Fail, JobView, Retry
-from conduit.engine.failure import job_error
+from conduit.engine.failure import in_words, job_error
 from conduit.engine.function import NO_HOOKS, Function, Hook, Mode, WorkerSpec
 from conduit.engine.logs import BoundedLog
 from conduit.engine.processes import ProcessPool
@@ -175,6 +177,8 @@ class Attempt:
         result: bytes | None = None
         self._interruptible = True
         current.enter_job(self)
+        if self.job.rescues:
+            self._say(logging.WARNING, self._rescued())
         try:
             result = await self._with_surroundings()
         except BaseException as raised:  # KeyboardInterrupt, too: signals don't come this way
@@ -203,6 +207,7 @@ class Attempt:
             self.outcome = self._outcome(result, error)
         except Exception as broken:  # an error of the user's that can't even be looked at
             self.outcome = self._fail(broken, Reason.ERROR)
+        self._say_if_failed()
         if self.function.hooks is not NO_HOOKS and self.outcome is not None:
             try:
                 await self._closing_hooks(self.outcome, error)
@@ -308,6 +313,7 @@ class Attempt:
         """What to report of a job that doesn't end although it was told to: it is left behind."""
         if self.outcome is None:  # else only its hooks keep it
             self.outcome = self._outcome(None, self._told(asyncio.CancelledError()))
+            contextvars.copy_context().run(self._say_of_abandoned)
         return self.outcome
 
     # --- what came of it ----------------------------------------------------------------------
@@ -367,6 +373,38 @@ class Attempt:
             error=job_error(error),
             delay_ms=round(delay * 1000),
         )
+
+    # --- what is said of it -------------------------------------------------------------------
+
+    def _say_if_failed(self) -> None:
+        """Log how the attempt failed, if it did; its traceback is kept with the job."""
+        outcome, attempt = self.outcome, self.job.attempt
+        if outcome is None or outcome.error is None:
+            return
+        if outcome.kind is OutcomeKind.RETRY_LATER:
+            words = (
+                f"attempt {attempt} failed: {in_words(outcome.error)}; "
+                f"attempt {attempt + 1} in {outcome.delay_ms / 1000:.1f} s"
+            )
+            self._say(logging.WARNING, words)
+        elif outcome.kind is OutcomeKind.FAIL:
+            times = "1 attempt" if attempt == 1 else f"{attempt} attempts"
+            self._say(logging.ERROR, f"failed after {times}: {in_words(outcome.error)}")
+
+    def _say_of_abandoned(self) -> None:
+        current.enter_job(self)  # whoever leaves it behind isn't in it
+        self._say_if_failed()
+
+    def _rescued(self) -> str:
+        attempt, lost = self.job.attempt, self.job.rescues
+        if lost == attempt - 1:
+            return f"attempt {lost} lost its worker; this is attempt {attempt}"
+        times = "1 attempt" if lost == 1 else f"{lost} attempts"
+        return f"{times} before this one lost the worker; this is attempt {attempt}"
+
+    def _say(self, level: int, words: str) -> None:
+        with suppress(Exception):  # a log filter of the user's that fails is no part of the job
+            self.context.log.log(level, "%s", words)
 
     # --- hooks --------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from conduit.engine.processes import RemoteError, RemoteTraceback
 from conduit.engine.text import MAX_MESSAGE, clean
 
 MAX_TRACEBACK = 16 * 1024
+MAX_LINE = 500
 
 _OURS = ("conduit.engine.", "conduit.sdk.")
 
@@ -23,6 +24,12 @@ def job_error(error: BaseException) -> JobError:
         message=clean(_shown(lambda: str(error)), MAX_MESSAGE),
         traceback=clean(_shown(lambda: _traceback_of(error))[-MAX_TRACEBACK:], MAX_TRACEBACK),
     )
+
+
+def in_words(error: JobError) -> str:
+    """An error in one line of a log."""
+    first = error.message.strip().partition("\n")[0]
+    return clean(f"{error.type}: {first}" if first else error.type, MAX_LINE)
 
 
 def _shown(show: Callable[[], str]) -> str:
