@@ -57,7 +57,7 @@ async def test_a_heartbeat_says_how_much_runs_and_when(backend: Backend) -> None
     queue = backend.queue
     await queue.register(Registration(worker=a_worker()))
     backend.clock.advance(5 * SECOND)
-    await queue.heartbeat("w1", 3)
+    assert await queue.heartbeat("w1", 3)
     (listed,) = await queue.workers()
     assert (listed.running, listed.seen_at) == (3, backend.clock.now)
 
@@ -85,8 +85,19 @@ async def test_unregistering_twice_or_a_stranger_is_fine(queue: Queue) -> None:
     await queue.unregister("w1")
     await queue.unregister("w1")
     await queue.unregister("nobody")
-    await queue.heartbeat("nobody", 0)
     assert await queue.workers() == []
+
+
+async def test_a_worker_that_is_not_known_hears_so(backend: Backend) -> None:
+    queue = backend.queue
+    assert not await queue.heartbeat("nobody", 0)
+    assert await queue.workers() == []
+    await queue.register(Registration(worker=a_worker()))
+    assert await queue.heartbeat("w1", 0)
+    await sweep_for(backend, 2 * HOUR)
+    assert not await queue.heartbeat("w1", 0)
+    await queue.register(Registration(worker=a_worker()))
+    assert await queue.heartbeat("w1", 0)
 
 
 async def test_two_processes_of_one_worker_are_two(queue: Queue) -> None:

@@ -20,7 +20,9 @@ from conduit.core.errors import (
 )
 from conduit.core.events import EventKind
 from conduit.core.model import JobStatus
+from conduit.core.schedule import parse_schedule
 from conduit.core.transitions import OutcomeKind
+from conduit.engine.function import Cron
 from conduit.queue.base import Finished, JobFilter, Registration, Submitted, Tick
 from conduit.queue.redis import RedisQueue, connection, listener
 from conduit.queue.redis import queue as queue_module
@@ -255,6 +257,22 @@ async def test_calls_to_a_frozen_server_are_given_up_and_then_work_again(
     server.resume()
     assert await once_back(lambda: queue.submit([a_job(id="unknown")])) == [Submitted("unknown")]
     assert {job.id for job in await claim(queue)} == {new.id, "unknown"}
+
+
+async def test_a_heartbeat_gives_up_on_an_answer_well_before_leases_end(
+    start_redis: StartRedis, start_bench: StartBench, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = start_redis()
+    bench = await start_bench(server.url)
+
+    async def work() -> None: ...
+
+    await bench.start(task(work), lease_ms=1500)
+    server.pause()
+    await until(lambda: _told(caplog, "leases can't be extended: no answer within 0.5 s"))
+    server.resume()
+    await until(lambda: _told(caplog, "leases can't be extended: back"))
+    assert (await once_back(lambda: bench.run("work"))).status is JobStatus.COMPLETED
 
 
 async def test_a_connection_that_is_only_half_there_is_left(
@@ -558,6 +576,57 @@ async def test_a_flushed_server_gets_new_jobs_done_without_a_restart(
     assert (first.job_id, first.kind) == (job_id, EventKind.SUBMITTED)
     assert await queue.claim_stale("others", "one", 0) == []
     assert len(caplog.records) < 20
+
+
+async def test_a_flushed_server_knows_its_workers_functions_and_schedules_again(
+    start_redis: StartRedis, start_bench: StartBench
+) -> None:
+    server = start_redis()
+    bench = await start_bench(server.url)
+    queue = bench.queue
+
+    async def report() -> None: ...
+
+    async def jobs() -> int:
+        return (await queue.find(JobFilter(functions=("report",)))).total
+
+    cron = Cron(
+        name="report",
+        function="report",
+        queue="default",
+        schedule=parse_schedule("@every 1s", "UTC"),
+        timezone="UTC",
+    )
+    worker = await bench.start(task(report), crons=[cron], lease_ms=1500)
+    await until(lambda: _reaches(jobs, 1))
+    await execute(server, "FLUSHALL")
+    await until(lambda: _reaches(jobs, 2))
+    assert [each.id for each in await queue.workers()] == [worker.id]
+    assert [function.name for function in await queue.functions()] == ["report"]
+    assert [each.name for each in await queue.crons()] == ["report"]
+
+
+async def test_a_flushed_server_knows_a_worker_without_schedules_again(
+    start_redis: StartRedis, start_bench: StartBench
+) -> None:
+    server = start_redis()
+    bench = await start_bench(server.url)
+
+    async def work() -> None: ...
+
+    async def known() -> bool:
+        return [each.id for each in await bench.queue.workers()] == [worker.id]
+
+    worker = await bench.start(task(work), lease_ms=1500)
+    assert await known()
+    await execute(server, "FLUSHALL")
+    assert not await known()
+    await until(known)
+    assert [function.name for function in await bench.queue.functions()] == ["work"]
+
+
+async def _reaches(count: Callable[[], Awaitable[int]], wanted: int) -> bool:
+    return await count() >= wanted
 
 
 async def _blocked(server: RedisServer) -> bool:

@@ -26,9 +26,10 @@ STOP_TIMEOUT_S = 2.0
 
 
 class Heartbeat:
-    """`held` is asked for the leases of the moment, `on_answer` told of those not simply held.
+    """`held` is asked for the leases of the moment, `on_answer` told of those not simply held, and
+    `on_unknown` called when the queue doesn't know this worker.
 
-    Both are called in the heartbeat's thread.
+    All are called in the heartbeat's thread.
     """
 
     def __init__(
@@ -38,12 +39,15 @@ class Heartbeat:
         lease_ms: int,
         held: Callable[[], list[Lease]],
         on_answer: Callable[[Lease, Held], None],
+        on_unknown: Callable[[], None],
     ) -> None:
         self._url = url
         self._worker_id = worker_id
         self._lease_ms = lease_ms
         self._held = held
         self._on_answer = on_answer
+        self._on_unknown = on_unknown
+        self._interval_s = lease_ms / 1000 / BEATS_PER_LEASE
         self._beating: asyncio.Task[None] | None = None
         self._ready = threading.Event()
         self._caller = asyncio.get_running_loop()
@@ -89,6 +93,8 @@ class Heartbeat:
                 await self._beat_forever(outage)
             except QueueError as error:
                 await outage.pause(error)
+            except TimeoutError:
+                await outage.pause(TimeoutError(f"no answer within {self._interval_s:g} s"))
             except Exception:
                 logger.exception("the heartbeat failed; starting it again")
                 await asyncio.sleep(1)
@@ -98,10 +104,14 @@ class Heartbeat:
             while True:
                 leases = self._held()
                 if leases:
-                    answers = await queue.extend(leases, self._lease_ms)
+                    async with asyncio.timeout(self._interval_s):
+                        answers = await queue.extend(leases, self._lease_ms)
                     for lease, answer in zip(leases, answers, strict=True):
                         if answer is not Held.HELD:
                             self._on_answer(lease, answer)
-                await queue.heartbeat(self._worker_id, len(leases))
+                async with asyncio.timeout(self._interval_s):
+                    known = await queue.heartbeat(self._worker_id, len(leases))
+                if not known:
+                    self._on_unknown()
                 outage.over()
-                await asyncio.sleep(self._lease_ms / 1000 / BEATS_PER_LEASE)
+                await asyncio.sleep(self._interval_s)

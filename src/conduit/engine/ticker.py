@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from conduit.core.errors import QueueError, QueueUnavailableError
 from conduit.core.schedule import due_ticks
@@ -22,8 +22,13 @@ MAX_SLEEP_S = 15.0
 """The longest sleep between looks at the store's clock, which may be set."""
 
 
-async def tick_forever(queue: Queue, crons: Sequence[Cron]) -> None:
-    """Submit the jobs of due ticks; returns only by being cancelled."""
+async def tick_forever(
+    queue: Queue, crons: Sequence[Cron], on_unknown: Callable[[], None] = lambda: None
+) -> None:
+    """Submit the jobs of due ticks; returns only by being cancelled.
+
+    `on_unknown` is called when the queue lacks one of the schedules, as after a flush.
+    """
     if not crons:
         await asyncio.Event().wait()
     outage = Outage("schedules can't tick")
@@ -37,8 +42,12 @@ async def tick_forever(queue: Queue, crons: Sequence[Cron]) -> None:
                 tick for cron in crons for tick in _due(cron, marks.setdefault(cron.name, now), now)
             ]
             if ticks:
-                await _submit(queue, ticks)
+                won = await _submit(queue, ticks)
                 marks.update((tick.cron, tick.at) for tick in ticks)
+                if not won and (unknown := await _unknown(queue, crons)):
+                    on_unknown()
+                    for name in unknown:  # they begin anew, by the clock that is there now
+                        del marks[name]
             upcoming = min(cron.schedule.next_after(now) for cron in crons)
             left_ms = upcoming - await queue.now()
             outage.over()
@@ -63,10 +72,17 @@ def _due(cron: Cron, last_tick: int, now: int) -> list[Tick]:
     ]
 
 
-async def _submit(queue: Queue, ticks: list[Tick]) -> None:
+async def _submit(queue: Queue, ticks: list[Tick]) -> bool:
+    """Whether all of the ticks became jobs by this call; else they are someone else's, mostly."""
     try:
-        await queue.tick(ticks)
+        return all(await queue.tick(ticks))
     except QueueUnavailableError:
         raise
     except QueueError:
         logger.exception("ticks were refused: %s", ", ".join(tick.job.id for tick in ticks))
+        return False
+
+
+async def _unknown(queue: Queue, crons: Sequence[Cron]) -> set[str]:
+    """Names of the schedules that the queue doesn't know."""
+    return {cron.name for cron in crons} - {info.name for info in await queue.crons()}

@@ -13,13 +13,13 @@ import logging
 import os
 import socket
 from collections.abc import Coroutine
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from importlib.metadata import version
 from typing import Any
 
 from uuid_utils import uuid7
 
-from conduit.core.errors import QueueUnavailableError, UnknownFunctionError
+from conduit.core.errors import QueueError, QueueUnavailableError, UnknownFunctionError
 from conduit.core.model import Job, Lease, NewJob, WorkerInfo
 from conduit.engine.attempt import Attempt, Stop, Tools
 from conduit.engine.backoff import Outage
@@ -61,8 +61,10 @@ class WorkerService:
         self._slots: Slots
         self._watch: LeaseWatch
         self._tools: Tools
+        self._loop: asyncio.AbstractEventLoop
         self._owner: asyncio.Task[Any] | None = None  # the task that lives as long as the worker
         self._main: asyncio.Task[None] | None = None
+        self._unknown = asyncio.Event()  # the queue may have forgotten this worker
         self._stopped = asyncio.Event()
 
     # --- life ---------------------------------------------------------------------------------
@@ -145,8 +147,14 @@ class WorkerService:
             on_deaf=self._slots.leave_behind,
             torn_down=self._is_torn_down,
         )
+        self._loop = asyncio.get_running_loop()
         heartbeat = Heartbeat(
-            self._url, self.id, self._spec.lease_ms, self._slots.leases, self._watch.on_answer
+            self._url,
+            self.id,
+            self._spec.lease_ms,
+            self._slots.leases,
+            self._watch.on_answer,
+            on_unknown=self._on_unknown,
         )
         heartbeat.start()
         self._resources.push_async_callback(heartbeat.stop)
@@ -198,6 +206,23 @@ class WorkerService:
             crons=tuple(cron.info(spec.name) for cron in spec.crons),
         )
 
+    async def _stay_registered(self) -> None:
+        """Register again when the queue has forgotten this worker: it was flushed, or restarted
+        from an older state, or there were no heartbeats for long."""
+        outage = Outage("this worker can't register again")
+        while True:
+            await self._unknown.wait()
+            self._unknown.clear()
+            try:
+                # It may be known by now: heartbeats begin before a worker is registered.
+                if not await self._queue.heartbeat(self.id, self._slots.held):
+                    await self._queue.register(self._registration())
+                    logger.warning("the queue had forgotten this worker; it is registered again")
+                outage.over()
+            except QueueError as error:
+                self._unknown.set()
+                await outage.pause(error)
+
     # --- running ------------------------------------------------------------------------------
 
     async def _supervise(self) -> None:
@@ -207,7 +232,10 @@ class WorkerService:
         duties = [
             asyncio.create_task(self._watch.listen(self._queue, self.id)),
             asyncio.create_task(sweep_forever(self._queue)),
-            asyncio.create_task(tick_forever(self._queue, self._spec.crons)),
+            asyncio.create_task(
+                tick_forever(self._queue, self._spec.crons, on_unknown=self._unknown.set)
+            ),
+            asyncio.create_task(self._stay_registered()),
         ]
         if self._lifespan is not None:
             duties.append(asyncio.create_task(self._lifespan.broken()))
@@ -253,6 +281,11 @@ class WorkerService:
 
     def _on_lost(self, lease: Lease) -> None:
         self._slots.stop(lease, Stop.LOST)
+
+    def _on_unknown(self) -> None:
+        """Told by the heartbeat, in its thread, that the queue doesn't know this worker."""
+        with suppress(RuntimeError):  # the loop has closed
+            self._loop.call_soon_threadsafe(self._unknown.set)
 
     def _is_torn_down(self) -> bool:
         """Whether the event loop ends under the worker, which then has cancelled every task."""

@@ -433,8 +433,8 @@ class Queue(Protocol):
         """
         ...
 
-    async def heartbeat(self, worker_id: str, running: int) -> None:
-        """Say that a worker lives."""
+    async def heartbeat(self, worker_id: str, running: int) -> bool:
+        """Say that a worker lives. False: it isn't known, or no longer, and has to register."""
         ...
 
     async def unregister(self, worker_id: str) -> None:

@@ -418,8 +418,8 @@ class RedisQueue:
         if answer != b"OK":
             raise registration_conflict(*map(bytes.decode, answer))
 
-    async def heartbeat(self, worker_id: str, running: int) -> None:
-        await self._run("heartbeat", worker_id, running)
+    async def heartbeat(self, worker_id: str, running: int) -> bool:
+        return bool(await self._run("heartbeat", worker_id, running))
 
     async def unregister(self, worker_id: str) -> None:
         await self._run("unregister", worker_id)

@@ -223,8 +223,8 @@ class SqliteQueue:
     async def register(self, registration: Registration) -> None:
         await self._write(partial(registry.register, registration=registration))
 
-    async def heartbeat(self, worker_id: str, running: int) -> None:
-        await self._write(partial(registry.heartbeat, worker_id=worker_id, running=running))
+    async def heartbeat(self, worker_id: str, running: int) -> bool:
+        return await self._write(partial(registry.heartbeat, worker_id=worker_id, running=running))
 
     async def unregister(self, worker_id: str) -> None:
         await self._write(partial(registry.unregister, worker_id=worker_id))

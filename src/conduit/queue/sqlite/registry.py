@@ -101,12 +101,13 @@ def _shared_crons(db: sqlite3.Connection, now: int, registration: Registration) 
     return {name for name, *_ in held}
 
 
-def heartbeat(db: sqlite3.Connection, now: int, worker_id: str, running: int) -> None:
-    """Say that a worker lives."""
-    db.execute(
+def heartbeat(db: sqlite3.Connection, now: int, worker_id: str, running: int) -> bool:
+    """Say that a worker lives; False when it isn't known."""
+    known = db.execute(
         "UPDATE workers SET seen_at = ?, running = ?, lost = 0 WHERE id = ?",
         (now, running, worker_id),
     )
+    return known.rowcount > 0
 
 
 def unregister(db: sqlite3.Connection, now: int, worker_id: str) -> None:
