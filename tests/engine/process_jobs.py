@@ -39,3 +39,8 @@ def tell_all() -> int:
     job.log.info("from the job's logger")
     logging.getLogger("shop.stock").warning("from a module's logger")
     return job.attempt
+
+
+def log_with_a_handler_of_its_own() -> None:
+    logging.getLogger().addHandler(logging.NullHandler())
+    logging.getLogger("shop.stock").warning("shown by the process")

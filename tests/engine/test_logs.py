@@ -5,11 +5,14 @@ from __future__ import annotations
 import logging
 import threading
 
+import pytest
+
 from conduit.core.model import Level
 from conduit.core.retry import RetryPolicy
 from conduit.engine.context import current_job
 from conduit.engine.logs import MAX_LINES, MAX_MESSAGE, line_from
-from tests.engine.bench import Bench, task
+from tests.engine.bench import Bench, process_task, task
+from tests.engine.process_jobs import log_with_a_handler_of_its_own, tell_all
 
 stock = logging.getLogger("shop.stock")
 
@@ -182,3 +185,27 @@ async def test_log_levels_are_as_before_once_the_last_worker_has_stopped(bench: 
     assert root.level <= logging.INFO
     await two.stop()
     assert (root.level, root.handlers) == (before, handlers)
+
+
+async def test_a_worker_processs_lines_reach_the_workers_handlers_and_the_jobs_log_once(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    await bench.start(process_task(tell_all), processes=1)
+    ended = await bench.run("tell_all")
+    expected = [
+        ("conduit.job.tell_all", "from the job's logger"),
+        ("shop.stock", "from a module's logger"),
+    ]
+    names = [name for name, _ in expected]
+    shown = [(each.name, each.getMessage()) for each in caplog.records if each.name in names]
+    kept = [(line.logger, line.message) for line in await bench.queue.logs(ended.id)]
+    assert (shown, kept) == (expected, expected)
+
+
+async def test_lines_that_a_worker_process_shows_itself_are_not_shown_again(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    await bench.start(process_task(log_with_a_handler_of_its_own), processes=1)
+    ended = await bench.run("log_with_a_handler_of_its_own")
+    assert [line.message for line in await bench.queue.logs(ended.id)] == ["shown by the process"]
+    assert "shown by the process" not in caplog.text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 
 from conduit.core.model import Level, LogLine
@@ -58,13 +58,30 @@ class JobLogHandler(logging.Handler):
         """Keep the record with the current job."""
         context = find_current_job()
         if context is not None:
-            context.keep_log(line_from(record))
-        elif not _others_handle() and logging.lastResort is not None:
+            if not isinstance(record, _KeptRecord):
+                context.keep_log(line_from(record))
+        elif not others_handle() and logging.lastResort is not None:
             # Without this handler Python would have shown the record as a last resort.
             _pass_on(record, logging.lastResort)
 
 
-def _others_handle() -> bool:
+class _KeptRecord(logging.LogRecord):
+    """A record that is kept with its job already, and only to be shown."""
+
+
+def show_lines(lines: Iterable[LogLine]) -> None:
+    """Give this process's log handlers what a job has logged in another one."""
+    for line in lines:
+        logger = logging.getLogger(line.logger)
+        level = logging.getLevelNamesMapping()[line.level.name]
+        if logger.isEnabledFor(level):
+            record = _KeptRecord(line.logger, level, "", 0, line.message, (), None)
+            record.created, record.msecs = line.at / 1000, line.at % 1000
+            logger.handle(record)
+
+
+def others_handle() -> bool:
+    """Whether records go to anyone but their jobs."""
     handlers = logging.getLogger().handlers
     return not all(isinstance(handler, JobLogHandler) for handler in handlers)
 

@@ -24,7 +24,7 @@ from conduit.core.codec import Signature
 from conduit.core.errors import InvalidTaskError, LeaseLostError
 from conduit.engine.context import Context, enter_job
 from conduit.engine.loading import ModuleRef
-from conduit.engine.logs import capture_logs
+from conduit.engine.logs import capture_logs, others_handle
 from conduit.engine.process_messages import (
     HEADER_SIZE,
     Ask,
@@ -212,7 +212,7 @@ class _ChildPort:
     def send(self, note: Note) -> None:
         """See `Port.send`. After the job's end, threads that it left behind aren't heard."""
         if not self.over:
-            self._worker.send(Tell(note))
+            self._worker.send(Tell(note, shown=bool(note.logs) and others_handle()))
 
     async def record(self, note: Note) -> None:
         """See `Port.record`. For tasks that run an event loop of their own."""

@@ -75,9 +75,11 @@ class Begun(Struct, frozen=True, tag=True):
 
 
 class Tell(Struct, frozen=True, tag=True):
-    """News to pass on soon."""
+    """News to pass on soon. `shown`: the process has log handlers of its own, which had the lines
+    of the note."""
 
     note: Note
+    shown: bool = False
 
 
 class Ask(Struct, frozen=True, tag=True):

@@ -28,6 +28,7 @@ from conduit.core.codec import DEFAULT_PAYLOAD_LIMIT
 from conduit.core.errors import ConduitError, InvalidTaskError
 from conduit.engine.context import JobView, Port
 from conduit.engine.loading import ModuleRef, absolute_path
+from conduit.engine.logs import show_lines
 from conduit.engine.process_messages import (
     HEADER_SIZE,
     Ask,
@@ -334,8 +335,10 @@ class _Process:
                     return _Gone(begun)
                 case Begun():
                     begun = True
-                case Tell(note):
+                case Tell(note, shown):
                     port.send(note)
+                    if not shown:
+                        show_lines(note.logs)
                 case Ask(number, note):
                     self._send(Reply(number, await _record(port, note)))
                 case Returned() | Raised():
