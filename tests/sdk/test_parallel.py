@@ -16,6 +16,7 @@ from conduit import (
     Future,
     InvalidOptionError,
     JobStatus,
+    SerializationError,
     TaskFailedError,
     Worker,
     as_completed,
@@ -53,6 +54,18 @@ class Gates:
 def test_the_helpers_are_in_conduit_and_in_conduit_parallel() -> None:
     for name in conduit.parallel.__all__:
         assert getattr(conduit, name) is getattr(conduit.parallel, name)
+
+
+async def test_an_input_that_does_not_fit_is_named_by_its_number(worker: Worker) -> None:
+    handle = worker.task(add)
+    with pytest.raises(ArgumentError, match=r"^input 1: argument 'left' of task 'add'"):
+        await submit_many(handle, [1, "two", 3])
+    with pytest.raises(SerializationError, match=r"^input 2: ") as caught:
+        await submit_many(handle, [1, 2, object()])
+    assert caught.value.path == "args[0]"
+    async with worker:
+        with pytest.raises(ArgumentError, match=r"^input 2: argument 'left'"):
+            await map_tasks(handle, [1, 2, "three"], concurrency=1)
 
 
 async def test_submit_many_takes_dicts_tuples_and_single_values(worker: Worker) -> None:

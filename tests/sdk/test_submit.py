@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import traceback
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -69,6 +70,14 @@ async def test_a_wrong_argument_is_refused_at_submit_by_its_name(worker: Worker)
         await handle.submit()  # pyright: ignore[reportCallIssue]
     with pytest.raises(ArgumentError, match=r"notes.*did you mean 'note'"):
         await handle.submit(Order("a", 5), notes="")  # pyright: ignore[reportCallIssue]
+
+
+async def test_a_wrong_argument_is_told_without_the_traceback_of_a_library(worker: Worker) -> None:
+    with pytest.raises(ArgumentError) as caught:
+        await worker.task(charge).submit(Order("a", 5), note=7)  # pyright: ignore[reportArgumentType]
+    shown = "".join(traceback.format_exception(caught.value))
+    assert shown.count("Traceback") == 1
+    assert "ValidationError" not in shown
 
 
 async def test_a_value_that_json_cannot_carry_is_named_by_its_path(worker: Worker) -> None:

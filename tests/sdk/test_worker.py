@@ -143,6 +143,16 @@ def test_an_option_that_does_not_exist_is_never_accepted(worker: Worker, option:
         worker.task(work).options(**cast("Any", {option: 1}))
 
 
+def test_a_misspelt_option_is_answered_with_those_that_may_be_meant(worker: Worker) -> None:
+    with pytest.raises(TypeError, match=r"task\(\) .* 'retry'; did you mean .*'retries'"):
+        worker.task(work, **cast("Any", {"retry": 3}))
+    options = cast("Any", worker.task(work).options)
+    with pytest.raises(TypeError, match=r"options\(\) .* 'dely'; did you mean 'delay'\?"):
+        options(dely=3)
+    with pytest.raises(TypeError, match=r"options\(\) .* 'zzz'$"):
+        options(zzz=3)
+
+
 @pytest.mark.parametrize("decorator", ["cron", "on"])
 def test_an_option_of_another_decorator_is_refused_in_the_right_ones_name(
     worker: Worker, decorator: str

@@ -162,7 +162,7 @@ class Signature:
                 fields = fit(plain, self._fields)
             except Exception as error:  # a type's own code may raise anything while it is built
                 refuse_nan_and_depth(roots)
-                raise self._misfit(error, given, len(args)) from error
+                raise self._misfit(error, given, len(args)) from _own_error(error)
             if self._may_lose:
                 self._refuse_loss(given, fields, len(args))
             payload = write_json(fields, roots)
@@ -340,7 +340,7 @@ class Signature:
                 fitted = fit(plain, self._returns)
             except Exception as error:  # a type's own code may raise anything while it is built
                 refuse_nan_and_depth([plain])
-                raise self._wrong_result(error, value) from error
+                raise self._wrong_result(error, value) from _own_error(error)
             if self._result_may_lose and (loss := find_loss(value, fitted, "result")):
                 raise SerializationError(f"{what}: {loss.path} {loss.reason}", path=loss.path)
             payload = write_json(fitted, [plain])
@@ -380,6 +380,11 @@ def _by_python_names(reason: str, type_: Any, value: object) -> str:
     if re.fullmatch(r"expected [^,]+, got [a-zA-Z][\w.]*", reason):
         return f"expected {shown(type_)}, got {shown(type(value))}"
     return reason
+
+
+def _own_error(error: Exception) -> BaseException | None:
+    """What a type's own code raised, worth a traceback; a mere misfit is told in words."""
+    return error.__cause__ if isinstance(error, msgspec.ValidationError) else error
 
 
 def _only(parameters: Collection[Parameter], kind: object) -> str | None:

@@ -15,7 +15,14 @@ from conduit.core.model import DEFAULT_MAX_DELIVERIES
 from conduit.core.retry import RetryOn, RetryPolicy
 from conduit.engine.function import NO_HOOKS, Function, Hook, Hooks, Mode
 from conduit.engine.processes import ProcessTarget
-from conduit.sdk.options import Seconds, check_count, check_priority, check_seconds, check_text
+from conduit.sdk.options import (
+    Seconds,
+    check_count,
+    check_priority,
+    check_seconds,
+    check_text,
+    unknown_option,
+)
 
 SyncExecutor = Literal["thread", "process"]
 
@@ -82,7 +89,7 @@ def check_options(decorator: str, options: Mapping[str, object]) -> None:
     known = TaskOptions.__annotations__ | FunctionOptions.__annotations__
     for option in options:
         if option not in known:
-            raise TypeError(f"{decorator}() got an unexpected keyword argument {option!r}")
+            raise unknown_option(decorator, option, known)
     if decorator != "task" and "unique" in options:
         raise InvalidTaskError(
             f"{decorator}(unique=...): only @worker.task takes unique; every tick of a schedule "

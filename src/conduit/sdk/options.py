@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import difflib
+import functools
+import inspect
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
+from typing import Any, ParamSpec, TypeVar, cast
 
 from conduit.core.codec import DEFAULT_PAYLOAD_LIMIT, encode_value
 from conduit.core.errors import InvalidOptionError, quoted
 from conduit.core.model import MAX_PRIORITY, MIN_PRIORITY
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 Seconds = float | timedelta
 """A span of time: seconds as a number, or a `timedelta`."""
@@ -81,6 +87,28 @@ class SubmitOptions:
         if wait_timeout is not None:
             changes["wait_timeout"] = _span("wait_timeout", wait_timeout, zero=True) / 1000
         return replace(self, **changes)
+
+
+def unknown_option(function: str, option: str, known: Iterable[str]) -> TypeError:
+    """Python's own words for a keyword that isn't there, and the options that may be meant."""
+    close = [repr(each) for each in difflib.get_close_matches(option, list(known), n=3)]
+    hint = f"; did you mean {' or '.join(close)}?" if close else ""
+    return TypeError(f"{function}() got an unexpected keyword argument {option!r}{hint}")
+
+
+def suggests_options(function: Callable[P, R]) -> Callable[P, R]:
+    """Have a function answer a keyword that it doesn't take with those that may be meant."""
+    parameters = inspect.signature(function).parameters.values()
+    known = [each.name for each in parameters if each.kind is each.KEYWORD_ONLY]
+
+    @functools.wraps(function)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+        for option in kwargs:
+            if option not in known:
+                raise unknown_option(function.__name__, option, known)
+        return function(*args, **kwargs)
+
+    return checked
 
 
 def _start(delay: Seconds | None, at: datetime | None) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from contextlib import asynccontextmanager
 from itertools import islice
 from typing import Any, Literal, TypeVar, cast, overload
 
-from conduit.core.errors import InvalidOptionError, quoted
+from conduit.core.errors import ConduitError, InvalidOptionError, quoted
 from conduit.core.model import NewJob
 from conduit.core.result import TaskResult
 from conduit.sdk.blocking import run_blocking
@@ -51,7 +51,8 @@ STEP = 5000
 async def submit_many(handle: TaskHandle[..., R], inputs: Iterable[Any]) -> list[Future[R]]:
     """Submit a job per input; their Futures in the order of the inputs.
 
-    All arguments are checked before anything is sent. Up to 5,000 jobs are kept in one step, all of
+    All arguments are checked before anything is sent; an error about them begins with the input's
+    number, counted from 0. Up to 5,000 jobs are kept in one step, all of
     them or none; more go in steps of so many, one after the other. Raises as `submit` does, and
     `TypeError` for a handle that isn't one.
     """
@@ -65,7 +66,7 @@ def submit_many_sync(handle: TaskHandle[..., R], inputs: Iterable[Any]) -> list[
 
 def _jobs(handle: TaskHandle[..., Any], inputs: Iterable[Any]) -> list[NewJob]:
     _check_handle(handle)
-    return [_job(handle, each) for each in inputs]
+    return [_job(handle, each, number) for number, each in enumerate(inputs)]
 
 
 def _check_handle(handle: object) -> None:
@@ -73,7 +74,15 @@ def _check_handle(handle: object) -> None:
         raise TypeError(f"{quoted(handle)} isn't a task: give a function under @worker.task")
 
 
-def _job(handle: TaskHandle[..., Any], given: Any) -> NewJob:
+def _job(handle: TaskHandle[..., Any], given: Any, number: int) -> NewJob:
+    try:
+        return _prepared(handle, given)
+    except ConduitError as error:
+        error.args = (f"input {number}: {error}", *error.args[1:])
+        raise
+
+
+def _prepared(handle: TaskHandle[..., Any], given: Any) -> NewJob:
     if isinstance(given, Mapping):
         return handle.prepare(**cast("Mapping[str, Any]", given))
     if isinstance(given, tuple):
@@ -151,7 +160,8 @@ class _Mapping:
     async def _submit_more(self) -> bool:
         """Fill the window; False when the inputs are used up."""
         inputs = await self._read()
-        jobs = [_job(self._handle, each) for each in inputs]
+        first = len(self._futures)
+        jobs = [_job(self._handle, each, number) for number, each in enumerate(inputs, first)]
         for future in await _submit(self._handle, jobs):
             self._waits[asyncio.create_task(future.value())] = len(self._futures)
             self._futures.append(future)

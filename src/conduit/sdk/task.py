@@ -20,7 +20,7 @@ from conduit.engine.function import Function, Mode
 from conduit.sdk.blocking import run_blocking
 from conduit.sdk.client import connect, resolve_url
 from conduit.sdk.future import Future
-from conduit.sdk.options import Seconds, SubmitOptions
+from conduit.sdk.options import Seconds, SubmitOptions, suggests_options
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -106,6 +106,7 @@ class TaskHandle(Generic[P, R]):
         """`wait` for callers without an event loop."""
         return run_blocking(self._wait(self.prepare(*args, **kwargs)))
 
+    @suggests_options
     def options(
         self,
         *,
