@@ -93,5 +93,6 @@ def server_service(plan: ServerPlan, queue_url: str | None) -> ServerService:
         api_keys=os.environ.get(KEYS_VARIABLE, ""),
         migrate=plan.migrate,
         insecure=plan.insecure,
+        artifacts_dir=settings.data_dir / "artifacts",
     )
     return ServerService(options)

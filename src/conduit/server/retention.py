@@ -17,6 +17,7 @@ from sqlalchemy import ColumnElement, Table, delete, select, tuple_
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from conduit.server.artifacts import Store
 from conduit.server.db import tables
 from conduit.server.db.database import Database, DatabaseUnavailableError
 
@@ -51,10 +52,15 @@ class Forgotten(Struct, frozen=True, kw_only=True):
     others: int = 0
 
 
-async def forget(database: Database, keep: Keep, now: int) -> Forgotten:
-    """Forget all that is old at `now`, in steps. Raises `DatabaseUnavailableError`."""
+async def forget(
+    database: Database, keep: Keep, now: int, artifacts: Store | None = None
+) -> Forgotten:
+    """Forget all that is old at `now`, in steps, and what lies in the store of artifacts for it.
+
+    Raises `DatabaseUnavailableError`, `OSError`.
+    """
     jobs = others = 0
-    while forgotten := await _forget_jobs(database, now - keep.jobs_ms):
+    while forgotten := await _forget_jobs(database, now - keep.jobs_ms, artifacts):
         jobs += forgotten
     old: list[tuple[Table, ColumnElement[bool]]] = [
         (tables.changes, tables.changes.c.at < now - keep.changes_ms),
@@ -69,7 +75,7 @@ async def forget(database: Database, keep: Keep, now: int) -> Forgotten:
     return Forgotten(jobs=jobs, others=others)
 
 
-async def _forget_jobs(database: Database, before: int) -> int:
+async def _forget_jobs(database: Database, before: int, artifacts: Store | None) -> int:
     job = tables.jobs.c
     # A row that the ingest works on, or another server forgets, is passed over.
     ids = (
@@ -79,13 +85,25 @@ async def _forget_jobs(database: Database, before: int) -> int:
         .limit(BATCH)
         .with_for_update(skip_locked=True)
     )
+    locations: list[str] = []
     async with database.begin() as connection:
         chosen = list((await connection.execute(ids)).scalars())
         if chosen:
+            locations = await _locations(connection, chosen)
             for table in _OF_A_JOB:
                 await connection.execute(delete(table).where(table.c.job_id.in_(chosen)))
             await connection.execute(delete(tables.jobs).where(job.id.in_(chosen)))
+    if artifacts is not None:
+        # After the commit: a row never leads to a file that is gone. A file that stays because of
+        # a crash right here is found when the store is tidied.
+        await artifacts.remove(locations)
     return len(chosen)
+
+
+async def _locations(connection: AsyncConnection, job_ids: list[str]) -> list[str]:
+    kept = tables.artifacts.c
+    query = select(kept.location).where(kept.job_id.in_(job_ids), kept.location != "")
+    return [location for location in (await connection.scalars(query)) if location is not None]
 
 
 async def _forget_rows(database: Database, table: Table, condition: ColumnElement[bool]) -> int:
@@ -100,13 +118,16 @@ async def _count(connection: AsyncConnection, statement: Any) -> int:
     return result.rowcount
 
 
-async def forget_forever(database: Database, keep: Keep | None = None) -> None:
+async def forget_forever(database: Database, artifacts: Store, keep: Keep | None = None) -> None:
     """Forget what is old, again and again, until cancelled. A database that is away is awaited."""
     while True:
         try:
-            forgotten = await forget(database, keep or Keep(), int(time.time() * 1000))
+            now = int(time.time() * 1000)
+            forgotten = await forget(database, keep or Keep(), now, artifacts)
         except DatabaseUnavailableError as error:
             _log.debug("nothing was forgotten: %s", error)
+        except OSError as error:
+            _log.warning("files of jobs that were forgotten stay for now: %s", error)
         else:
             if forgotten.jobs:
                 _log.info("%d old jobs were removed from the history", forgotten.jobs)

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Coroutine, Iterable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, Self
 
 from msgspec import Struct
@@ -14,6 +15,8 @@ from prometheus_client.metrics_core import Metric
 from conduit.http_server import HttpServer
 from conduit.server.access import Access, check_binding, parse_keys
 from conduit.server.app import build_app
+from conduit.server.artifacts import FileStore
+from conduit.server.copying import Copier
 from conduit.server.db.database import Database
 from conduit.server.ingest.consumer import Ingest
 from conduit.server.ingest.reconciler import Reconciler
@@ -44,6 +47,7 @@ class ServerOptions(Struct, frozen=True, kw_only=True):
     api_keys: str = ""
     migrate: bool = False
     insecure: bool = False
+    artifacts_dir: Path = Path(".conduit", "artifacts")
 
 
 class ServerService:
@@ -62,12 +66,13 @@ class ServerService:
             broker=Broker(database),
             access=Access(database, keys, insecure=options.insecure),
             metrics=Metrics(),
+            artifacts=FileStore(options.artifacts_dir, database.identity),
         )
         self._options = options
         self._http = HttpServer(
             build_app(self.parts), "the server", options.host, options.port, grace_s=GRACE_S
         )
-        self._keepers: tuple[Ingest, Reconciler] | None = None
+        self._keepers: tuple[Ingest, Reconciler, Copier] | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._ended = asyncio.Event()
         self._closing = False
@@ -101,7 +106,7 @@ class ServerService:
             self._run("live updates", parts.broker.run())
             self._run("listings", parts.listings.keep_forever())
             self._run("history", self._keep_history())
-            self._run("retention", forget_forever(parts.database))
+            self._run("retention", forget_forever(parts.database, parts.artifacts))
             await self._http.start()
         except BaseException:
             await self._close()
@@ -113,10 +118,11 @@ class ServerService:
         database, publish = self.parts.database, self.parts.broker.publish
         ingest = Ingest(queue, database, publish)
         reconciler = Reconciler(queue, database, publish, caught_up=lambda: ingest.caught_up)
-        self._keepers = (ingest, reconciler)
+        copier = Copier(queue, database, self.parts.artifacts)
+        self._keepers = (ingest, reconciler, copier)
         for keeper in self._keepers:
             await keeper.start()
-        await asyncio.gather(ingest.wait(), reconciler.wait())
+        await asyncio.gather(*(keeper.wait() for keeper in self._keepers))
 
     def _run(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work, name=f"server {name}")
@@ -187,7 +193,7 @@ class ServerService:
             yield gauges(f"conduit_queue_{state}_jobs", f"Jobs that are {state}", "queue", values)
 
 
-def _history_metrics(ingest: Ingest, reconciler: Reconciler) -> Iterable[Metric]:
+def _history_metrics(ingest: Ingest, reconciler: Reconciler, copier: Copier) -> Iterable[Metric]:
     found = ingest.metrics
     yield counter("conduit_ingest_applied", "Events and reports applied", found.applied)
     yield counter("conduit_ingest_failed", "Failures to apply an event", found.failed)
@@ -196,3 +202,5 @@ def _history_metrics(ingest: Ingest, reconciler: Reconciler) -> Iterable[Metric]
     yield gauge("conduit_ingest_lag_seconds", "How far the history is behind", found.lag_seconds)
     healed = reconciler.metrics.healed
     yield counter("conduit_reconciler_healed", "Rows taken from the queue", healed)
+    yield counter("conduit_artifacts_copied", "Artifacts copied out of the queue", copier.copied)
+    yield counter("conduit_artifacts_gone", "Artifacts the queue forgot before that", copier.gone)

@@ -54,13 +54,14 @@ def history(tmp_path: Path, empty_history: Path) -> str:
 
 
 @pytest.fixture
-async def serve(queue_url: str, history: str) -> AsyncIterator[Serve]:
+async def serve(queue_url: str, history: str, tmp_path: Path) -> AsyncIterator[Serve]:
     """Starts servers; takes what `ServerOptions` takes."""
     async with AsyncExitStack() as stack:
 
         async def start(**options: Any) -> ServerService:
             url = options.get("queue_url", queue_url)
             defaults: dict[str, Any] = {"database_url": history, "queue_url": url, "port": 0}
+            defaults["artifacts_dir"] = tmp_path / "artifacts"
             given = ServerOptions(queue_shown=url, **defaults | options)
             service = ServerService(given)
             await service.start()

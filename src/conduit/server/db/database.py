@@ -45,6 +45,8 @@ class Database:
         self.shown = place.shown
         self.is_postgresql = place.path is None
         self._place = place
+        self.identity = str(place.path.absolute()) if place.path else place.shown
+        """Tells databases apart, and holds no password."""
         self._migrate = migrate or not self.is_postgresql
         self._answer_timeout_s = answer_timeout_s
         self._engine: AsyncEngine | None = None

@@ -136,6 +136,14 @@ artifacts = Table(
     Column("at", BigInteger, nullable=False),
     Column("location", _text()),  # where its bytes were copied to; none: still only in the queue
 )
+Index(
+    "ix_artifacts_uncopied",
+    artifacts.c.job_id,
+    artifacts.c.name,
+    postgresql_where=text("location IS NULL"),
+    sqlite_where=text("location IS NULL"),
+)
+Index("ix_artifacts_location", artifacts.c.location)
 
 parked_events = Table(
     "parked_events",

@@ -127,6 +127,14 @@ def upgrade() -> None:
         sa.Column("location", _text(), nullable=True),
         sa.PrimaryKeyConstraint("job_id", "name", name="pk_artifacts"),
     )
+    op.create_index(
+        "ix_artifacts_uncopied",
+        "artifacts",
+        ["job_id", "name"],
+        postgresql_where=sa.text("location IS NULL"),
+        sqlite_where=sa.text("location IS NULL"),
+    )
+    op.create_index("ix_artifacts_location", "artifacts", ["location"])
     op.create_table(
         "parked_events",
         sa.Column("job_id", _text(), nullable=False),

@@ -1,0 +1,177 @@
+"""Copies what jobs keep out of the queue, which forgets it, into a store of the server's own.
+
+An artifact's row says where its bytes are: none means that they are still in the queue alone. The
+bytes are safe in the store before the row says so; whatever ends in between leaves a file that no
+row names, which is found and removed later. So are files of rows that were deleted or replaced.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import random
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+from msgspec import Struct
+from sqlalchemy import select, tuple_, update
+from sqlalchemy.engine import CursorResult
+from sqlalchemy.exc import SQLAlchemyError
+
+from conduit.core.errors import ConduitError
+from conduit.queue.base import Queue
+from conduit.server.artifacts import Store
+from conduit.server.db import tables
+from conduit.server.db.database import Database
+
+GONE = ""
+"""The location of what the queue had forgotten before it could be copied."""
+BATCH = 100
+_EVERY_S = 2.0
+_TIDY_EVERY_S = 600.0
+_LONGEST_PAUSE_S = 60.0
+_STOP_S = 10.0
+_UNNAMED_S = 600.0
+"""How old a file is that no row names and none will: its row is written within seconds."""
+
+_log = logging.getLogger(__name__)
+
+
+class _Wanted(Struct, frozen=True):
+    job_id: str
+    name: str
+    sha256: str
+    at: int
+
+
+class Copier:
+    """Copies artifacts from a queue to a store, and removes what nothing leads to any more.
+
+    Several servers may do so side by side. Counts since the start are in `copied` and `gone`.
+    """
+
+    name = "artifacts"
+
+    def __init__(self, queue: Queue, database: Database, store: Store) -> None:
+        self.copied = 0
+        self.gone = 0
+        self._queue = queue
+        self._database = database
+        self._store = store
+        self._stopping = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    # --- life ---------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Begin; a queue, a database or a store that is away is waited for."""
+        self._task = asyncio.create_task(self._run(), name=self.name)
+
+    async def wait(self) -> None:
+        """Until stopped; raise what it crashed of."""
+        assert self._task is not None
+        await asyncio.wait({self._task})
+        if not self._task.cancelled():
+            self._task.result()
+
+    async def stop(self) -> None:
+        """Finish the copy under way, and stop."""
+        self._stopping.set()
+        if self._task is not None:
+            await asyncio.wait({self._task}, timeout=_STOP_S)
+        await self.stop_now()
+
+    async def stop_now(self) -> None:
+        """Stop in the middle: at most a file is left that is removed later."""
+        self._stopping.set()
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError, Exception):  # `wait` tells of its crash
+                await self._task
+
+    async def _run(self) -> None:
+        trouble, tidy_at = 0, 0.0
+        while not self._stopping.is_set():
+            try:
+                await self.copy_all()
+                if time.monotonic() >= tidy_at:
+                    await self.tidy()
+                    tidy_at = time.monotonic() + _TIDY_EVERY_S
+                trouble = 0
+            except (ConduitError, SQLAlchemyError, OSError) as error:
+                if not trouble:
+                    _log.warning("artifacts aren't copied out of the queue: %s", error)
+                trouble = min(trouble + 1, 16)
+            pause = min(_EVERY_S * 2**trouble, _LONGEST_PAUSE_S)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause * random.uniform(0.8, 1.0)):
+                    await self._stopping.wait()
+
+    # --- copying ------------------------------------------------------------------------------
+
+    async def copy_all(self) -> None:
+        """Copy everything that is in the queue alone."""
+        after = ("", "")
+        while rows := await self._wanted(after):
+            for row in rows:
+                if self._stopping.is_set():
+                    return
+                await self._copy(row)
+            after = (rows[-1].job_id, rows[-1].name)
+
+    async def _wanted(self, after: tuple[str, str]) -> Sequence[_Wanted]:
+        kept = tables.artifacts.c
+        key = tuple_(kept.job_id, kept.name)
+        query = (
+            select(kept.job_id, kept.name, kept.sha256, kept.at)
+            .where(kept.location.is_(None), key > after)
+            .order_by(kept.job_id, kept.name)
+            .limit(BATCH)
+        )
+        async with self._database.read() as connection:
+            return [_Wanted(*row) for row in (await connection.execute(query)).all()]
+
+    async def _copy(self, row: _Wanted) -> None:
+        data = await self._queue.artifact(row.job_id, row.name)
+        if data is None:
+            self.gone += await self._note(row, GONE)
+        elif hashlib.sha256(data).hexdigest() == row.sha256:
+            location = await self._store.keep(data)
+            if await self._note(row, location):
+                self.copied += 1
+            else:
+                await self._store.remove([location])
+        # Else the job has replaced it, and the event that says so is on its way.
+
+    async def _note(self, row: _Wanted, location: str) -> bool:
+        """Write where the bytes are, unless the row is another's by now."""
+        kept = tables.artifacts.c
+        statement = (
+            update(tables.artifacts)
+            .where(kept.job_id == row.job_id, kept.name == row.name, kept.location.is_(None))
+            .where(kept.sha256 == row.sha256, kept.at == row.at)
+            .values(location=location)
+        )
+        async with self._database.begin() as connection:
+            result: CursorResult[Any] = await connection.execute(statement)
+        return result.rowcount == 1
+
+    # --- tidying ------------------------------------------------------------------------------
+
+    async def tidy(self) -> int:
+        """Remove files that no row names; how many."""
+        removed = 0
+        location = tables.artifacts.c.location
+        async for found in self._store.older_than(_UNNAMED_S):
+            if self._stopping.is_set():
+                break
+            query = select(location).where(location.in_(found))
+            async with self._database.read() as connection:
+                named = set((await connection.scalars(query)).all())
+            unnamed = [each for each in found if each not in named]
+            await self._store.remove(unnamed)
+            removed += len(unnamed)
+        return removed
