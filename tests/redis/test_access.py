@@ -189,6 +189,21 @@ async def test_a_right_that_is_missing_is_found_out_at_once(
     assert server.execute("DBSIZE") == 0
 
 
+@pytest.mark.parametrize(("durability", "command"), [("replica", "WAIT"), ("fsync", "WAITAOF")])
+async def test_waiting_for_durability_is_a_right_that_only_those_need_who_ask_for_it(
+    start_redis: StartRedis, durability: str, command: str
+) -> None:
+    server = start_redis(users={"conduit": documented_rights()})
+    server.execute("ACL", "SETUSER", "conduit", "-wait", "-waitaof")
+    url = server.url_for("conduit", "secret")
+    error = await refusal(f"{url}?durability={durability}")
+    assert isinstance(error, QueueAccessError)
+    assert f"may not {command} " in str(error)
+    assert server.execute("DBSIZE") == 0
+    async with RedisQueue(url) as queue:
+        await submit(queue)
+
+
 def test_every_command_of_the_scripts_is_among_those_checked() -> None:
     scripts = ROOT / "src/conduit/queue/redis/scripts"
     used = {
@@ -419,6 +434,14 @@ async def test_a_certificate_that_is_not_trusted_is_an_access_error(
 async def test_a_client_shows_its_name(redis_server: RedisServer, queue: RedisQueue) -> None:
     clients = await execute(redis_server, "CLIENT", "LIST")
     assert f"name=conduit-{os.getpid()}" in str(clients)
+
+
+async def test_calls_may_take_as_many_connections_as_they_are_given(
+    start_redis: StartRedis, connect: Connect
+) -> None:
+    server = start_redis()
+    queue = await connect(f"{server.url}?max_connections=200")
+    assert len(await asyncio.gather(*(queue.now() for _ in range(200)))) == 200
 
 
 async def test_calls_never_take_more_connections_than_they_are_given(

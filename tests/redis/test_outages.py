@@ -211,6 +211,20 @@ async def test_a_wait_outlives_an_outage(
     assert [done.id for done in await waiting] == [job.id]
 
 
+async def test_a_wait_ends_in_time_though_its_question_is_refused(
+    start_redis: StartRedis, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue_module, "ASK_AGAIN_S", 0.1)
+    monkeypatch.setattr(queue_module, "ASK_AFTER_FAILURE_S", 0.1)
+    server = start_redis()
+    queue = await connect(server.url)
+    job = await running(queue)
+    waiting = asyncio.create_task(queue.wait_finished([job.id], 1))
+    await until(lambda: _waited_for(server))
+    await execute(server, "REPLICAOF", "127.0.0.1", free_port())
+    assert await waiting == []
+
+
 async def test_an_outage_is_told_of_once_and_so_is_its_end(
     start_redis: StartRedis, start_bench: StartBench, caplog: pytest.LogCaptureFixture
 ) -> None:

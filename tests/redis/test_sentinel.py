@@ -15,7 +15,16 @@ from conduit.core.errors import ConfigurationError, QueueUnavailableError, Submi
 from conduit.core.model import JobStatus
 from conduit.queue.base import Submitted
 from conduit.queue.redis import RedisQueue, connection
-from tests.conformance.builders import a_job, complete, get, running, submit
+from tests.conformance.builders import (
+    a_job,
+    complete,
+    completed,
+    failed,
+    get,
+    note,
+    running,
+    submit,
+)
 from tests.conformance.history import check_history
 from tests.engine.bench import task
 from tests.redis.conftest import Connect, StartBench
@@ -117,6 +126,32 @@ async def test_a_replica_that_has_not_seen_a_job_does_not_confirm_it(
     replica.resume()
     await accepted(queue, new)
     assert await complete(queue, job) == "already"
+
+
+async def test_what_a_replica_has_not_seen_is_not_confirmed_whoever_asks(
+    sentinel_trio: SentinelTrio, connect: Connect, url: str
+) -> None:
+    queue, another = await connect(url), await connect(url)
+    broken, done, job = await failed(queue), await completed(queue), await running(queue)
+    cancelled = await submit(queue)
+    for kept in ({"checkpoint": b"1"}, {"steps": b'{"a":1}'}, {"metadata": b'{"a":1}'}):
+        assert await note(queue, job, **kept)
+    replica = follower(sentinel_trio)
+    replica.pause()
+    assert await note(queue, job, progress=0.5)  # nothing would be lost with it
+    for asked in (queue, another):
+        for call in (
+            partial(note, asked, job, checkpoint=b"2"),
+            partial(note, asked, job, steps=b'{"b":2}'),
+            partial(note, asked, job, metadata=b'{"b":2}'),
+            partial(asked.cancel, [cancelled.id], "enough"),
+            partial(asked.retry, [broken.id]),
+            partial(asked.delete, [done.id]),
+        ):
+            with pytest.raises(QueueUnavailableError, match="no confirmation"):
+                await call()
+    replica.resume()
+    assert await once_back(partial(note, queue, job, checkpoint=b"2"))
 
 
 async def test_a_sentinel_that_is_frozen_or_gone_is_passed_over(

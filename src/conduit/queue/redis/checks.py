@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from typing import Any, Protocol
 
 from conduit.core.errors import QueueAccessError, QueueCorruptError, QueueSchemaError
@@ -24,9 +24,10 @@ _ON_KEYS = """
 """Commands with a key, by name."""
 
 
-def needed(keys: Keys) -> list[tuple[str, ...]]:
+def needed(keys: Keys, confirmation: Sequence[Any] | None = None) -> list[tuple[str, ...]]:
     """Commands that a user has to be allowed, as their words, beside those for a connection.
 
+    `confirmation` is the one that waits for the durability asked for, if there is such a one.
     Found out at once: a script that is refused a command halfway would leave half its writes.
     """
     key, channel = keys.name("jobs"), keys.name("wake")
@@ -38,6 +39,7 @@ def needed(keys: Keys) -> list[tuple[str, ...]]:
         ("PUBLISH", channel, ""),
         ("SUBSCRIBE", channel),
         *((command,) for command in ("TIME", "INFO", "PING")),
+        *([tuple(map(str, confirmation))] if confirmation else []),
     ]
 
 
@@ -47,10 +49,10 @@ class Run(Protocol):
     def __call__(self, script: str, *inputs: Any) -> Awaitable[Any]: ...
 
 
-async def check_namespace(run: Run, keys: Keys) -> None:
+async def check_namespace(run: Run, server: Server) -> None:
     """Refuse a user without the rights, foreign keys under our names, and another version's."""
     types = [part for pair in FIXED.items() for part in pair]
-    answer = await run("open", SCHEMA_VERSION, types, needed(keys))
+    answer = await run("open", SCHEMA_VERSION, types, needed(server.keys, server.confirmation()))
     verdict, *details = [part.decode() for part in answer]
     if verdict == "DENIED":
         raise QueueAccessError(

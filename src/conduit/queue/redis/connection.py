@@ -36,6 +36,7 @@ LOOKUP_TIMEOUT_S = 2.0
 OLDEST_REDIS = (6, 2)
 WAITAOF_SINCE = (7, 2)
 KEPT_S = 1.0
+UNBOUNDED = 2**31
 CLIENT_NAME = f"conduit-{os.getpid()}"
 _MISLED = {"sentinel": "is a sentinel: use redis+sentinel://"}
 
@@ -167,7 +168,7 @@ class Server:
         """
         text = script(name, flags=self.version >= (7,))
         arguments = (1, self.keys.prefix, "" if now is None else now, pack(inputs), *files)
-        confirmation = self._confirmation() if durable else None
+        confirmation = self.confirmation() if durable else None
         sent = False
 
         async def evaluate(client: Client) -> Any:
@@ -188,7 +189,7 @@ class Server:
         patience = 0.0 if confirmation is None else self.address.wait_ms / 1000
         return await self._call(evaluate, patience=patience, sent=lambda: sent)
 
-    def _confirmation(self) -> tuple[Any, ...] | None:
+    def confirmation(self) -> tuple[Any, ...] | None:
         """The command that waits until what the connection has written is safe enough."""
         address = self.address
         if address.durability is Durability.REPLICA:
@@ -277,7 +278,8 @@ class Server:
     def _options(self, *, sentinel: bool = False) -> dict[str, Any]:
         address = self.address
         patience = LOOKUP_TIMEOUT_S if sentinel else None
-        own = {"db": address.database, "client_name": CLIENT_NAME}
+        # `_room` bounds how many calls are under way; redis-py's own limit would fail the others.
+        own = {"db": address.database, "client_name": CLIENT_NAME, "max_connections": UNBOUNDED}
         return {
             "username": address.sentinel_username if sentinel else address.username,
             "password": address.sentinel_password if sentinel else address.password,

@@ -96,7 +96,7 @@ class RedisQueue:
             raise QueueError(f"{self._server.address.shown} is open already")
         try:
             await self._server.open()
-            await checks.check_namespace(self._run, self._server.keys)
+            await checks.check_namespace(self._run, self._server)
         except BaseException:
             await self._server.close()
             raise
@@ -226,7 +226,9 @@ class RedisQueue:
             return []
         files: list[bytes] = []
         rows = [records.note_row(note, files) for note in notes]
-        return [bool(answer) for answer in await self._run("record", rows, files=files)]
+        keeps = any(note.checkpoint or note.steps or note.metadata for note in notes)
+        answers = await self._run("record", rows, durable=keeps, files=files)
+        return [bool(answer) for answer in answers]
 
     async def sweep(self, retention: Retention, *, limit: int = 1000) -> SweepReport:
         *did, more = await self._run(
@@ -293,9 +295,12 @@ class RedisQueue:
                     return done
                 answered = True
             except QueueUnavailableError:
+                left = deadline - loop.time()
                 if not answered:
                     raise
-                await asyncio.sleep(ASK_AFTER_FAILURE_S)  # an outage ends no wait
+                if left <= 0:
+                    return []
+                await asyncio.sleep(min(left, ASK_AFTER_FAILURE_S))  # an outage ends no wait
             left = deadline - loop.time()
             if await self._hints.any_ended(job_ids, min(left, ASK_AGAIN_S)):
                 asked = self._hints.to_ask(job_ids)
@@ -350,7 +355,8 @@ class RedisQueue:
     async def _act(self, verb: str, job_ids: Sequence[str], *inputs: Any) -> list[Action]:
         if not job_ids:
             return []
-        told = await self._run(verb, [short(job_id) for job_id in job_ids], *inputs)
+        stored = [short(job_id) for job_id in job_ids]
+        told = await self._run(verb, stored, *inputs, durable=True)
         return [
             Action(Acted(acted.decode()), _STATUS.get(status.decode()))
             for acted, status in _rows(told, 2)

@@ -44,6 +44,7 @@ for i = 1, #ids do
   answers[2 * i - 1], answers[2 * i] = acted, status
 end
 commit()
+note_repeat()
 for worker in pairs(asked) do
   redis.call('PUBLISH', K.cancel_asked .. worker, '')
 end

@@ -31,4 +31,5 @@ for i = 1, #ids do
   answers[2 * i - 1], answers[2 * i] = acted, status
 end
 commit()
+note_repeat()
 return answers
