@@ -5,13 +5,17 @@ Counts per route, never a request by itself: no paths as they were asked for, no
 
 from __future__ import annotations
 
-from msgspec import Struct
+from typing import Annotated
+
+from msgspec import Meta, Struct
 
 REPORT_KIND = "api.requests"
 
 BOUNDS_MS = tuple(2 ** (step / 2 - 3) for step in range(41))
 """Where one bucket of latencies ends and the next begins: from 1/8 ms to 131 s, two to each
 doubling. Counts are stored by a bucket's place in here, so these numbers stay as they are."""
+
+_Count = Annotated[int, Meta(ge=0, le=2**40)]
 
 
 class RouteRequests(Struct, frozen=True, array_like=True):
@@ -20,12 +24,12 @@ class RouteRequests(Struct, frozen=True, array_like=True):
     `buckets` counts them by latency; those at its end that are 0 are left out.
     """
 
-    method: str
+    method: Annotated[str, Meta(max_length=16)]
     route: str
-    status: int
-    count: int
-    total_ms: float
-    buckets: tuple[int, ...]
+    status: Annotated[int, Meta(ge=0, le=9999)]
+    count: Annotated[int, Meta(ge=1, le=2**40)]
+    total_ms: Annotated[float, Meta(ge=0, le=2**53)]
+    buckets: Annotated[tuple[_Count, ...], Meta(max_length=len(BOUNDS_MS) + 1)]
 
 
 class ApiRequests(Struct, frozen=True, kw_only=True):
@@ -35,7 +39,7 @@ class ApiRequests(Struct, frozen=True, kw_only=True):
     `age_ms` is how long ago the first of the requests was.
     """
 
-    instance: str
-    number: int
-    age_ms: int
+    instance: Annotated[str, Meta(min_length=1, max_length=64)]
+    number: Annotated[int, Meta(ge=1, le=2**53)]
+    age_ms: Annotated[int, Meta(ge=0, le=2**53)]
     routes: tuple[RouteRequests, ...]

@@ -6,6 +6,7 @@ are the JSON that they are, byte by byte as the queue has them.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
@@ -632,17 +633,24 @@ def _spent_view(spent: Percentiles) -> SpentView:
 
 
 class ApiView(Struct, frozen=True, kw_only=True):
-    """An HTTP API beside the workers; `errors` were answered with 5xx."""
+    """An HTTP API beside the workers.
+
+    `statuses` counts by class, `2xx` and so on; `errors` are the 5xx. `mean_ms` and `latency_ms`
+    are what callers waited for.
+    """
 
     name: str
     requests: int
+    per_second: float
     errors: int
+    statuses: dict[str, int]
     mean_ms: float
+    latency_ms: SpentView
     last_minute: Time
 
 
 class ApisView(Struct, frozen=True, kw_only=True):
-    """APIs that were asked from `after` until `before`."""
+    """APIs that were asked in the minutes that began from `after` until `before`."""
 
     after: Time
     before: Time
@@ -650,13 +658,16 @@ class ApisView(Struct, frozen=True, kw_only=True):
 
 
 class RouteView(Struct, frozen=True, kw_only=True):
-    """Requests of one route that were answered with one status."""
+    """Requests of one route, as it was declared; `statuses` counts by status."""
 
     method: str
     route: str
-    status: int
     requests: int
+    per_second: float
+    errors: int
+    statuses: dict[str, int]
     mean_ms: float
+    latency_ms: SpentView
 
 
 class ApiDetail(Struct, frozen=True, kw_only=True):
@@ -668,26 +679,39 @@ class ApiDetail(Struct, frozen=True, kw_only=True):
     routes: list[RouteView]
 
 
-def api_view(found: ApiCount) -> ApiView:
+def api_view(window: Window, found: ApiCount) -> ApiView:
     """An API with its counts."""
+    classes: Counter[str] = Counter()
+    for status, many in found.statuses.items():
+        classes[f"{status // 100}xx"] += many
     return ApiView(
         name=found.name,
         requests=found.requests,
+        per_second=_per_second(window, found.requests),
         errors=found.errors,
+        statuses=dict(classes),
         mean_ms=found.total_ms / found.requests,
+        latency_ms=_spent_view(found.latency),
         last_minute=iso(found.last_minute),
     )
 
 
-def route_view(found: RouteCount) -> RouteView:
+def route_view(window: Window, found: RouteCount) -> RouteView:
     """A route with its counts."""
     return RouteView(
         method=found.method,
         route=found.route,
-        status=found.status,
         requests=found.requests,
+        per_second=_per_second(window, found.requests),
+        errors=found.errors,
+        statuses={str(status): many for status, many in found.statuses.items()},
         mean_ms=found.total_ms / found.requests,
+        latency_ms=_spent_view(found.latency),
     )
+
+
+def _per_second(window: Window, requests: int) -> float:
+    return requests * 1000 / (window.before - window.after)
 
 
 # --- dead letters ----------------------------------------------------------------------------

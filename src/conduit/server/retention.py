@@ -67,6 +67,7 @@ async def forget(
         (tables.deleted_jobs, tables.deleted_jobs.c.deleted_at < now - keep.deleted_ms),
         (tables.dead_letters, tables.dead_letters.c.replayed_at < now - keep.replayed_ms),
         (tables.api_requests, tables.api_requests.c.minute < now - keep.requests_ms),
+        (tables.api_reporters, tables.api_reporters.c.at < now - keep.requests_ms),
         (tables.sessions, tables.sessions.c.expires_at < now),
     ]
     for table, condition in old:

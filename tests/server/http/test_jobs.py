@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from sqlalchemy import insert
 
+from conduit.core.api_requests import BOUNDS_MS
 from conduit.core.model import JobStatus
 from conduit.queue.base import Queue
 from conduit.server.db import tables
@@ -183,19 +184,36 @@ async def test_statistics_of_no_time_are_refused(told: httpx.AsyncClient, query:
     assert (await told.get(f"/trends?{query}")).status_code == 422
 
 
-async def test_apis_are_counted_by_route_and_status(
+async def test_apis_are_shown_with_rates_statuses_and_percentiles(
     told: httpx.AsyncClient, history_url: str
 ) -> None:
+    minute = 60_000
     async with Database(history_url) as database, database.begin() as connection:
         await connection.execute(
             insert(tables.api_requests),
-            [{"api": "shop", "method": "GET", "route": "/o", "status": status, "minute": 60_000,
-              "count": 2, "total_ms": 10.0, "buckets": "[]"} for status in (200, 500)],
+            [{"api": "shop", "method": "GET", "route": route, "status": status, "minute": at,
+              "count": 2, "total_ms": 10.0, "buckets": "[0,0,2]"}
+             for route, status, at in (("/o", 200, minute), ("/o", 204, 2 * minute),
+                                       ("/o", 500, minute), ("/p", 200, minute),
+                                       ("/p", 200, 9 * minute))],
         )  # fmt: skip
 
-    (shop,) = (await told.get("/apis?after=0")).json()["items"]
-    assert (shop["requests"], shop["errors"], shop["mean_ms"]) == (4, 2, 5.0)
-    routes = (await told.get("/apis/shop?after=0")).json()["routes"]
-    assert [(each["status"], each["requests"]) for each in routes] == [(200, 2), (500, 2)]
+    # The minute in which `after` lies counts in whole.
+    query = "after=1970-01-01T00:01:30Z&before=1970-01-01T00:03:00Z"
+    (shop,) = (await told.get(f"/apis?{query}")).json()["items"]
+    assert (shop["name"], shop["requests"], shop["errors"], shop["mean_ms"]) == ("shop", 8, 2, 5.0)
+    assert shop["statuses"] == {"2xx": 6, "5xx": 2}
+    assert shop["per_second"] == pytest.approx(8 / 120)
+    assert shop["last_minute"] == "1970-01-01T00:02:00.000Z"
+    low, high = BOUNDS_MS[1:3]
+    for name, quantile in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99)):
+        assert shop["latency_ms"][name] == pytest.approx(low + (high - low) * quantile)
+    assert shop["latency_ms"]["of"] == 8
+
+    detail = (await told.get(f"/apis/shop?{query}")).json()
+    assert [
+        (each["method"], each["route"], each["statuses"], each["errors"], each["latency_ms"]["of"])
+        for each in detail["routes"]
+    ] == [("GET", "/o", {"200": 2, "204": 2, "500": 2}, 2, 6), ("GET", "/p", {"200": 2}, 0, 2)]
     assert (await told.get("/apis")).json()["items"] == []
     assert (await told.get("/apis/nothing")).status_code == 404

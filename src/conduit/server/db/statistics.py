@@ -36,8 +36,10 @@ SAMPLE = 100_000
 MAX_BUCKETS = 1500
 
 _jobs = tables.jobs.c
-_QUANTILES = (0.5, 0.95, 0.99)
+QUANTILES = (0.5, 0.95, 0.99)
 _MEASURES = ("wait", "run")
+_BY_END = ("INDEXED BY ix_jobs_finished", "sqlite")
+"""SQLite would group all jobs by an index of what they are grouped by, and then look at each."""
 _OVERALL = None
 """The part of what was done that is all of it."""
 
@@ -184,6 +186,7 @@ async def _ended(
         )
         .where(*_within(_jobs.finished_at, window))
         .group_by(part)
+        .with_hint(tables.jobs, *_BY_END)
     )
     counts = {
         row.part: Ended(completed=row.completed, failed=row.failed, cancelled=row.cancelled)
@@ -214,6 +217,7 @@ def _sample(window: Window, group: ColumnElement[Any]) -> FromClause:
         )
         .order_by(_jobs.finished_at.desc())
         .limit(SAMPLE)
+        .with_hint(tables.jobs, *_BY_END)
         .subquery("sample")
     )
 
@@ -248,7 +252,7 @@ def _by_aggregate(sample: FromClause) -> Select[*tuple[Any, ...]]:
         part,
         func.count().label("of"),
         *(
-            func.percentile_cont(array(_QUANTILES)).within_group(sample.c[name]).label(name)
+            func.percentile_cont(array(QUANTILES)).within_group(sample.c[name]).label(name)
             for name in _MEASURES
         ),
     ).group_by(func.grouping_sets(tuple_(part), tuple_()))
@@ -263,7 +267,7 @@ def _by_rank(spent: ColumnElement[Any], part: ColumnElement[Any]) -> Select[*tup
         func.count().over(partition_by=part).label("of"),
     ).subquery("ranked")
     around: list[ColumnElement[Any]] = []
-    for number, quantile in enumerate(_QUANTILES):
+    for number, quantile in enumerate(QUANTILES):
         below = cast((ranked.c.of - 1) * quantile, Integer)
         for name, rank in (("low", below), ("high", below + 1)):
             value = func.max(case((ranked.c.rank == rank, ranked.c.spent)))
@@ -275,7 +279,7 @@ def _by_rank(spent: ColumnElement[Any], part: ColumnElement[Any]) -> Select[*tup
 def _interpolated(row: Row[*tuple[Any, ...]]) -> Percentiles:
     """As PostgreSQL does: in a straight line between the two neighbours of the exact place."""
     values: list[float] = []
-    for number, quantile in enumerate(_QUANTILES):
+    for number, quantile in enumerate(QUANTILES):
         low, high = getattr(row, f"low{number}"), getattr(row, f"high{number}")
         share = (row.of - 1) * quantile % 1
         values.append(low if high is None else low + (high - low) * share)

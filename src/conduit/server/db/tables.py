@@ -217,6 +217,16 @@ api_requests = Table(
 )
 Index("ix_api_requests_minute", api_requests.c.minute)
 
+api_reporters = Table(
+    "api_reporters",
+    metadata,
+    # Which of its reports each process of an API has told, so that none is counted twice.
+    Column("instance", _text(64), primary_key=True),
+    Column("through", BigInteger, nullable=False),  # all up to this one
+    Column("beyond", _text(), nullable=False),  # and these: JSON
+    Column("at", BigInteger, nullable=False),  # by this server's clock
+)
+
 sessions = Table(
     "sessions",
     metadata,

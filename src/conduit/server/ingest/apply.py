@@ -20,7 +20,7 @@ from conduit.core.model import JobStatus
 from conduit.queue.base import StoredEntry
 from conduit.server.db import tables
 from conduit.server.db.rows import JobRow, job_row
-from conduit.server.ingest import bulk, soundness
+from conduit.server.ingest import api_requests, bulk, soundness
 from conduit.server.ingest.fold import JobHistory
 
 _TURN = 0x436F6E64_496E6773
@@ -113,7 +113,8 @@ async def apply(
     for event in events:
         histories[event.job_id].apply(event)
     changes = await save(connection, histories.values(), now)
-    return changes + await _number(connection, [_news_of_report(report) for report in reports])
+    told = await api_requests.count(connection, reports, now)
+    return changes + await _number(connection, [_news_of_report(report) for report in told])
 
 
 # --- reading ------------------------------------------------------------------------------------

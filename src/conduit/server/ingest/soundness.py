@@ -11,6 +11,7 @@ from collections.abc import Iterable
 
 import msgspec
 
+from conduit.core.api_requests import REPORT_KIND, ApiRequests
 from conduit.core.events import Event, EventKind, Report
 from conduit.core.model import FINISHED, JobStatus
 from conduit.core.transitions import TABLE
@@ -34,6 +35,7 @@ _LEGAL = frozenset(
 
 _from_json = msgspec.json.Decoder().decode
 _to_json = msgspec.json.Encoder().encode
+_requests_from = msgspec.json.Decoder(ApiRequests).decode
 
 
 # --- mending ------------------------------------------------------------------------------------
@@ -145,8 +147,22 @@ def fault_of_report(report: Report) -> str | None:
     if len(report.kind) > 32 or not report.kind.partition(".")[0] or "\0" in report.kind:
         return "a report's kind has 1 to 32 characters and no NUL"
     return _fault_of_times((report.at,)) or (
-        _json_fault(bytes(report.data)) if report.data else None
+        _fault_of_requests(report)
+        if report.kind == REPORT_KIND
+        else _json_fault(bytes(report.data))
+        if report.data
+        else None
     )
+
+
+def _fault_of_requests(report: Report) -> str | None:
+    try:
+        told = _requests_from(report.data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return f"these aren't counts of requests: {error}"
+    if "\0" in told.instance or any("\0" in each.method for each in told.routes):
+        return "an instance or a method has a NUL"
+    return None
 
 
 def _json_fault(value: bytes) -> str | None:

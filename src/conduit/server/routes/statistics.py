@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Query
+from msgspec import structs
 from starlette.responses import Response
 
 from conduit.server.answers import Json, answers
@@ -78,12 +79,17 @@ async def get_trends(
 async def list_apis(
     parts: TheParts, after: Moment | None = None, before: Moment | None = None
 ) -> Response:
-    """HTTP APIs that were asked, by name; in the last hour unless said otherwise."""
-    window = _window(after, before)
+    """HTTP APIs that were asked, by name; in the last hour unless said otherwise.
+
+    Requests are counted by the minute, so `after` is that of the minute it lies in.
+    """
+    window = _whole_minutes(_window(after, before))
     async with parts.database.read() as connection:
         found = await apis.list_apis(connection, window.after, window.before)
     view = ApisView(
-        after=iso(window.after), before=iso(window.before), items=[api_view(each) for each in found]
+        after=iso(window.after),
+        before=iso(window.before),
+        items=[api_view(window, each) for each in found],
     )
     return Json(view)
 
@@ -92,8 +98,8 @@ async def list_apis(
 async def get_api(
     name: Name, parts: TheParts, after: Moment | None = None, before: Moment | None = None
 ) -> Response:
-    """The routes of one API, with what they answered."""
-    window = _window(after, before)
+    """The routes of one API: how often they were asked, what they answered, and how fast."""
+    window = _whole_minutes(_window(after, before))
     async with parts.database.read() as connection:
         found = await apis.list_routes(connection, name, window.after, window.before)
     if not found:
@@ -102,7 +108,7 @@ async def get_api(
         name=name,
         after=iso(window.after),
         before=iso(window.before),
-        routes=[route_view(each) for each in found],
+        routes=[route_view(window, each) for each in found],
     )
     return Json(view)
 
@@ -116,6 +122,10 @@ def _window(
     if start >= end:
         raise invalid("query.after", "isn't earlier than before")
     return Window(after=start, before=end, functions=tuple(functions), queues=tuple(queues))
+
+
+def _whole_minutes(window: Window) -> Window:
+    return structs.replace(window, after=window.after // apis.MINUTE_MS * apis.MINUTE_MS)
 
 
 def _usual_bucket(window: Window) -> int:

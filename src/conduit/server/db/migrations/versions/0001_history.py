@@ -201,6 +201,14 @@ def upgrade() -> None:
     )
     op.create_index("ix_api_requests_minute", "api_requests", ["minute"])
     op.create_table(
+        "api_reporters",
+        sa.Column("instance", _text(64), nullable=False),
+        sa.Column("through", sa.BigInteger(), nullable=False),
+        sa.Column("beyond", _text(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("instance", name="pk_api_reporters"),
+    )
+    op.create_table(
         "sessions",
         sa.Column("token_hash", sa.LargeBinary(), nullable=False),
         sa.Column("role", _text(16), nullable=False),
