@@ -36,6 +36,24 @@ def _cron(name: str, spec: str, timezone: str = "UTC") -> CronInfo:
     )
 
 
+def registration(name: str, worker_id: str, *functions: str) -> Registration:
+    """A worker of functions that take nothing."""
+    return Registration(
+        worker=WorkerInfo(
+            id=worker_id,
+            name=name,
+            host="here",
+            pid=1,
+            version="0",
+            queues=("default",),
+            concurrency=1,
+        ),
+        functions=tuple(
+            FunctionInfo(name=each, worker=name, signature=f"{each}()") for each in functions
+        ),
+    )
+
+
 async def register(queue: Queue) -> None:
     """One worker, three functions, two schedules."""
     await queue.register(

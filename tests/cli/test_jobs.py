@@ -7,7 +7,9 @@ import re
 
 import pytest
 
-from conduit.core.model import NewJob
+from conduit.core.model import Lease, NewJob
+from conduit.core.transitions import OutcomeKind
+from conduit.queue.base import Claim, Note, Outcome, Queue
 from tests.cli import stock
 from tests.cli.conftest import Cli
 
@@ -76,6 +78,58 @@ def test_jobs_show_tells_all_that_is_known(stocked: Cli) -> None:
     assert story["artifacts"][0]["name"] == "receipt.txt"
 
 
+async def _hand_back(queue: Queue) -> None:
+    await queue.submit(
+        [NewJob(id="back", function="charge"), NewJob(id="later", function="charge")]
+    )
+    wanted = Claim(worker_id="orders-1", queues=("default",), functions=("charge",), limit=2)
+    kinds = {"back": OutcomeKind.RELEASE, "later": OutcomeKind.RETRY_LATER}
+    for job in await queue.claim(wanted):
+        lease = Lease(job.id, job.token or "")
+        await queue.record([Note(lease=lease, progress=0.5)])
+        kind = kinds[job.id]
+        error = stock.ERROR if kind is OutcomeKind.RETRY_LATER else None
+        await queue.finish([Outcome(lease=lease, kind=kind, error=error, delay_ms=3_600_000)])
+
+
+def test_a_job_that_waits_again_shows_nothing_of_the_attempt_that_is_over(cli: Cli) -> None:
+    cli.with_queue(_hand_back)
+    header, *rows = cli("jobs", "list").stdout.splitlines()
+    assert header.split()[-1] == "took"
+    assert {len(row.split()) for row in rows} == {len(header.split()) - 1}
+    for job_id in ("back", "later"):
+        facts = {
+            line.split()[0] for line in cli("jobs", "show", job_id).stdout.splitlines() if line
+        }
+        assert "attempt" in facts
+        assert facts.isdisjoint({"took", "worker", "progress", "started"})
+
+
+def test_the_beginning_of_an_id_names_a_job_if_no_other_job_has_it(cli: Cli) -> None:
+    first, second = ("01a20f75-0000-7000-8000-00e2371cc778", "01a20f75-0000-7000-9000-00e2371cc778")
+    cli.with_queue(
+        lambda queue: queue.submit(
+            [NewJob(id=first, function="a"), NewJob(id=second, function="b")]
+        )
+    )
+    assert json.loads(cli("jobs", "show", second[:20], "--json").stdout)["id"] == second
+    several = cli("jobs", "cancel", first[:8])
+    assert several.returncode == 2
+    assert first in several.stderr
+    assert second in several.stderr
+    assert cli("jobs", "cancel", first[:20]).stdout == f"{first} cancelled\n"
+    short = cli("jobs", "show", first[:4])
+    assert short.returncode == 1
+    assert "ids are 36 characters" in short.stderr
+    none = cli("jobs", "retry", "01ffffff")
+    assert none.returncode == 1
+    assert "ids are 36 characters" in none.stderr
+    assert cli("jobs", "retry", first[:20], "--dry-run").stdout == (
+        f"{first}  a  cancelled from the command line\n"
+    )
+    assert cli("jobs", "delete", first[:20], "--yes").stdout == f"{first} deleted\n"
+
+
 def test_an_artifact_is_printed_or_written_to_a_file(stocked: Cli) -> None:
     assert stocked("jobs", "artifact", "completed", "receipt.txt").stdout == "paid"
     written = stocked("jobs", "artifact", "completed", "receipt.txt", "--output", "copy.txt")
@@ -129,7 +183,7 @@ def test_each_job_named_by_id_gets_its_answer(stocked: Cli) -> None:
 def test_bulk_actions_and_deletes_need_a_yes_off_a_terminal(stocked: Cli) -> None:
     before = _statuses(stocked)
     dry = stocked("jobs", "retry", "--status", "failed", "--function", "charge", "--dry-run")
-    assert (dry.returncode, dry.stdout) == (0, "failed\n")
+    assert (dry.returncode, dry.stdout) == (0, "failed  charge  CardError: card declined\n")
     assert "would retry 1 job" in dry.stderr
     for refused in (
         stocked("jobs", "cancel", "--queue", "mail"),

@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 
 import pytest
 
+from conduit.core.model import NewJob
+from conduit.queue.base import Claim, Queue
 from tests.cli import stock
 from tests.cli.conftest import Cli
 
@@ -70,6 +72,43 @@ def test_doctor_says_what_is_well_and_what_is_not(stocked: Cli) -> None:
     assert (checks["paused"]["verdict"], checks["disk"]["verdict"]) == ("warning", "ok")
     assert "longest-waiting" in checks["backlog"]["detail"]
     assert "queue" in stocked("doctor").stdout
+
+
+async def _leave_jobs_without_a_worker(queue: Queue) -> None:
+    """A worker of one function, and jobs that it can't be expected to run."""
+    await queue.register(stock.registration("gone", "gone-1", "only_a"))
+    await queue.unregister("gone-1")
+    await queue.register(stock.registration("shop", "shop-1", "charge"))
+    names = ("charge", "charge", "only_a", "never_told")
+    await queue.submit([NewJob(id=f"{name}{n}", function=name) for n, name in enumerate(names)])
+    claim = Claim(worker_id="gone-1", queues=("default",), functions=("charge",), limit=1)
+    assert await queue.claim(claim)
+
+
+def test_doctor_finds_jobs_that_no_running_worker_has(cli: Cli) -> None:
+    cli.with_queue(_leave_jobs_without_a_worker)
+    checks = json.loads(cli("doctor", "--json").stdout)
+    warnings = [check for check in checks if check["verdict"] == "warning"]
+    (abandoned,) = (each["detail"] for each in warnings if each["name"] == "abandoned")
+    assert abandoned.startswith("1 job runs on a worker that was not heard of for a minute")
+    assert [each["detail"] for each in warnings if each["name"] == "unserved"] == [
+        "1 job of only_a, which no running worker has",
+        "1 job of functions that no worker has registered",
+    ]
+
+
+def test_doctor_counts_functions_and_failed_jobs(stocked: Cli) -> None:
+    checks = {check["name"]: check for check in json.loads(stocked("doctor", "--json").stdout)}
+    assert checks["failed"]["verdict"] == "ok"
+    assert checks["failed"]["detail"].startswith("1 job failed in the last day")
+    assert not {"abandoned", "unserved"} & checks.keys()
+
+
+def test_doctor_counts_one_function_as_one(cli: Cli) -> None:
+    cli.with_queue(lambda queue: queue.register(stock.registration("shop", "shop-1", "charge")))
+    checks = {check["name"]: check for check in json.loads(cli("doctor", "--json").stdout)}
+    assert checks["workers"]["detail"] == "1 running (shop), 1 function"
+    assert "failed" not in checks
 
 
 def test_doctor_ends_with_4_without_a_queue_and_with_3_for_a_wrong_setting(cli: Cli) -> None:

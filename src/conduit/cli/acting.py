@@ -13,15 +13,17 @@ from msgspec import structs
 from rich.text import Text
 
 from conduit.cli.connect import existing_queue
+from conduit.cli.ids import ID_HINT, whole_ids
 from conduit.cli.matching import Matching, matching_ids
 from conduit.cli.output import emit, messages, say
 from conduit.cli.problems import EXIT_FAILURE, UsageError, show_message
 from conduit.core.errors import ConduitError
-from conduit.core.model import FINISHED, JobStatus
+from conduit.core.model import FINISHED, Job, JobStatus
 from conduit.core.transitions import Verb, allowed
 from conduit.queue.base import Acted, Action, JobFilter, Queue
 
 _BATCH = 500
+_WORDS = 200
 _CANCEL_REASON = "cancelled from the command line"
 
 
@@ -33,7 +35,7 @@ class Care:
     every: Annotated[bool, Parameter(name="--all")] = False
     """Every job for which this is possible, without a filter."""
     dry_run: bool = False
-    """Print the ids of the jobs that match, and change nothing."""
+    """Print the jobs that match, each with its function and error, and change nothing."""
     yes: bool = False
     """Don't ask."""
 
@@ -88,10 +90,12 @@ async def act(
     """Do it, to the ids or to all that match; the exit code is 1 if any job refused."""
     wanted = _bulk_filter(operation, job_ids, matching, care)
     async with existing_queue(queue_url) as queue:
-        ids = list(job_ids) if wanted is None else await matching_ids(queue, wanted)
+        if wanted is None:
+            ids = await whole_ids(queue, job_ids)
+        else:
+            ids = await matching_ids(queue, wanted)
         if care.dry_run:
-            for job_id in ids:
-                emit(job_id)
+            await _show(queue, ids)
             say(f"would {operation.verb} {_count(len(ids))}; nothing was changed")
             return 0
         if ids and (wanted is not None or operation.final) and not care.yes:
@@ -107,6 +111,22 @@ async def act(
         stopping = f", {asked} asked to stop" if asked else ""
         say(f"{_count(done)} {operation.done}{stopping}, {refused} refused")
     return EXIT_FAILURE if refused else 0
+
+
+async def _show(queue: Queue, ids: Sequence[str]) -> None:
+    """Print a line per job, by which one sees whether these are the ones that are meant."""
+    for start in range(0, len(ids), _BATCH):
+        batch = ids[start : start + _BATCH]
+        for job_id, job in zip(batch, await queue.get(batch), strict=True):
+            emit(f"{job_id}  no such job" if job is None else f"{job_id}  {_summary(job)}")
+
+
+def _summary(job: Job) -> str:
+    """A job's function and, where there is one, its error: the first line of its words."""
+    if job.error is None:
+        return f"{job.function}  {job.reason or job.status}"
+    words = f"{job.error.type}: {job.error.message}".splitlines()[0]
+    return f"{job.function}  {words[:_WORDS]}"
 
 
 def _tally(actions: Sequence[Action]) -> tuple[int, int, int]:
@@ -167,7 +187,10 @@ def _report(operation: Operation, ids: Sequence[str], actions: Sequence[Action])
 
 def _why(operation: Operation, action: Action) -> str:
     if action.acted is Acted.UNKNOWN:
-        return "no such job in this queue; finished jobs are forgotten after their retention time"
+        return (
+            "no such job in this queue; finished jobs are forgotten after their retention time; "
+            f"{ID_HINT}"
+        )
     if action.acted is Acted.KEY_TAKEN:
         return (
             "another job holds this job's key, unfinished or within its unique_for window; let "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import shutil
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 
@@ -11,10 +12,12 @@ from msgspec import Struct
 from rich.text import Text
 
 from conduit.cli.connect import QueueUrl, existing_queue, masked, queue_file
+from conduit.cli.matching import matching_jobs
 from conduit.cli.output import Cell, print_json, records, show_table, span
 from conduit.cli.problems import hints_of
 from conduit.core.errors import ConduitError
-from conduit.queue.base import Queue
+from conduit.core.model import FunctionInfo, JobStatus, WorkerInfo
+from conduit.queue.base import JobFilter, Queue
 from conduit.settings import load_settings
 
 LONG_WAIT_MS = 60_000
@@ -91,6 +94,8 @@ async def _queue_checks(queue: Queue) -> list[Check]:
     checks.extend(Check("queue", Verdict.WARNING, warning) for warning in health.warnings)
     workers, functions = await queue.workers(), await queue.functions()
     checks.append(_workers([worker.name for worker in workers], len(functions)))
+    checks.extend(await _abandoned(queue, workers))
+    checks.extend(await _unserved(queue, workers, functions))
     queues, now = await queue.queues(), await queue.now()
     paused = [info.name for info in queues if info.paused]
     if paused:
@@ -100,11 +105,67 @@ async def _queue_checks(queue: Queue) -> list[Check]:
     verdict = Verdict.WARNING if longest > LONG_WAIT_MS else Verdict.OK
     detail = f"the longest-waiting job waits for {span(longest)}" if waits else "no job waits"
     checks.append(Check("backlog", verdict, detail))
+    checks.extend(await _failed(queue))
     return checks
 
 
 def _workers(names: list[str], functions: int) -> Check:
     if not names:
         return Check("workers", Verdict.WARNING, "none is running: start one with conduit run FILE")
-    detail = f"{len(names)} running ({', '.join(sorted(set(names)))}), {functions} functions"
+    known = "1 function" if functions == 1 else f"{functions} functions"
+    detail = f"{len(names)} running ({', '.join(sorted(set(names)))}), {known}"
     return Check("workers", Verdict.OK, detail)
+
+
+async def _abandoned(queue: Queue, workers: Sequence[WorkerInfo]) -> list[Check]:
+    """Jobs that count as running although nobody has heard of their worker."""
+    alive = {worker.id for worker in workers}
+    running = matching_jobs(queue, JobFilter(statuses=(JobStatus.RUNNING,)))
+    lost = len([job.id async for job in running if job.worker_id not in alive])
+    if not lost:
+        return []
+    jobs = (
+        "1 job runs on a worker that was"
+        if lost == 1
+        else f"{lost:,} jobs run on workers that were"
+    )
+    detail = f"{jobs} not heard of for a minute: any running worker takes over when the lease ends"
+    return [Check("abandoned", Verdict.WARNING, detail)]
+
+
+async def _unserved(
+    queue: Queue, workers: Sequence[WorkerInfo], functions: Sequence[FunctionInfo]
+) -> list[Check]:
+    """Queued jobs of functions that no running worker has; nothing where no worker runs at all."""
+    alive = {worker.name for worker in workers}
+    served = {info.name for info in functions if info.worker in alive}
+    if not served:
+        return []
+    left = await _queued(queue) - await _queued(queue, *served)
+    waiting: list[str] = []
+    for name in sorted({info.name for info in functions} - served):
+        count = await _queued(queue, name) if left > 0 else 0
+        if count:
+            left -= count
+            waiting.append(f"{_jobs(count)} of {name}, which no running worker has")
+    if left > 0:
+        waiting.append(f"{_jobs(left)} of functions that no worker has registered")
+    return [Check("unserved", Verdict.WARNING, detail) for detail in waiting]
+
+
+async def _queued(queue: Queue, *functions: str) -> int:
+    wanted = JobFilter(statuses=(JobStatus.QUEUED,), functions=functions)
+    return (await queue.find(wanted, limit=1)).total
+
+
+async def _failed(queue: Queue) -> list[Check]:
+    """Finished jobs are forgotten after a day, so that all that are kept are of the last day."""
+    failed = (await queue.find(JobFilter(statuses=(JobStatus.FAILED,)), limit=1)).total
+    if not failed:
+        return []
+    detail = f"{_jobs(failed)} failed in the last day: conduit jobs list --status failed"
+    return [Check("failed", Verdict.OK, detail)]
+
+
+def _jobs(number: int) -> str:
+    return "1 job" if number == 1 else f"{number:,} jobs"

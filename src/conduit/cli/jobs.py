@@ -13,6 +13,7 @@ from rich.text import Text
 
 from conduit.cli.acting import CANCEL, CAREFUL, DELETE, RETRY, Care, act
 from conduit.cli.connect import QueueUrl, existing_queue
+from conduit.cli.ids import ID_HINT, whole_id
 from conduit.cli.matching import ANYTHING, Matching
 from conduit.cli.output import (
     Cell,
@@ -109,9 +110,15 @@ def _row(job: Job, now: int) -> tuple[Cell, ...]:
 
 
 def _took(job: Job, now: int) -> str:
-    if job.started_at is None:
+    """How long the attempt took or takes: one that waits for its next attempt takes no time."""
+    if job.started_at is None or not _is_of_an_attempt(job):
         return ""
     return span((job.finished_at or now) - job.started_at)
+
+
+def _is_of_an_attempt(job: Job) -> bool:
+    """Whether what is kept of a run is that of this attempt, not of one that is over."""
+    return job.status is JobStatus.RUNNING or job.status.finished
 
 
 @app.command
@@ -119,13 +126,15 @@ async def show(job_id: str, *, queue_url: QueueUrl = None, json: bool = False) -
     """Show all that the queue knows of one job.
 
     Args:
-        job_id: The job's id, as submit or list prints it.
+        job_id: The job's id, as submit or list prints it; six characters will do if no other
+            job's id begins with them.
         json: Print a JSON object, its logs and artifacts included.
     """
     async with existing_queue(queue_url) as queue:
+        job_id = await whole_id(queue, job_id)
         (job,) = await queue.get([job_id])
         if job is None:
-            raise JobNotFoundError(job_id)
+            raise _no_job(job_id)
         logs, artifacts = await queue.logs(job_id), await queue.artifacts(job_id)
         now = await queue.now()
     if json:
@@ -137,9 +146,19 @@ async def show(job_id: str, *, queue_url: QueueUrl = None, json: bool = False) -
     _show_artifacts(artifacts)
 
 
+def _no_job(job_id: str) -> JobNotFoundError:
+    error = JobNotFoundError(job_id)
+    error.add_note(ID_HINT)
+    return error
+
+
 def _facts(job: Job, now: int) -> list[tuple[str, Cell]]:
     """What there is to say, in the order of a job's life; what is empty is left out."""
-    progress = "" if job.progress is None else f"{job.progress:.0%} {job.progress_message or ''}"
+    progress, worker, started = "", "", ""
+    if _is_of_an_attempt(job):
+        worker, started = job.worker_id or "", moment(job.started_at, now)
+        if job.progress is not None:
+            progress = f"{job.progress:.0%} {job.progress_message or ''}"
     asked = ", asked to stop" if job.cancel_requested and not job.status.finished else ""
     facts: list[tuple[str, Cell]] = [
         ("job", job.id),
@@ -152,11 +171,11 @@ def _facts(job: Job, now: int) -> list[tuple[str, Cell]]:
         ("key", job.key or ""),
         ("parent", job.parent_id or ""),
         ("root", job.root_id or ""),
-        ("worker", job.worker_id or ""),
+        ("worker", worker),
         ("submitted", moment(job.submitted_at, now)),
         ("due", moment(job.run_at, now) if job.status is JobStatus.SCHEDULED else ""),
         ("expires", moment(job.expires_at, now)),
-        ("started", moment(job.started_at, now)),
+        ("started", started),
         ("finished", moment(job.finished_at, now)),
         ("took", _took(job, now)),
         ("progress", progress.strip()),
@@ -235,11 +254,12 @@ async def artifact(
     """Print a file that a job kept, or write it to another.
 
     Args:
-        job_id: The job's id.
+        job_id: The job's id, or its beginning.
         name: The artifact's name, as show lists it.
         output: The file to write; stdout without it.
     """
     async with existing_queue(queue_url) as queue:
+        job_id = await whole_id(queue, job_id)
         data = await queue.artifact(job_id, name)
         if data is None:
             raise await _no_artifact(queue, job_id, name)
@@ -255,7 +275,7 @@ async def artifact(
 async def _no_artifact(queue: Queue, job_id: str, name: str) -> ConduitError:
     (job,) = await queue.get([job_id])
     if job is None:
-        return JobNotFoundError(job_id)
+        return _no_job(job_id)
     known = [each.name for each in await queue.artifacts(job_id)]
     error = ArtifactNotFoundError(f"job {job_id} has no artifact {name!r}")
     error.add_note(did_you_mean(name, known) if known else "it has kept none")
@@ -287,7 +307,7 @@ async def cancel(
     """Cancel jobs that wait, and ask workers to stop those that run.
 
     Args:
-        job_ids: The jobs; or give a filter instead.
+        job_ids: The jobs' ids, or their beginnings; or give a filter instead.
     """
     return await act(CANCEL, job_ids, matching, care, queue_url)
 
@@ -302,7 +322,7 @@ async def retry(
     """Run failed or cancelled jobs again, with fresh attempts.
 
     Args:
-        job_ids: The jobs; or give a filter instead.
+        job_ids: The jobs' ids, or their beginnings; or give a filter instead.
     """
     return await act(RETRY, job_ids, matching, care, queue_url)
 
@@ -317,6 +337,6 @@ async def delete(
     """Forget finished jobs, with their logs and artifacts.
 
     Args:
-        job_ids: The jobs; or give a filter instead.
+        job_ids: The jobs' ids, or their beginnings; or give a filter instead.
     """
     return await act(DELETE, job_ids, matching, care, queue_url)

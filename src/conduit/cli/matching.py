@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from conduit.core.model import JobStatus
+from conduit.core.model import Job, JobStatus
 from conduit.queue.base import JobFilter, Queue
 
 _PAGE = 500
@@ -45,11 +46,16 @@ ANYTHING = Matching()
 
 async def matching_ids(queue: Queue, wanted: JobFilter) -> list[str]:
     """The ids of all jobs that match now, newest first."""
-    ids: list[str] = []
+    return [job.id async for job in matching_jobs(queue, wanted)]
+
+
+async def matching_jobs(queue: Queue, wanted: JobFilter) -> AsyncIterator[Job]:
+    """All jobs that match, newest first, read as they are asked for."""
     cursor: str | None = None
     while True:
         page = await queue.find(wanted, limit=_PAGE, cursor=cursor)
-        ids.extend(job.id for job in page.items)
+        for job in page.items:
+            yield job
         cursor = page.next_cursor
         if cursor is None:
-            return ids
+            return
