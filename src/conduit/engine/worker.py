@@ -29,6 +29,7 @@ from conduit.engine.heartbeat import Heartbeat
 from conduit.engine.leases import LeaseWatch
 from conduit.engine.lifespan import Lifespan
 from conduit.engine.logs import capture_logs
+from conduit.engine.neighbours import warn_of_namesakes
 from conduit.engine.pace import Pace
 from conduit.engine.processes import ProcessPool
 from conduit.engine.reporter import Reporter
@@ -74,6 +75,7 @@ class WorkerService:
         try:
             await self._open()
             await self._warn()
+            await warn_of_namesakes(self._queue, self._registration())
             await self._queue.register(self._registration())
         except BaseException:
             await self._close()
