@@ -31,6 +31,17 @@ def test_submit_prints_the_id_of_a_job_with_its_functions_settings(cli: Cli) -> 
 
 
 @pytest.mark.parametrize(
+    ("delay", "ms"), [("1.5", 1500), ("5m", 300_000), ("2h30m", 9_000_000), ("1d 1s", 86_401_000)]
+)
+def test_a_delay_is_given_in_seconds_or_as_schedules_have_it(cli: Cli, delay: str, ms: int) -> None:
+    cli.with_queue(stock.register)
+    job_id = cli("submit", "report", "--delay", delay).stdout.strip()
+    (job,) = cli.with_queue(lambda queue: queue.get([job_id]))
+    assert job is not None
+    assert job.run_at - job.submitted_at == ms
+
+
+@pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["chrge"], "did you mean 'charge'? known: charge, report, zip_up"),
@@ -49,6 +60,8 @@ def test_submit_prints_the_id_of_a_job_with_its_functions_settings(cli: Cli) -> 
         (["charge", "--delay=-1"], "--delay=-1.0 must be 0 or more"),
         (["charge", "--delay", "nan"], "--delay=nan must be 0 or more"),
         (["charge", "--delay", "inf"], "--delay=inf must be 0 or more"),
+        (["charge", "--delay", "soon"], "--delay=soon isn't a span of time: give seconds, or a"),
+        (["charge", "--delay", "1h5"], "--delay=1h5 isn't a span of time"),
         (["charge", "--delay", "1e30"], "a hundred years at most"),
         (["charge", "--priority", "101"], "--priority=101 must be a whole number, from -100"),
         (["charge", "--queue", ""], "--queue='' must be text"),

@@ -1,4 +1,4 @@
-"""`--args` and `--kwargs` as the JSON values that they are."""
+"""Options as the values that they are: `--args` and `--kwargs` as JSON, `--delay` as a span."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import json
 from typing import NoReturn, cast
 
 from conduit.cli.problems import UsageError
+from conduit.core.errors import InvalidOptionError
+from conduit.core.schedule import parse_duration
+from conduit.sdk.options import check_seconds
 
 
 def parse_array(option: str, text: str) -> list[object]:
@@ -22,6 +25,21 @@ def parse_object(option: str, text: str) -> dict[str, object]:
     if not isinstance(value, dict):
         raise UsageError(f"{option} must be a JSON object such as '{{\"name\": 1}}', got {text}")
     return cast("dict[str, object]", value)
+
+
+def parse_span(option: str, text: str) -> float:
+    """The seconds given for an option: a number, or a duration as schedules have it.
+
+    Raises `UsageError`, `InvalidOptionError`.
+    """
+    duration_ms = parse_duration("".join(text.split()))
+    try:
+        seconds = float(text) if duration_ms is None else duration_ms / 1000
+    except ValueError as error:
+        raise UsageError(
+            f"{option}={text} isn't a span of time: give seconds, or a duration such as 5m or 2h30m"
+        ) from error
+    return check_seconds(option, seconds, InvalidOptionError, zero=True)
 
 
 def _parse(option: str, text: str) -> object:

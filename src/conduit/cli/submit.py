@@ -8,7 +8,7 @@ import sys
 
 import uuid_utils
 
-from conduit.cli.arguments import parse_array, parse_object
+from conduit.cli.arguments import parse_array, parse_object, parse_span
 from conduit.cli.connect import QueueUrl, existing_queue
 from conduit.cli.output import emit, print_json, printable, record, say
 from conduit.cli.problems import EXIT_FAILURE, UsageError, did_you_mean, show_message
@@ -28,7 +28,7 @@ async def submit(
     args: str = "[]",
     kwargs: str = "{}",
     queue: str | None = None,
-    delay: float = 0.0,
+    delay: str = "0",
     priority: int | None = None,
     key: str | None = None,
     wait: bool = False,
@@ -43,7 +43,7 @@ async def submit(
         args: Positional arguments, a JSON array.
         kwargs: Keyword arguments, a JSON object.
         queue: Another queue than the function's own.
-        delay: Seconds before the job may start.
+        delay: How long before the job may start: seconds, or a duration such as 5m or 2h30m.
         priority: From -100 to 100; higher is sooner.
         key: Names the job: while one of this key is unfinished, its id is answered instead.
         wait: Wait for the end and print the result as JSON.
@@ -55,7 +55,7 @@ async def submit(
     wait_limit = None
     if timeout is not None:
         wait_limit = check_seconds("--timeout", timeout, InvalidOptionError, zero=True)
-    delay = check_seconds("--delay", delay, InvalidOptionError, zero=True)
+    delay_s = parse_span("--delay", delay)
     if priority is not None:
         check_priority(priority, InvalidOptionError, option="--priority")
     for option, text in (("--queue", queue), ("--key", key)):
@@ -72,7 +72,7 @@ async def submit(
                 bind(info, positional, named), path="arguments", limit=DEFAULT_PAYLOAD_LIMIT
             ),
             priority=info.priority if priority is None else priority,
-            delay_ms=math.ceil(delay * 1000),
+            delay_ms=math.ceil(delay_s * 1000),
             key=key,
             max_deliveries=info.max_deliveries,
         )

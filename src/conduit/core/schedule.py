@@ -355,18 +355,24 @@ def _suggestion(name: str) -> str:
 
 
 def _parse_interval(spec: str) -> IntervalSchedule:
-    duration = "".join(spec.split())[len("@every") :]
-    parts = _DURATION_PART.findall(duration)
-    if not parts or "".join(number + unit for number, unit in parts) != duration:
+    total_ms = parse_duration("".join(spec.split())[len("@every") :])
+    if total_ms is None:
         raise InvalidScheduleError(
             f"{spec!r} holds no duration: write numbers with a unit each of "
             f"{', '.join(_UNITS_MS)}, such as '@every 90s' or '@every 2h30m'"
         )
-    total_ms = sum(int(number) * _UNITS_MS[unit] for number, unit in parts)
     try:
         return IntervalSchedule(total_ms * _MILLISECOND)
     except OverflowError as error:
         raise InvalidScheduleError(f"{spec!r} is longer than 100 years: shorten it") from error
+
+
+def parse_duration(text: str) -> int | None:
+    """Milliseconds of a duration such as `90s` or `2h30m`; None if it isn't one."""
+    parts = _DURATION_PART.findall(text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        return None
+    return sum(int(number) * _UNITS_MS[unit] for number, unit in parts)
 
 
 def _digest(spec: str) -> str:
