@@ -153,7 +153,8 @@ class SubmitConflictError(QueueError):
 class SubmitUnknownError(QueueError):
     """The store didn't answer in time, so the submit may or may not have been kept.
 
-    Submitting again with the same `job_id` is safe.
+    `Future.of(error.job_id).status()` tells which, once the store is back: `JobNotFoundError` if it
+    wasn't kept. A submit with a `key` can be repeated without making a second job.
     """
 
     def __init__(self, message: str, *, job_id: str) -> None:
