@@ -738,6 +738,8 @@ async def test_a_server_that_became_a_replica_is_unavailable_until_it_is_master_
     await execute(server, "REPLICAOF", "127.0.0.1", free_port())
     with pytest.raises(QueueUnavailableError, match="read-only replica"):
         await bench.submit("work")
+    assert [function.name for function in await bench.queue.functions()] == ["work"]
+    assert await bench.queue.workers()
     await execute(server, "REPLICAOF", "NO", "ONE")
     assert (await once_back(lambda: bench.run("work"))).status is JobStatus.COMPLETED
 
