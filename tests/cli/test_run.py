@@ -137,6 +137,23 @@ def test_a_second_signal_hands_running_jobs_back_at_once(cli: Cli) -> None:
     (job,) = cli.with_queue(lambda queue: queue.get([job_id]))
     assert job is not None
     assert job.status is JobStatus.QUEUED
+    assert "handed back 1 job\n" in run.seen
+    assert run.seen.endswith("conduit.run  stopped\n")
+
+
+@pytest.mark.usefixtures("service")
+def test_a_run_that_stops_says_what_it_waits_for(cli: Cli) -> None:
+    run = cli.start("run", "orders.py")
+    run.until(STARTED)
+    cli("submit", "wait_for", "--args", '["go"]')
+    run.until("waiting")
+    run.send(signal.SIGINT)
+    run.until("stopping; once more hands back now what still runs")
+    run.until("1 job still runs (wait_for), for up to 25 s")
+    (cli.folder / "go").touch()
+    assert run.end() == 130
+    assert "handed back" not in run.seen
+    assert run.seen.endswith("conduit.run  stopped\n")
 
 
 @pytest.mark.usefixtures("service")

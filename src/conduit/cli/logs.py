@@ -8,21 +8,12 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from conduit.cli.output import messages, printable, say
+from conduit.cli.output import messages, say
 from conduit.cli.plan import LogFormat, RunPlan
 from conduit.cli.problems import debugging
+from conduit.sdk.console import TextFormatter
 
 logger = logging.getLogger("conduit.run")
-
-_RESET = "\x1b[0m"
-_DIM = "\x1b[2m"
-_COLOURS = {
-    logging.DEBUG: "\x1b[2m",
-    logging.INFO: "\x1b[36m",
-    logging.WARNING: "\x1b[33m",
-    logging.ERROR: "\x1b[31m",
-    logging.CRITICAL: "\x1b[1;31m",
-}
 
 
 def configure_logging(log_format: LogFormat) -> None:
@@ -50,25 +41,6 @@ def announce(plan: RunPlan, message: str) -> None:
         logger.info(message)
     else:
         say(message)
-
-
-class TextFormatter(logging.Formatter):
-    """`09:41:07 INFO     conduit.engine  message`, in local time."""
-
-    def __init__(self, *, coloured: bool) -> None:
-        super().__init__()
-        self._coloured = coloured
-
-    def format(self, record: logging.LogRecord) -> str:
-        """One line, and the traceback's lines where there is one."""
-        time = self.formatTime(record, "%H:%M:%S")
-        level, message = f"{record.levelname:<8}", printable(super().format(record))
-        if not self._coloured:
-            return f"{time} {level} {record.name}  {message}"
-        colour = _COLOURS.get(record.levelno, "")
-        return (
-            f"{_DIM}{time}{_RESET} {colour}{level}{_RESET} {_DIM}{record.name}{_RESET}  {message}"
-        )
 
 
 class JsonFormatter(logging.Formatter):

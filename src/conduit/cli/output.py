@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from conduit.core.model import JobStatus
+from conduit.engine.text import printable
 
 Cell = str | Text
 
@@ -67,16 +68,6 @@ def say(message: str) -> None:
 def emit(line: str) -> None:
     """A line of data, on stdout, as it is."""
     sys.stdout.write(f"{printable(line)}\n")
-
-
-def printable(text: str) -> str:
-    """Text without the control characters by which stored words could drive a terminal."""
-    if text.isprintable():
-        return text
-    return "".join(
-        letter if letter.isprintable() or letter in "\n\t" else ascii(letter)[1:-1]
-        for letter in text
-    )
 
 
 # --- tables --------------------------------------------------------------------------------------

@@ -13,8 +13,9 @@ from rich.box import ROUNDED
 from rich.panel import Panel
 from rich.text import Text
 
-from conduit.cli.output import messages, printable
+from conduit.cli.output import messages
 from conduit.core.errors import ConduitError, ServiceImportError
+from conduit.engine.text import printable
 
 EXIT_FAILURE = 1
 EXIT_INTERRUPTED = 130

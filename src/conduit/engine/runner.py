@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import sys
 import traceback
@@ -11,6 +12,8 @@ from contextlib import suppress
 from typing import Any, Protocol
 
 from conduit.core.errors import ConduitError
+
+logger = logging.getLogger("conduit.run")
 
 EXIT_OK = 0
 EXIT_CRASHED = 1
@@ -79,12 +82,15 @@ async def run_services(
                 await run.until_ended()
         finally:
             await run.bring_down()
+    if run.signalled:
+        logger.info("stopped")
     return run.code
 
 
 class _Run:
     def __init__(self, on_crash: OnCrash) -> None:
         self.code = EXIT_OK
+        self.signalled = False
         self.stop_asked = asyncio.Event()
         self._now = asyncio.Event()
         self._on_crash = on_crash
@@ -96,8 +102,11 @@ class _Run:
     def _on_signal(self, number: int) -> None:
         if self.stop_asked.is_set():
             self._now.set()
-        elif number == signal.SIGINT:
-            self.code = EXIT_INTERRUPTED
+        else:
+            self.signalled = True
+            logger.info("stopping; once more hands back now what still runs")
+            if number == signal.SIGINT:
+                self.code = EXIT_INTERRUPTED
         self.stop_asked.set()
 
     def _crashed(self, name: str, error: BaseException) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 
 from conduit.core.model import Lease
+from conduit.core.transitions import OutcomeKind
 from conduit.engine.attempt import Attempt, Stop
 from conduit.engine.function import Mode
 from conduit.engine.left_behind import disown
@@ -45,6 +46,8 @@ class Slots:
         self._left_behind: set[asyncio.Task[None]] = set()
         self._moved = asyncio.Event()
         self._closed = False
+        self.handed_back = 0
+        """How many jobs were interrupted to be run again."""
 
     # --- what is held -------------------------------------------------------------------------
 
@@ -52,6 +55,14 @@ class Slots:
     def held(self) -> int:
         """How many jobs wait or run."""
         return self._running + len(self._waiting)
+
+    def running(self) -> list[str]:
+        """The functions of the jobs that run."""
+        return [
+            attempt.job.function
+            for attempt in self._attempts.values()
+            if attempt.task is not None and not attempt.reported
+        ]
 
     def leases(self) -> list[Lease]:
         """Of every job that isn't settled. From any thread."""
@@ -125,6 +136,8 @@ class Slots:
         if outcome is None:
             self._settle(attempt)
         else:
+            if attempt.task is not None and outcome.kind is OutcomeKind.RELEASE:
+                self.handed_back += 1
             self._reporter.finish(outcome, partial(self._on_delivered, attempt))
 
     def _on_delivered(self, attempt: Attempt, answer: Finished) -> None:

@@ -22,6 +22,7 @@ from conduit.engine.slots import Slots
 from conduit.queue.base import Queue
 
 logger = logging.getLogger("conduit.engine")
+run_logger = logging.getLogger("conduit.run")
 
 DEAF_S = 3.0
 """How long a job that is told to stop may take to do so before it is left behind."""
@@ -30,6 +31,7 @@ DELIVERY_TIMEOUT_S = 5.0
 away."""
 CLOSE_TIMEOUT_S = 5.0
 """How long closing may take; worker processes get a second of it to end."""
+MOST_NAMES = 5
 
 
 class StopSequence:
@@ -51,6 +53,18 @@ class StopSequence:
         self.asked.set()
         self.hurried.set()
 
+    def say_what_runs(self, slots: Slots, shutdown_timeout: float) -> None:
+        """Log what the worker waits for before it ends."""
+        running = slots.running()
+        if running and not self.hurried.is_set():
+            run_logger.info(
+                "%s still %s (%s), for up to %g s",
+                _jobs(len(running)),
+                "runs" if len(running) == 1 else "run",
+                _names(running),
+                shutdown_timeout,
+            )
+
     async def hand_back(self, slots: Slots, claiming: asyncio.Task[None] | None = None) -> None:
         """Release what the worker holds, without cost for the jobs; leave behind what is deaf."""
         deadline = _in(DEAF_S)
@@ -61,6 +75,8 @@ class StopSequence:
             await _within(deadline, lambda: asyncio.wait({claiming}))
         await _within(deadline, slots.until_ended)
         slots.leave_all_behind()
+        if slots.handed_back:
+            run_logger.info("handed back %s", _jobs(slots.handed_back))
 
     async def deliver(
         self, reporter: Reporter, reporting: asyncio.Task[None], after: list[asyncio.Task[None]]
@@ -102,6 +118,16 @@ class StopSequence:
 
     async def _find_and_release(self) -> None:
         await release_orphans(self._queue, self._worker_id, lambda _: False)
+
+
+def _jobs(count: int) -> str:
+    return "1 job" if count == 1 else f"{count} jobs"
+
+
+def _names(functions: list[str]) -> str:
+    names = sorted(set(functions))
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    return ", ".join(names[:MOST_NAMES]) + more
 
 
 def _in(seconds: float) -> float:

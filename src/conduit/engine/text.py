@@ -16,6 +16,16 @@ def clean(text: str, limit: int) -> str:
     return short.encode("utf-8", "replace").decode("utf-8").replace("\x00", "\\x00")
 
 
+def printable(text: str) -> str:
+    """Text without the control characters by which stored words could drive a terminal."""
+    if text.isprintable():
+        return text
+    return "".join(
+        letter if letter.isprintable() or letter in "\n\t" else ascii(letter)[1:-1]
+        for letter in text
+    )
+
+
 def is_file_name(text: str) -> bool:
     """Whether `text` can name something in every store: 1 to 255 characters, none of control."""
     return 0 < len(text) <= 255 and _CONTROL.search(text) is None

@@ -246,6 +246,7 @@ class WorkerService:
                 await _first_of([claiming, reporting, *duties], self._stop.asked.wait())
                 self._claimer.stop()
                 self._slots.close()
+                self._stop.say_what_runs(self._slots, self._spec.shutdown_timeout)
                 await _first_of(
                     [reporting, *duties],
                     self._until_jobs_are_over(claiming),

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 from collections.abc import Sequence
 
 from conduit.core.errors import ConfigurationError, quoted
 from conduit.engine.runner import Service, run_services
+from conduit.sdk.console import show_logs_unless_configured
 from conduit.sdk.worker import Worker
+
+logger = logging.getLogger("conduit.run")
 
 _LIFE = ("start", "wait", "stop", "stop_now")
 
@@ -16,7 +20,8 @@ _LIFE = ("start", "wait", "stop", "stop_now")
 def run(*components: Service) -> None:
     """Run workers and APIs until a signal, or until one of them ends; then bring all down.
 
-    SIGTERM and SIGINT let jobs finish; a second one doesn't. Raises `SystemExit` with the exit code
+    SIGTERM and SIGINT let jobs finish; a second one doesn't. Unless the program has configured
+    logging, records of INFO and above go to stderr. Raises `SystemExit` with the exit code
     if that isn't 0: 1 after a crash, 130 when interrupted.
     """
     if not components:
@@ -27,7 +32,14 @@ def run(*components: Service) -> None:
             "conduit.run() was reached while a worker process imported this script: "
             'put it under `if __name__ == "__main__":`'
         )
-    code = asyncio.run(run_services(components))
+    announced = show_logs_unless_configured()
+
+    def started() -> None:
+        if announced:
+            names = ", ".join(each.name for each in components)
+            logger.info("started %s; Ctrl-C lets running jobs finish", names)
+
+    code = asyncio.run(run_services(components, on_started=started))
     if code:
         raise SystemExit(code)
 
