@@ -298,8 +298,8 @@ async def test_a_connection_that_is_only_half_there_is_left(
         job = await running(queue)
         waiting = asyncio.create_task(queue.wait_finished([job.id], 30))
         reading = asyncio.create_task(queue.read_events("late", "one", timeout=0.1))
-        await until(lambda: _subscribed(redis_server))
-        await reading
+        await until(lambda: _waited_for(redis_server, namespace))
+        assert await reading
         proxy.freeze()
         reading = asyncio.create_task(queue.read_events("late", "one", timeout=0.1))
         await complete(direct, job)
@@ -312,12 +312,8 @@ async def test_a_connection_that_is_only_half_there_is_left(
         assert await once_back(lambda: queue.get([job.id])) == [done]
 
 
-async def _waited_for(server: RedisServer) -> bool:
-    return bool(await execute(server, "EXISTS", Keys("default").name("waits")))
-
-
-async def _subscribed(server: RedisServer) -> bool:
-    return bool(await execute(server, "PUBSUB", "CHANNELS"))
+async def _waited_for(server: RedisServer, namespace: str = "default") -> bool:
+    return bool(await execute(server, "EXISTS", Keys(namespace).name("waits")))
 
 
 async def _is_below(figure: Callable[[], int], limit: int, *, negate: bool = False) -> bool:
