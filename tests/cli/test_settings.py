@@ -58,9 +58,9 @@ def test_run_waits_for_a_server_that_is_away_no_longer_than_it_is_told(cli: Cli)
     server = ("--queue-url", "redis://127.0.0.1:1/0")
     gone = cli("run", "service.py", *server, "--connect-timeout", "0")
     assert gone.returncode == 4
-    assert "can't be reached yet" not in gone.stderr
+    assert "the queue is unavailable" not in gone.stderr
     waiting = cli.start("run", "service.py", *server, "--connect-timeout", "600")
-    waiting.until("the queue can't be reached yet")
+    waiting.until("the queue is unavailable")
     assert waiting.stop() == 0
 
 

@@ -171,7 +171,7 @@ async def test_a_worker_holds_a_result_for_which_there_is_no_room_and_delivers_i
         await running.wait()
         await disk.leave(LITTLE_ROOM, stored)
         go.set()
-        await until(lambda: "the queue doesn't take reports" in caplog.text)
+        await until(lambda: "the queue is unavailable" in caplog.text)
         assert "is full" in caplog.text
         assert (await bench.job(job_id)).status is JobStatus.RUNNING
         await disk.make_room(stored)
@@ -179,7 +179,7 @@ async def test_a_worker_holds_a_result_for_which_there_is_no_room_and_delivers_i
     finally:
         await bench.close()
     assert (job.attempt, job.fence) == (1, 1)
-    assert caplog.text.count("the queue doesn't take reports: the disk") == 1
+    assert caplog.text.count("the queue is unavailable: the disk") == 1
     check_integrity(bench.path)
 
 
@@ -292,7 +292,7 @@ async def test_a_worker_holds_a_result_while_the_file_is_locked_and_delivers_it_
         await running.wait()
         locker = await others.lock()
         go.set()
-        await until(lambda: "the queue doesn't take reports" in caplog.text)
+        await until(lambda: "the queue is unavailable" in caplog.text)
         assert LOCKED in caplog.text
         assert (await bench.job(job_id)).status is JobStatus.RUNNING
         await others.unlock(locker)

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from conduit.core.errors import QueueUnavailableError
 from conduit.core.model import Job, Lease
 from conduit.engine.attempt import Attempt, Stop
-from conduit.engine.backoff import Outage
+from conduit.engine.backoff import Outage, Voice
 from conduit.engine.fairness import QueueOrder
 from conduit.engine.function import WorkerSpec
 from conduit.engine.orphans import release_orphans
@@ -31,12 +31,14 @@ class Claimer:
         worker_id: str,
         pace: Pace,
         attempt: Callable[[Job], Attempt],
+        voice: Voice,
     ) -> None:
         self._queue = queue
         self._spec = spec
         self._worker_id = worker_id
         self._pace = pace
         self._attempt = attempt
+        self._voice = voice
         self._order = QueueOrder(spec.queues)
         self._turns = deque(spec.functions)
         self._room = asyncio.Event()
@@ -76,7 +78,7 @@ class Claimer:
 
     async def run(self, slots: Slots) -> None:
         """Claim until `stop`."""
-        outage = Outage("jobs can't be claimed")
+        outage = Outage(self._voice)
         while not self._stopping.is_set():
             room = self._free(slots)
             if room <= 0:

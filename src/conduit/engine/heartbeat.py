@@ -14,7 +14,7 @@ from contextlib import suppress
 
 from conduit.core.errors import QueueError
 from conduit.core.model import Lease
-from conduit.engine.backoff import Outage
+from conduit.engine.backoff import Outage, Voice
 from conduit.queue import open_queue
 from conduit.queue.base import Held
 
@@ -40,6 +40,7 @@ class Heartbeat:
         held: Callable[[], list[Lease]],
         on_answer: Callable[[Lease, Held], None],
         on_unknown: Callable[[], None],
+        voice: Voice | None = None,
     ) -> None:
         self._url = url
         self._worker_id = worker_id
@@ -47,6 +48,7 @@ class Heartbeat:
         self._held = held
         self._on_answer = on_answer
         self._on_unknown = on_unknown
+        self._voice = voice
         self._interval_s = lease_ms / 1000 / BEATS_PER_LEASE
         self._beating: asyncio.Task[None] | None = None
         self._ready = threading.Event()
@@ -87,7 +89,7 @@ class Heartbeat:
     async def _main(self) -> None:
         self._beating = asyncio.current_task()
         self._ready.set()
-        outage = Outage("leases can't be extended")
+        outage = Outage(self._voice)
         while True:
             try:
                 await self._beat_forever(outage)

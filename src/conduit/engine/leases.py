@@ -9,7 +9,7 @@ from contextlib import suppress
 from conduit.core.errors import QueueUnavailableError
 from conduit.core.model import Lease
 from conduit.engine.attempt import Stop
-from conduit.engine.backoff import Outage
+from conduit.engine.backoff import Outage, Voice
 from conduit.engine.slots import Slots
 from conduit.queue.base import Held, Queue
 
@@ -31,13 +31,15 @@ class LeaseWatch:
         with suppress(RuntimeError):  # the loop has closed
             self._loop.call_soon_threadsafe(self._stop, lease, reason)
 
-    async def listen(self, queue: Queue, worker_id: str) -> None:
+    async def listen(self, queue: Queue, worker_id: str, voice: Voice) -> None:
         """Pass on cancels as they are asked for; returns only by being cancelled."""
-        outage = Outage("cancels can't be heard")
+        outage = Outage(voice)
         known: list[Lease] = []
         while True:
             try:
-                asked = await queue.wait_for_cancels(worker_id, IDLE_WAIT_S, known=known)
+                # A long wait after an outage would put off the news that it is over.
+                patience = 0.0 if outage.lasts else IDLE_WAIT_S
+                asked = await queue.wait_for_cancels(worker_id, patience, known=known)
                 outage.over()
             except QueueUnavailableError as error:
                 await outage.pause(error)

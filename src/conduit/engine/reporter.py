@@ -18,7 +18,7 @@ from msgspec import structs
 from conduit.core.errors import LeaseLostError, QueueUnavailableError
 from conduit.core.model import JobError, Lease, Reason
 from conduit.core.transitions import OutcomeKind
-from conduit.engine.backoff import Outage
+from conduit.engine.backoff import Outage, Voice
 from conduit.engine.text import MAX_MESSAGE, clean
 from conduit.queue.base import Finished, Note, Outcome, Queue
 
@@ -40,7 +40,9 @@ _Ended = tuple[Outcome, _Told]
 class Reporter:
     """Belongs to the worker's loop; only `soon` may be called from other threads."""
 
-    def __init__(self, queue: Queue, on_lost: Callable[[Lease], None]) -> None:
+    def __init__(
+        self, queue: Queue, on_lost: Callable[[Lease], None], voice: Voice | None = None
+    ) -> None:
         self._queue = queue
         self._on_lost = on_lost
         self._loop = asyncio.get_running_loop()
@@ -53,7 +55,7 @@ class Reporter:
         self._sent_notes: list[_Recorded] = []
         self._sent_outcomes: list[_Ended] = []
         self._news = asyncio.Event()
-        self._outage = Outage("the queue doesn't take reports")
+        self._outage = Outage(voice)
         self._stopping = asyncio.Event()
         self._closed = False
 

@@ -7,7 +7,7 @@ import secrets
 from contextlib import suppress
 
 from conduit.core.errors import QueueUnavailableError
-from conduit.engine.backoff import Outage
+from conduit.engine.backoff import Outage, Voice
 from conduit.queue.base import Queue, Retention
 
 INTERVAL_S = 1.0
@@ -15,7 +15,9 @@ LOCK = "sweeper"
 LOCK_MS = 5_000
 
 
-async def sweep_forever(queue: Queue, retention: Retention | None = None) -> None:
+async def sweep_forever(
+    queue: Queue, retention: Retention | None = None, voice: Voice | None = None
+) -> None:
     """Sweep every second while this worker holds the lock, at once while there is more to do.
 
     The lock only spares the others the work: sweeping twice at once would be harmless. It outlives
@@ -23,7 +25,7 @@ async def sweep_forever(queue: Queue, retention: Retention | None = None) -> Non
     """
     token = secrets.token_hex(16)
     loop = asyncio.get_running_loop()
-    outage = Outage("the queue can't be swept")
+    outage = Outage(voice)
     renew_at = 0.0
     try:
         while True:

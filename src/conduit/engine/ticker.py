@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 from conduit.core.errors import QueueError, QueueUnavailableError
 from conduit.core.schedule import due_ticks
-from conduit.engine.backoff import Outage
+from conduit.engine.backoff import Outage, Voice
 from conduit.engine.function import Cron
 from conduit.queue.base import Queue, Tick
 
@@ -23,7 +23,10 @@ MAX_SLEEP_S = 15.0
 
 
 async def tick_forever(
-    queue: Queue, crons: Sequence[Cron], on_unknown: Callable[[], None] = lambda: None
+    queue: Queue,
+    crons: Sequence[Cron],
+    on_unknown: Callable[[], None] = lambda: None,
+    voice: Voice | None = None,
 ) -> None:
     """Submit the jobs of due ticks; returns only by being cancelled.
 
@@ -31,7 +34,7 @@ async def tick_forever(
     """
     if not crons:
         await asyncio.Event().wait()
-    outage = Outage("schedules can't tick")
+    outage = Outage(voice)
     marks: dict[str, int] | None = None
     while True:
         try:

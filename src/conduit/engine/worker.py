@@ -22,7 +22,7 @@ from uuid_utils import uuid7
 from conduit.core.errors import QueueError, QueueUnavailableError, UnknownFunctionError
 from conduit.core.model import Job, Lease, NewJob, WorkerInfo
 from conduit.engine.attempt import Attempt, Stop, Tools
-from conduit.engine.backoff import Outage
+from conduit.engine.backoff import Outage, Voice
 from conduit.engine.claiming import Claimer
 from conduit.engine.function import Function, WorkerSpec
 from conduit.engine.heartbeat import Heartbeat
@@ -53,8 +53,9 @@ class WorkerService:
         self._spec = spec
         self._url = queue_url
         self._queue = open_queue(queue_url)
+        self._voice = Voice()
         self._pace = Pace(spec.concurrency, spec.prefetch)
-        self._claimer = Claimer(self._queue, spec, self.id, self._pace, self._attempt)
+        self._claimer = Claimer(self._queue, spec, self.id, self._pace, self._attempt, self._voice)
         self._stop = StopSequence(self._queue, self.id)
         self._lifespan: Lifespan | None = None
         self._resources = AsyncExitStack()
@@ -111,7 +112,7 @@ class WorkerService:
         try:
             await self._open()
             reporting = asyncio.create_task(self._reporter.run())
-            listening = asyncio.create_task(self._watch.listen(self._queue, self.id))
+            listening = asyncio.create_task(self._watch.listen(self._queue, self.id, self._voice))
             try:
                 return await self._execute(job, function)
             finally:
@@ -132,7 +133,7 @@ class WorkerService:
     async def _open(self) -> None:
         await self._connect()
         self._resources.enter_context(capture_logs())
-        self._reporter = Reporter(self._queue, self._on_lost)
+        self._reporter = Reporter(self._queue, self._on_lost, self._voice)
         self._slots = Slots(
             self._spec.concurrency, self._pace, self._reporter, self._claimer.on_room
         )
@@ -157,6 +158,7 @@ class WorkerService:
             self._slots.leases,
             self._watch.on_answer,
             on_unknown=self._on_unknown,
+            voice=self._voice,
         )
         heartbeat.start()
         self._resources.push_async_callback(heartbeat.stop)
@@ -169,7 +171,7 @@ class WorkerService:
         loop = asyncio.get_running_loop()
         patience = 0.0 if self._url.startswith("sqlite:") else self._spec.connect_timeout
         deadline = loop.time() + patience
-        outage = Outage("the queue can't be reached yet")
+        outage = Outage(self._voice)
         while True:
             try:
                 await self._resources.enter_async_context(self._queue)
@@ -211,7 +213,7 @@ class WorkerService:
     async def _stay_registered(self) -> None:
         """Register again when the queue has forgotten this worker: it was flushed, or restarted
         from an older state, or there were no heartbeats for long."""
-        outage = Outage("this worker can't register again")
+        outage = Outage(self._voice)
         while True:
             await self._unknown.wait()
             self._unknown.clear()
@@ -232,10 +234,10 @@ class WorkerService:
         claiming = asyncio.create_task(self._claimer.run(self._slots))
         reporting = asyncio.create_task(self._reporter.run())
         duties = [
-            asyncio.create_task(self._watch.listen(self._queue, self.id)),
-            asyncio.create_task(sweep_forever(self._queue)),
+            asyncio.create_task(self._watch.listen(self._queue, self.id, self._voice)),
+            asyncio.create_task(sweep_forever(self._queue, voice=self._voice)),
             asyncio.create_task(
-                tick_forever(self._queue, self._spec.crons, on_unknown=self._unknown.set)
+                tick_forever(self._queue, self._spec.crons, self._unknown.set, self._voice)
             ),
             asyncio.create_task(self._stay_registered()),
         ]
