@@ -121,6 +121,7 @@ async def fill_sqlite(database: Database, count: int) -> None:
     while batch := [structs.asdict(row) for row, _ in zip(rows, range(20_000), strict=False)]:
         async with database.begin() as connection:
             await connection.execute(tables.jobs.insert(), batch)
+    await database.take_stock()
 
 
 # --- the questions -------------------------------------------------------------------------------

@@ -99,7 +99,7 @@ async def test_percentiles_are_those_of_the_definition(database: Database) -> No
 async def test_of_very_many_jobs_the_latest_stand_for_all(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(statistics, "SAMPLE", 3)
+    monkeypatch.setattr(statistics, "SAMPLES", {"postgresql": 3, "sqlite": 3})
     await insert(
         database,
         *(

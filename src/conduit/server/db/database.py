@@ -128,6 +128,13 @@ class Database:
             async with engine.connect() as connection, connection.begin():
                 yield connection
 
+    async def take_stock(self) -> None:
+        """Let SQLite count what its plans go by; PostgreSQL does so by itself."""
+        if not self.is_postgresql:
+            async with self.begin() as connection:
+                await connection.exec_driver_sql("PRAGMA analysis_limit = 1000")
+                await connection.exec_driver_sql("PRAGMA optimize = 0x10002")
+
     # --- the schema ---------------------------------------------------------------------------
 
     async def state(self) -> schema.State:

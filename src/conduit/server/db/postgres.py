@@ -59,6 +59,10 @@ async def connect(url: str, answer_timeout_s: float | None) -> BoundedConnection
     defaults = {name: value for name, value in _DEFAULTS.items() if name not in given}
     connection = await BoundedConnection.connect(make_conninfo(url, **defaults))
     connection.answer_timeout_s = answer_timeout_s
-    await connection.execute(_SETTINGS)
-    await connection.commit()
+    try:
+        await connection.execute(_SETTINGS)
+        await connection.commit()
+    except BaseException:  # also where the one who waits for it is cancelled
+        await connection.close()
+        raise
     return connection

@@ -1,13 +1,14 @@
 """How much was done, how fast, and how much of it failed: per function, overall and over time.
 
-Counts are exact. Percentiles are too, up to `SAMPLE` jobs; of more, the latest ended stand for all,
-and each answer says of how many it tells. Wait is the time from when a job's last attempt was due
-to its start, run from there to its end, both in milliseconds and of jobs that completed or failed.
+Counts are exact. Percentiles are too, up to the number of jobs in `SAMPLES`; of more, the latest
+ended stand for all, and each answer says of how many it tells. Wait is the time from when a job's
+last attempt was due to its start, run from there to its end, both in milliseconds and of jobs that
+completed or failed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct, structs
@@ -15,14 +16,10 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     FromClause,
-    Integer,
-    Row,
     Select,
     case,
-    cast,
     func,
     literal,
-    null,
     select,
     tuple_,
 )
@@ -32,7 +29,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from conduit.core.model import FINISHED, JobStatus
 from conduit.server.db import tables
 
-SAMPLE = 100_000
+SAMPLES = {"postgresql": 100_000, "sqlite": 20_000}
+"""SQLite has no percentiles, and by its window functions they take longer than by Python."""
 MAX_BUCKETS = 1500
 
 _jobs = tables.jobs.c
@@ -197,11 +195,27 @@ async def _ended(
         failed=sum(ended.failed for ended in counts.values()),
         cancelled=sum(ended.cancelled for ended in counts.values()),
     )
-    times = await _percentiles(connection, _sample(window, group))
+    times = await _percentiles(connection, window, group)
     return {part: structs.replace(ended, **times.get(part, {})) for part, ended in counts.items()}
 
 
-def _sample(window: Window, group: ColumnElement[Any]) -> FromClause:
+async def _percentiles(
+    connection: AsyncConnection, window: Window, group: ColumnElement[Any]
+) -> dict[Any, dict[str, Percentiles]]:
+    """For each part of what was done and overall: its percentiles by measure."""
+    dialect = connection.dialect.name
+    sample = _sample(window, group, SAMPLES[dialect])
+    if dialect != "postgresql":
+        return _by_sorting((await connection.execute(sample)).all())
+    found = await connection.execute(_by_aggregate(sample.subquery("sample")))
+    return {
+        row.part: {name: _told(row.of, getattr(row, name)) for name in _MEASURES}
+        for row in found
+        if row.of  # an empty sample has an empty total, too
+    }
+
+
+def _sample(window: Window, group: ColumnElement[Any], limit: int) -> Select[*tuple[Any, ...]]:
     """How long the latest jobs took. Clocks that are set back make no negative times."""
     wait, run = _jobs.started_at - _jobs.run_at, _jobs.finished_at - _jobs.started_at
     return (
@@ -216,29 +230,9 @@ def _sample(window: Window, group: ColumnElement[Any]) -> FromClause:
             _jobs.started_at.is_not(None),
         )
         .order_by(_jobs.finished_at.desc())
-        .limit(SAMPLE)
+        .limit(limit)
         .with_hint(tables.jobs, *_BY_END)
-        .subquery("sample")
     )
-
-
-async def _percentiles(
-    connection: AsyncConnection, sample: FromClause
-) -> dict[Any, dict[str, Percentiles]]:
-    """For each part of the sample and overall: its percentiles by measure."""
-    if connection.dialect.name == "postgresql":
-        found = await connection.execute(_by_aggregate(sample))
-        return {
-            row.part: {name: _told(row.of, getattr(row, name)) for name in _MEASURES}
-            for row in found
-            if row.of  # an empty sample has an empty total, too
-        }
-    told: dict[Any, dict[str, Percentiles]] = {}
-    for part in (sample.c.part, null()):
-        for name in _MEASURES:
-            for row in await connection.execute(_by_rank(sample.c[name], part)):
-                told.setdefault(row.part, {})[name] = _interpolated(row)
-    return told
 
 
 def _told(of: int, values: list[float]) -> Percentiles:
@@ -258,29 +252,25 @@ def _by_aggregate(sample: FromClause) -> Select[*tuple[Any, ...]]:
     ).group_by(func.grouping_sets(tuple_(part), tuple_()))
 
 
-def _by_rank(spent: ColumnElement[Any], part: ColumnElement[Any]) -> Select[*tuple[Any, ...]]:
-    """SQLite has no percentiles: the values at the ranks that lie around each, by part."""
-    ranked = select(
-        part.label("part"),
-        spent.label("spent"),
-        (func.row_number().over(partition_by=part, order_by=spent) - 1).label("rank"),
-        func.count().over(partition_by=part).label("of"),
-    ).subquery("ranked")
-    around: list[ColumnElement[Any]] = []
-    for number, quantile in enumerate(QUANTILES):
-        below = cast((ranked.c.of - 1) * quantile, Integer)
-        for name, rank in (("low", below), ("high", below + 1)):
-            value = func.max(case((ranked.c.rank == rank, ranked.c.spent)))
-            around.append(value.label(f"{name}{number}"))
-    of = func.max(ranked.c.of).label("of")
-    return select(ranked.c.part, of, *around).group_by(ranked.c.part)
+def _by_sorting(sample: Sequence[Any]) -> dict[Any, dict[str, Percentiles]]:
+    spent: dict[Any, dict[str, list[int]]] = {}
+    for row_part, wait, run in sample:
+        for part in (row_part, _OVERALL):
+            lists = spent.setdefault(part, {name: [] for name in _MEASURES})
+            lists["wait"].append(wait)
+            lists["run"].append(run)
+    return {
+        part: {
+            name: _told(len(times), [_quantile(sorted(times), share) for share in QUANTILES])
+            for name, times in lists.items()
+        }
+        for part, lists in spent.items()
+    }
 
 
-def _interpolated(row: Row[*tuple[Any, ...]]) -> Percentiles:
-    """As PostgreSQL does: in a straight line between the two neighbours of the exact place."""
-    values: list[float] = []
-    for number, quantile in enumerate(QUANTILES):
-        low, high = getattr(row, f"low{number}"), getattr(row, f"high{number}")
-        share = (row.of - 1) * quantile % 1
-        values.append(low if high is None else low + (high - low) * share)
-    return _told(row.of, values)
+def _quantile(ordered: list[int], share: float) -> float:
+    """As PostgreSQL has it: on a straight line between the two neighbours of the exact place."""
+    place = (len(ordered) - 1) * share
+    below = int(place)
+    low, high = ordered[below], ordered[min(below + 1, len(ordered) - 1)]
+    return low + (high - low) * (place - below)
