@@ -16,7 +16,7 @@ from conduit.server.db.database import Database
 from conduit.server.db.queries import JobQuery
 from conduit.server.models import BulkFilter, BulkRequest, BulkView
 from conduit.server.problems import ProblemError, invalid, job_not_found
-from conduit.server.queue_link import QueueLink
+from conduit.server.queue_link import PATIENT_S, QueueLink
 from conduit.server.submitting import milliseconds
 
 _BATCH = 500
@@ -81,7 +81,7 @@ async def act(link: QueueLink, operation: Operation, job_id: str) -> Job:
             raise _unknown(job_id)
         return job
 
-    return await link.ask(do)
+    return await link.ask(do, patience_s=PATIENT_S)
 
 
 def _check(operation: Operation, job_id: str, action: Action) -> None:
@@ -141,7 +141,9 @@ async def act_on_many(link: QueueLink, database: Database, wanted: BulkRequest) 
     for start in range(0, len(job_ids), _BATCH):
         batch = job_ids[start : start + _BATCH]
         try:
-            actions = await link.ask(lambda queue, batch=batch: operation.apply(queue, batch))
+            actions = await link.ask(
+                lambda queue, batch=batch: operation.apply(queue, batch), patience_s=PATIENT_S
+            )
         except QueueError:
             if not reached:
                 raise
@@ -192,7 +194,8 @@ async def _find_in_queue(link: QueueLink, query: JobQuery) -> list[str]:
     cursor: str | None = None
     while True:
         page = await link.ask(
-            lambda queue, cursor=cursor: queue.find(wanted, limit=_PAGE, cursor=cursor)
+            lambda queue, cursor=cursor: queue.find(wanted, limit=_PAGE, cursor=cursor),
+            patience_s=PATIENT_S,
         )
         job_ids.extend(job.id for job in page.items)
         cursor = page.next_cursor

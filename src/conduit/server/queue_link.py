@@ -22,6 +22,8 @@ T = TypeVar("T")
 FIRST_TRY_S = 3.0
 ANSWER_S = 5.0
 """For how long one question may take, so that no request hangs on a queue that says nothing."""
+PATIENT_S = 30.0
+"""The same where the queue itself has to say what became of it, or has much to look through."""
 SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 5.0
 
 _log = logging.getLogger(__name__)
@@ -93,12 +95,14 @@ class QueueLink:
         assert self._queue is not None
         return self._queue
 
-    async def ask(self, question: Callable[[Queue], Awaitable[T]]) -> T:
+    async def ask(
+        self, question: Callable[[Queue], Awaitable[T]], *, patience_s: float = ANSWER_S
+    ) -> T:
         """The queue's answer. Raises `QueueUnavailableError` when it is away or takes too long."""
         if self._queue is None:
             raise self.fault or QueueUnavailableError(f"{self.shown} isn't connected")
         try:
-            async with asyncio.timeout(ANSWER_S):
+            async with asyncio.timeout(patience_s):
                 answer = await question(self._queue)
         except (QueueUnavailableError, TimeoutError) as error:
             fault = self._as_unavailable(error)

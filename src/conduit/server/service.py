@@ -147,7 +147,7 @@ class ServerService:
                 task.result()
 
     async def stop(self) -> None:
-        """End the streams, answer what is under way, put everything down."""
+        """End the streams, answer what is under way, put everything down. Twice is fine."""
         self.parts.broker.close()
         await self._http.stop()
         await self._close()
@@ -161,7 +161,8 @@ class ServerService:
 
     async def _close(self) -> None:
         self._closing = True
-        await asyncio.gather(*(keeper.stop() for keeper in self._keepers or ()))
+        keepers, self._keepers = self._keepers or (), None
+        await asyncio.gather(*(keeper.stop() for keeper in keepers))
         for task in self._tasks:
             task.cancel()
         for task in self._tasks:

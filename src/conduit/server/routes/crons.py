@@ -15,6 +15,7 @@ from conduit.server.listings import CRONS
 from conduit.server.models import CronsView, CronView, SubmittedView, cron_view, iso
 from conduit.server.parts import Parts, TheParts, needs
 from conduit.server.problems import not_found
+from conduit.server.queue_link import PATIENT_S
 from conduit.server.routes.params import Name
 from conduit.server.submitting import cron_job
 
@@ -42,7 +43,7 @@ async def trigger_cron(name: Name, parts: TheParts) -> Response:
         (answer,) = await queue.submit([cron_job(await _find(queue, name))])
         return SubmittedView(answer.job_id, answer.duplicate)
 
-    return Json(await parts.link.ask(trigger), 201)
+    return Json(await parts.link.ask(trigger, patience_s=PATIENT_S), 201)
 
 
 @router.post("/{name:path}/pause", dependencies=[needs(Role.OPERATE)], **answers(CronView, 404))

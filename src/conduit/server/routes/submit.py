@@ -21,6 +21,7 @@ from conduit.server.models import (
     SubmittedView,
 )
 from conduit.server.parts import TheParts, needs
+from conduit.server.queue_link import PATIENT_S
 from conduit.server.routes.params import Name
 
 router = APIRouter(dependencies=[needs(Role.OPERATE)])
@@ -45,7 +46,7 @@ async def submit_job(request: Request, parts: TheParts) -> Response:
         (answer,) = await queue.submit([job])
         return SubmittedView(answer.job_id, answer.duplicate)
 
-    submitted = await parts.link.ask(submit)
+    submitted = await parts.link.ask(submit, patience_s=PATIENT_S)
     where = f"{request.url.path}/{quote(submitted.job_id, safe='')}"
     return Json(submitted, 200 if submitted.duplicate else 201, headers={"Location": where})
 
@@ -69,4 +70,4 @@ async def publish_event(request: Request, name: Name, parts: TheParts) -> Respon
             for answer, job in zip(answers, jobs, strict=True)
         ]
 
-    return Json(PublishedView(await parts.link.ask(publish)), 201)
+    return Json(PublishedView(await parts.link.ask(publish, patience_s=PATIENT_S)), 201)
