@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -50,6 +50,7 @@ class Database:
         self._migrate = migrate or not self.is_postgresql
         self._answer_timeout_s = answer_timeout_s
         self._engine: AsyncEngine | None = None
+        self._opened: Sequence[Any] = ()
         self._reading: AsyncEngine | None = None
         # SQLite has one writer at a time: in turn here is fairer than its own waiting.
         self._turn = asyncio.Lock()
@@ -77,7 +78,9 @@ class Database:
         if self._engine is not None:
             raise ConduitError(f"{self.shown} is open already")
         if self._place.path is None:
-            self._engine = _postgresql_engine(self._place.conninfo, self._answer_timeout_s)
+            self._engine, self._opened = _postgresql_engine(
+                self._place.conninfo, self._answer_timeout_s
+            )
             self._reading = self._engine.execution_options(
                 # Pages, counts and sums of one answer are of one moment.
                 isolation_level="REPEATABLE READ",
@@ -91,7 +94,7 @@ class Database:
         """Let go of every connection. Twice is fine."""
         engine, self._engine, self._reading = self._engine, None, None
         if engine is not None:
-            await engine.dispose()
+            await _dispose(engine, self._opened)
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -164,15 +167,18 @@ class Database:
             async with self.begin() as connection:
                 yield connection
             return
-        engine = _postgresql_engine(self._place.conninfo, None)
+        engine, opened = _postgresql_engine(self._place.conninfo, None)
         try:
             async with self._transaction(engine) as connection:
                 yield connection
         finally:
-            await engine.dispose()
+            await _dispose(engine, opened)
 
 
-def _postgresql_engine(conninfo: str, answer_timeout_s: float | None) -> AsyncEngine:
+def _postgresql_engine(
+    conninfo: str, answer_timeout_s: float | None
+) -> tuple[AsyncEngine, list[Any]]:
+    """An engine, and the connections that it has opened."""
     try:
         from conduit.server.db import postgres
     except ImportError as error:
@@ -180,10 +186,14 @@ def _postgresql_engine(conninfo: str, answer_timeout_s: float | None) -> AsyncEn
             "a history in PostgreSQL needs the driver psycopg: pip install 'conduit[postgres]'"
         ) from error
 
-    async def connect() -> Any:
-        return await postgres.connect(conninfo, answer_timeout_s)
+    opened: list[Any] = []
 
-    return create_async_engine(
+    async def connect() -> Any:
+        opened[:] = [each for each in opened if not each.closed]
+        opened.append(await postgres.connect(conninfo, answer_timeout_s))
+        return opened[-1]
+
+    engine = create_async_engine(
         "postgresql+psycopg://",
         async_creator=connect,
         pool_size=_CONNECTIONS,
@@ -192,6 +202,15 @@ def _postgresql_engine(conninfo: str, answer_timeout_s: float | None) -> AsyncEn
         # A server that was restarted is noticed here, not by whoever asks next.
         pool_pre_ping=True,
     )
+    return engine, opened
+
+
+async def _dispose(engine: AsyncEngine, opened: Sequence[Any]) -> None:
+    """Close the engine, and what its pool has lost: of a connection whose user was cancelled in the
+    midst of a statement it sometimes lets go without closing it."""
+    await engine.dispose()
+    for connection in opened:
+        await connection.close()
 
 
 async def _sqlite_engine(path: Path, shown: str) -> AsyncEngine:
