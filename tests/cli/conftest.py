@@ -25,6 +25,10 @@ PATIENCE_S = 40.0
 T = TypeVar("T")
 
 
+_ABOUT_TERMINALS = ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES")
+"""Variables of whoever runs the tests, which would tell the command of another terminal."""
+
+
 class Run:
     """A command that was started and goes on."""
 
@@ -77,7 +81,7 @@ class Cli:
         kept = {
             name: value
             for name, value in os.environ.items()
-            if not name.startswith("CONDUIT_") and name not in ("NO_COLOR", "FORCE_COLOR")
+            if not name.startswith("CONDUIT_") and name not in _ABOUT_TERMINALS
         }
         return kept | extra
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import time
@@ -10,6 +11,7 @@ from uuid import uuid4
 
 import pytest
 
+from conduit.core.errors import QueueUnavailableError
 from conduit.core.model import Job, JobStatus, NewJob, Reason
 from conduit.queue import Queue
 from conduit.queue.base import JobFilter
@@ -21,6 +23,20 @@ pytestmark = pytest.mark.timeout(90)
 async def submit(queue: Queue, function: str, *arguments: bytes) -> list[str]:
     jobs = [NewJob(id=str(uuid4()), function=function, args=args) for args in arguments]
     return [answer.job_id for answer in await queue.submit(jobs)]
+
+
+async def freeze(pid: int, queue: Queue) -> None:
+    """Stop a process, though not in the midst of a commit, when nobody else could write."""
+    while True:
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            async with asyncio.timeout(1):
+                await queue.health()  # which writes
+        except (TimeoutError, QueueUnavailableError):
+            os.kill(pid, signal.SIGCONT)
+            await asyncio.sleep(0.01)
+        else:
+            return
 
 
 async def all_jobs(queue: Queue) -> list[Job]:
@@ -62,7 +78,7 @@ async def test_a_worker_that_was_frozen_past_its_lease_changes_nothing(
     await field.until(lambda effects: len(effects) == 1)
     field.start_worker()
 
-    os.kill(zombie.pid, signal.SIGSTOP)
+    await freeze(zombie.pid, queue)
     job = await finished(queue, job_id)
     assert (job.status, job.result, job.fence) == (JobStatus.COMPLETED, b"2", 2)
     os.kill(zombie.pid, signal.SIGCONT)

@@ -283,6 +283,14 @@ async def test_a_heartbeat_gives_up_on_an_answer_well_before_leases_end(
     async def work() -> None: ...
 
     await bench.start(task(work), lease_ms=1500)
+    (begun,) = await bench.queue.workers()
+
+    async def has_beaten() -> bool:
+        (worker,) = await bench.queue.workers()
+        return worker.seen_at > begun.seen_at
+
+    while not await has_beaten():  # noqa: ASYNC110  so that it is connected
+        await asyncio.sleep(0.05)
     server.pause()
     await until(lambda: _told(caplog, "the queue is unavailable: no answer within 0.5 s"))
     server.resume()
