@@ -190,11 +190,6 @@ def _page(
     return select(both).order_by(both.c.part, *order).limit(limit).offset(offset)
 
 
-async def count_jobs(connection: AsyncConnection, query: JobQuery) -> int:
-    """How many jobs match, exactly."""
-    return await _count(connection, _conditions(query, connection.dialect.name))
-
-
 async def _count(connection: AsyncConnection, conditions: list[ColumnElement[bool]]) -> int:
     statement = select(func.count()).select_from(tables.jobs).where(*conditions)
     return (await connection.execute(statement)).scalar_one()
