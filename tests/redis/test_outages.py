@@ -626,7 +626,7 @@ async def test_a_flushed_server_knows_its_workers_functions_and_schedules_again(
 
 
 async def test_a_flushed_server_knows_a_worker_without_schedules_again(
-    start_redis: StartRedis, start_bench: StartBench
+    start_redis: StartRedis, start_bench: StartBench, caplog: pytest.LogCaptureFixture
 ) -> None:
     server = start_redis()
     bench = await start_bench(server.url)
@@ -639,8 +639,8 @@ async def test_a_flushed_server_knows_a_worker_without_schedules_again(
     worker = await bench.start(task(work), lease_ms=1500)
     assert await known()
     await execute(server, "FLUSHALL")
-    assert not await known()
     await until(known)
+    await until(lambda: _told(caplog, "the queue had forgotten this worker"))
     assert [function.name for function in await bench.queue.functions()] == ["work"]
 
 

@@ -14,7 +14,10 @@ from conduit.core.api_requests import BOUNDS_MS
 from conduit.core.model import JobStatus
 from conduit.queue.base import Queue
 from conduit.server.db import tables
+from conduit.server.db.apis import MINUTE_MS
 from conduit.server.db.database import Database
+from conduit.server.ingest.apply import wall_clock
+from conduit.server.models import iso
 from tests.cli.stock import fill
 from tests.server.db.jobs import a_job
 from tests.server.db.jobs import insert as insert_jobs
@@ -25,13 +28,16 @@ from tests.server.http.conftest import Serve, client_of
 async def told(serve: Serve, history_url: str) -> AsyncIterator[httpx.AsyncClient]:
     """A client of a server whose history knows some jobs that the queue has forgotten."""
     error = msgspec.json.encode({"type": "E", "message": "bad", "traceback": "Traceback …"})
+    now = wall_clock()  # what was applied long ago is compared with the queue, and found lost
     async with Database(history_url) as database:
         await insert_jobs(
             database,
-            a_job("a", submitted_at=1000, status=JobStatus.RUNNING, worker_id="w1"),
+            a_job("a", submitted_at=1000, status=JobStatus.RUNNING, worker_id="w1",
+                  applied_at=now),
             a_job("b", submitted_at=2000, status=JobStatus.FAILED, worker_id="w2",
                   args='{"n":1e400,"s":"é"}', error=error.decode(), reason="error"),
-            a_job("c", submitted_at=3000, function="thumbnail", queue="slow", key="k"),
+            a_job("c", submitted_at=3000, function="thumbnail", queue="slow", key="k",
+                  applied_at=now),
             a_job("d", submitted_at=4000, status=JobStatus.COMPLETED, parent_id="a", root_id="a"),
         )  # fmt: skip
         async with database.begin() as connection:
@@ -187,24 +193,25 @@ async def test_statistics_of_no_time_are_refused(told: httpx.AsyncClient, query:
 async def test_apis_are_shown_with_rates_statuses_and_percentiles(
     told: httpx.AsyncClient, history_url: str
 ) -> None:
-    minute = 60_000
+    day = 24 * 60 * MINUTE_MS
+    start = wall_clock() // day * day - day  # not yet old enough to be removed
     async with Database(history_url) as database, database.begin() as connection:
         await connection.execute(
             insert(tables.api_requests),
-            [{"api": "shop", "method": "GET", "route": route, "status": status, "minute": at,
+            [{"api": "shop", "method": "GET", "route": route, "status": status,
+              "minute": start + minute * MINUTE_MS,
               "count": 2, "total_ms": 10.0, "buckets": "[0,0,2]"}
-             for route, status, at in (("/o", 200, minute), ("/o", 204, 2 * minute),
-                                       ("/o", 500, minute), ("/p", 200, minute),
-                                       ("/p", 200, 9 * minute))],
+             for route, status, minute in (("/o", 200, 1), ("/o", 204, 2), ("/o", 500, 1),
+                                           ("/p", 200, 1), ("/p", 200, 9))],
         )  # fmt: skip
 
     # The minute in which `after` lies counts in whole.
-    query = "after=1970-01-01T00:01:30Z&before=1970-01-01T00:03:00Z"
+    query = f"after={iso(start + 90_000)}&before={iso(start + 3 * MINUTE_MS)}"
     (shop,) = (await told.get(f"/apis?{query}")).json()["items"]
     assert (shop["name"], shop["requests"], shop["errors"], shop["mean_ms"]) == ("shop", 8, 2, 5.0)
     assert shop["statuses"] == {"2xx": 6, "5xx": 2}
     assert shop["per_second"] == pytest.approx(8 / 120)
-    assert shop["last_minute"] == "1970-01-01T00:02:00.000Z"
+    assert shop["last_minute"] == iso(start + 2 * MINUTE_MS)
     low, high = BOUNDS_MS[1:3]
     for name, quantile in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99)):
         assert shop["latency_ms"][name] == pytest.approx(low + (high - low) * quantile)
