@@ -14,7 +14,7 @@ from conduit.queue.base import Acted, Action, JobFilter, Queue
 from conduit.server.db import queries
 from conduit.server.db.database import Database
 from conduit.server.db.queries import JobQuery
-from conduit.server.models import BulkFilter, BulkRequest, BulkView
+from conduit.server.models.acting import BulkFilter, BulkRequest, BulkView
 from conduit.server.problems import ProblemError, invalid, job_not_found
 from conduit.server.queue_link import PATIENT_S, QueueLink
 from conduit.server.submitting import milliseconds

@@ -50,6 +50,7 @@ _ROUTERS = (
     session.router,
     health.router,
 )
+_MODELS = (models.jobs, models.acting, models.listings, models.statistics, models.service)
 _DESCRIPTION = """\
 Jobs, schedules and workers of Conduit. The queue decides about jobs; the history tells of them.
 
@@ -114,7 +115,7 @@ def openapi_of(app: FastAPI) -> dict[str, Any]:
     document = get_openapi(
         title=app.title, version=app.version, description=app.description, routes=app.routes
     )
-    types = [each for each in vars(models).values() if _is_schema(each)]
+    types = [each for module in _MODELS for each in vars(module).values() if _is_schema(each)]
     own = components([*types, Problem])
     theirs = document.setdefault("components", {}).setdefault("schemas", {})
     for name in ("HTTPValidationError", "ValidationError"):
@@ -128,5 +129,5 @@ def _is_schema(thing: Any) -> bool:
     return (
         isinstance(thing, type)
         and issubclass(thing, Struct)
-        and thing.__module__ == models.__name__
+        and thing.__module__.startswith(f"{models.__name__}.")
     )

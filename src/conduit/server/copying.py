@@ -7,13 +7,11 @@ row names, which is found and removed later. So are files of rows that were dele
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import logging
 import random
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Any
 
 from msgspec import Struct
@@ -26,6 +24,7 @@ from conduit.queue.base import Queue
 from conduit.server.artifacts import Store
 from conduit.server.db import tables
 from conduit.server.db.database import Database
+from conduit.server.duty import Duty
 
 GONE = ""
 """The location of what the queue had forgotten before it could be copied."""
@@ -33,7 +32,6 @@ BATCH = 100
 _EVERY_S = 2.0
 _TIDY_EVERY_S = 600.0
 _LONGEST_PAUSE_S = 60.0
-_STOP_S = 10.0
 _UNNAMED_S = 600.0
 """How old a file is that no row names and none will: its row is written within seconds."""
 
@@ -47,7 +45,7 @@ class _Wanted(Struct, frozen=True):
     at: int
 
 
-class Copier:
+class Copier(Duty):
     """Copies artifacts from a queue to a store, and removes what nothing leads to any more.
 
     Several servers may do so side by side. Counts since the start are in `copied` and `gone`.
@@ -56,41 +54,12 @@ class Copier:
     name = "artifacts"
 
     def __init__(self, queue: Queue, database: Database, store: Store) -> None:
+        super().__init__()
         self.copied = 0
         self.gone = 0
         self._queue = queue
         self._database = database
         self._store = store
-        self._stopping = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
-
-    # --- life ---------------------------------------------------------------------------------
-
-    async def start(self) -> None:
-        """Begin; a queue, a database or a store that is away is waited for."""
-        self._task = asyncio.create_task(self._run(), name=self.name)
-
-    async def wait(self) -> None:
-        """Until stopped; raise what it crashed of."""
-        assert self._task is not None
-        await asyncio.wait({self._task})
-        if not self._task.cancelled():
-            self._task.result()
-
-    async def stop(self) -> None:
-        """Finish the copy under way, and stop."""
-        self._stopping.set()
-        if self._task is not None:
-            await asyncio.wait({self._task}, timeout=_STOP_S)
-        await self.stop_now()
-
-    async def stop_now(self) -> None:
-        """Stop in the middle: at most a file is left that is removed later."""
-        self._stopping.set()
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError, Exception):  # `wait` tells of its crash
-                await self._task
 
     async def _run(self) -> None:
         trouble, tidy_at = 0, 0.0
@@ -106,9 +75,7 @@ class Copier:
                     _log.warning("artifacts aren't copied out of the queue: %s", error)
                 trouble = min(trouble + 1, 16)
             pause = min(_EVERY_S * 2**trouble, _LONGEST_PAUSE_S)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(pause * random.uniform(0.8, 1.0)):
-                    await self._stopping.wait()
+            await self._pause(pause * random.uniform(0.8, 1.0))
 
     # --- copying ------------------------------------------------------------------------------
 

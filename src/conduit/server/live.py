@@ -23,7 +23,7 @@ from sqlalchemy import func, select
 from conduit.server.db import tables
 from conduit.server.db.database import Database
 from conduit.server.db.failures import DatabaseUnavailableError
-from conduit.server.models import iso
+from conduit.server.models.fields import iso
 
 if TYPE_CHECKING:
     from conduit.server.ingest.apply import Change

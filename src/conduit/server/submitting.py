@@ -14,7 +14,7 @@ from conduit.core.binding import bind
 from conduit.core.codec import DEFAULT_PAYLOAD_LIMIT, encode_value
 from conduit.core.model import CronInfo, FunctionInfo, NewJob
 from conduit.core.patterns import matches
-from conduit.server.models import SubmitRequest
+from conduit.server.models.acting import SubmitRequest
 from conduit.server.problems import ProblemError, invalid
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

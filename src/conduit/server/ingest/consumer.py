@@ -23,6 +23,7 @@ from conduit.core.errors import ConduitError
 from conduit.core.events import Event, Report
 from conduit.queue.base import Queue, StoredEntry
 from conduit.server.db.database import Database
+from conduit.server.duty import Duty
 from conduit.server.ingest import soundness
 from conduit.server.ingest.apply import Change, apply, wall_clock
 from conduit.server.ingest.dead import NewLetter, bury, letter
@@ -35,7 +36,6 @@ IDLE_MS = 10_000
 MAX_DELIVERIES = 5
 """How often a piece that can't be applied is tried before it becomes a dead letter."""
 READ_S = 1.0
-STOP_S = 10.0
 _SHORTEST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 5.0
 _SHORT_S, _LONG_S = 0.1, 0.5
 """A batch that takes less is small enough to be doubled, one that takes more is halved."""
@@ -79,7 +79,7 @@ class _StoppedError(Exception):
     """The ingest was asked to stop while it waited for a store."""
 
 
-class Ingest:
+class Ingest(Duty):
     """Keeps the history up to date with an open queue; a service of the server.
 
     `publish` is told what was committed. `consumer` names this process within the group.
@@ -97,6 +97,7 @@ class Ingest:
         consumer: str | None = None,
         idle_ms: int = IDLE_MS,
     ) -> None:
+        super().__init__()
         self.metrics = IngestMetrics()
         self.consumer = consumer or f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex}"
         self._queue = queue
@@ -108,8 +109,6 @@ class Ingest:
         self._claim_at = 0.0
         self._trouble = 0
         self._read_all = False
-        self._stopping = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
 
     @property
     def caught_up(self) -> bool:
@@ -117,32 +116,6 @@ class Ingest:
         return self._read_all and self.metrics.behind_since is None and not self._trouble
 
     # --- life ---------------------------------------------------------------------------------
-
-    async def start(self) -> None:
-        """Begin; a queue or a database that is away is waited for."""
-        self._task = asyncio.create_task(self._run(), name="ingest")
-
-    async def wait(self) -> None:
-        """Until stopped; raise what it crashed of."""
-        assert self._task is not None
-        await asyncio.wait({self._task})
-        if not self._task.cancelled():
-            self._task.result()
-
-    async def stop(self) -> None:
-        """Settle what was read, unless a store is away, and stop."""
-        self._stopping.set()
-        if self._task is not None:
-            await asyncio.wait({self._task}, timeout=STOP_S)
-        await self.stop_now()
-
-    async def stop_now(self) -> None:
-        """Stop in the middle: what isn't settled is taken over by another."""
-        self._stopping.set()
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError, Exception):  # `wait` tells of its crash
-                await self._task
 
     async def _run(self) -> None:
         with suppress(_StoppedError):
@@ -282,9 +255,7 @@ class Ingest:
             _log.warning("the history falls behind, and will catch up: %s", error)
         longest = min(_SHORTEST_PAUSE_S * 2**self._trouble, _LONGEST_PAUSE_S)
         self._trouble = min(self._trouble + 1, 16)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(longest * random.uniform(0.5, 1.0)):
-                await self._stopping.wait()
+        await self._pause(longest * random.uniform(0.5, 1.0))
         if self._stopping.is_set():
             raise _StoppedError
 

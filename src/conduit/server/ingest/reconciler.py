@@ -8,7 +8,6 @@ has otherwise. A row is put right only if it stays wrong for a while: its event 
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import random
 import time
@@ -26,6 +25,7 @@ from conduit.queue.base import JobFilter, Queue
 from conduit.server.db import tables
 from conduit.server.db.database import Database
 from conduit.server.db.rows import JobRow, job_row
+from conduit.server.duty import Duty
 from conduit.server.ingest import bulk
 from conduit.server.ingest.apply import take_turn, wall_clock
 from conduit.server.ingest.consumer import Publish
@@ -44,7 +44,6 @@ __all__ = ["Healed", "Reconciler", "rebuild"]
 
 LOCK = "conduit:reconciler"
 _LOCK_MS = 30_000
-_STOP_S = 10.0
 _LONGEST_PAUSE_S = 10.0
 # A look at everything may cost seconds where there are millions of jobs: it gets so much of the
 # time at most.
@@ -72,7 +71,7 @@ def _always() -> bool:
     return True
 
 
-class Reconciler:
+class Reconciler(Duty):
     """Keeps the history true where events are lost; a service of the server.
 
     `caught_up` says whether the ingest is: until then, what is missing may just not have come yet.
@@ -92,6 +91,7 @@ class Reconciler:
         grace_ms: int = 3_000,
         untouched_ms: int = 60_000,
     ) -> None:
+        super().__init__()
         self.metrics = ReconcilerMetrics()
         self._queue = queue
         self._database = database
@@ -101,42 +101,21 @@ class Reconciler:
         self._grace_ms = grace_ms
         self._untouched_ms = untouched_ms
         self._token = uuid4().hex
+        self._may_hold_lock = False
         self._suspects: dict[str, _Suspect] = {}
         self._cursor: str | None = None
         self._paces: dict[str, float] = {}
         self._trouble = 0
-        self._stopping = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
 
     # --- life ---------------------------------------------------------------------------------
 
-    async def start(self) -> None:
-        """Begin; a queue or a database that is away is waited for."""
-        self._task = asyncio.create_task(self._run(), name="reconciler")
-
-    async def wait(self) -> None:
-        """Until stopped; raise what it crashed of."""
-        assert self._task is not None
-        await asyncio.wait({self._task})
-        if not self._task.cancelled():
-            self._task.result()
-
     async def stop(self) -> None:
         """Finish the round, give the lock to others, and stop."""
-        self._stopping.set()
-        if self._task is not None:
-            await asyncio.wait({self._task}, timeout=_STOP_S)
-        await self.stop_now()
-        with suppress(ConduitError):  # it ends by itself
-            await self._queue.unlock(LOCK, self._token)
-
-    async def stop_now(self) -> None:
-        """Stop in the middle; nothing is left half done."""
-        self._stopping.set()
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError, Exception):  # `wait` tells of its crash
-                await self._task
+        await super().stop()
+        if self._may_hold_lock:
+            self._may_hold_lock = False
+            with suppress(ConduitError):  # it ends by itself
+                await self._queue.unlock(LOCK, self._token)
 
     async def _run(self) -> None:
         while not self._stopping.is_set():
@@ -148,14 +127,13 @@ class Reconciler:
                     _log.warning("the history isn't compared with the queue: %s", error)
                 self._trouble = min(self._trouble + 1, 16)
             pause = min(self._every_s * 2**self._trouble, _LONGEST_PAUSE_S)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(pause * random.uniform(0.8, 1.0)):
-                    await self._stopping.wait()
+            await self._pause(pause * random.uniform(0.8, 1.0))
 
     # --- one round ----------------------------------------------------------------------------
 
     async def run_once(self) -> Healed:
         """Look for what is wrong, and put right what has been wrong for a while."""
+        self._may_hold_lock = True
         if not await self._queue.lock(LOCK, self._token, _LOCK_MS):
             self._suspects.clear()  # another server looks after them
             return Healed()

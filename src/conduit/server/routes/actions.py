@@ -9,7 +9,8 @@ from starlette.responses import Response
 from conduit.server import acting
 from conduit.server.access import Role, require
 from conduit.server.answers import Json, answers, read, takes
-from conduit.server.models import BulkRequest, BulkView, CancelRequest, JobDetail, detail
+from conduit.server.models.acting import BulkRequest, BulkView, CancelRequest
+from conduit.server.models.jobs import JobDetail, detail
 from conduit.server.parts import TheParts, caller_of, needs
 from conduit.server.routes.params import JobId
 

@@ -12,7 +12,9 @@ from conduit.queue.base import Queue
 from conduit.server.access import Role
 from conduit.server.answers import Json, answers
 from conduit.server.listings import CRONS
-from conduit.server.models import CronsView, CronView, SubmittedView, cron_view, iso
+from conduit.server.models.acting import SubmittedView
+from conduit.server.models.fields import iso
+from conduit.server.models.listings import CronsView, CronView, cron_view
 from conduit.server.parts import Parts, TheParts, needs
 from conduit.server.problems import not_found
 from conduit.server.queue_link import PATIENT_S

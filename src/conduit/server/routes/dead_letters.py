@@ -13,7 +13,7 @@ from conduit.server.access import Role
 from conduit.server.answers import Json, answers
 from conduit.server.ingest import dead
 from conduit.server.ingest.dead import Replay
-from conduit.server.models import DeadLettersView, ReplayView, dead_letter_view
+from conduit.server.models.service import DeadLettersView, ReplayView, dead_letter_view
 from conduit.server.parts import TheParts, needs
 from conduit.server.problems import ProblemError, not_found
 

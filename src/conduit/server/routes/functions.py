@@ -9,13 +9,13 @@ from starlette.responses import Response
 
 from conduit.server.answers import Json, answers
 from conduit.server.listings import FUNCTIONS
-from conduit.server.models import (
+from conduit.server.models.fields import iso
+from conduit.server.models.listings import (
     EventsView,
     EventView,
     FunctionsView,
     FunctionView,
     function_view,
-    iso,
 )
 from conduit.server.parts import TheParts
 from conduit.server.problems import not_found

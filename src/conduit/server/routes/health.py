@@ -15,7 +15,7 @@ from starlette.responses import Response
 from conduit.core.errors import ConduitError
 from conduit.server.access import Role
 from conduit.server.answers import Json, content
-from conduit.server.models import CheckView, HealthView, ReadyView
+from conduit.server.models.service import CheckView, HealthView, ReadyView
 from conduit.server.parts import Parts, TheParts, needs
 from conduit.server.problems import ProblemError
 from conduit.server.version import VERSION

@@ -15,17 +15,22 @@ from starlette.responses import Response
 
 from conduit.core.errors import QueueError
 from conduit.core.model import Job, JobStatus
-from conduit.server import models
 from conduit.server.answers import Json, answers
 from conduit.server.db import queries
 from conduit.server.db.queries import JobQuery, Sort
-from conduit.server.models import (
+from conduit.server.models.jobs import (
     ArtifactsView,
     AttemptsView,
     JobDetail,
     JobPageView,
     LogsView,
     TreeView,
+    artifact_view,
+    as_job,
+    attempt_view,
+    detail,
+    log_view,
+    summary,
 )
 from conduit.server.parts import Parts, TheParts
 from conduit.server.problems import invalid, job_not_found, not_found
@@ -83,7 +88,7 @@ async def list_jobs(
         except ValueError as error:
             raise invalid("query.cursor", str(error)) from error
     view = JobPageView(
-        items=[models.summary(models.as_job(row)) for row in page.items],
+        items=[summary(as_job(row)) for row in page.items],
         total=page.total,
         limit=limit,
         offset=offset,
@@ -95,7 +100,7 @@ async def list_jobs(
 @router.get("/{job_id}", **answers(JobDetail, 404))
 async def get_job(job_id: JobId, parts: TheParts) -> Response:
     """One job, as the queue has it now, or as the history has it where the queue can't say."""
-    return Json(models.detail(await _job(parts, job_id)))
+    return Json(detail(await _job(parts, job_id)))
 
 
 @router.get("/{job_id}/attempts", **answers(AttemptsView, 404))
@@ -105,7 +110,7 @@ async def list_attempts(job_id: JobId, parts: TheParts) -> Response:
         rows = await queries.attempts(connection, job_id)
     if not rows:
         await _job(parts, job_id)
-    return Json(AttemptsView([models.attempt_view(row) for row in rows]))
+    return Json(AttemptsView([attempt_view(row) for row in rows]))
 
 
 @router.get("/{job_id}/logs", **answers(LogsView, 404))
@@ -121,7 +126,7 @@ async def list_logs(
     if not rows:
         await _job(parts, job_id)
     more = rows[-1].number if len(rows) == limit else None
-    return Json(LogsView([models.log_view(row) for row in rows], more))
+    return Json(LogsView([log_view(row) for row in rows], more))
 
 
 @router.get("/{job_id}/tree", **answers(TreeView, 404))
@@ -131,8 +136,8 @@ async def get_tree(job_id: JobId, parts: TheParts) -> Response:
         tree = await queries.tree(connection, job_id)
     if tree is None:
         job = await _job(parts, job_id)
-        return Json(TreeView(job.root_id or job.id, [models.summary(job)], truncated=False))
-    items = [models.summary(models.as_job(row)) for row in tree.items]
+        return Json(TreeView(job.root_id or job.id, [summary(job)], truncated=False))
+    items = [summary(as_job(row)) for row in tree.items]
     return Json(TreeView(tree.root_id, items, tree.truncated))
 
 
@@ -144,7 +149,7 @@ async def list_artifacts(request: Request, job_id: JobId, parts: TheParts) -> Re
     if not rows:
         await _job(parts, job_id)
     path = request.url.path
-    items = [models.artifact_view(row, f"{path}/{quote(row.name, safe='')}") for row in rows]
+    items = [artifact_view(row, f"{path}/{quote(row.name, safe='')}") for row in rows]
     return Json(ArtifactsView(items))
 
 
@@ -179,7 +184,7 @@ async def _job(parts: Parts, job_id: str) -> Job:
     """The newer of what the queue and the history have. Raises `ProblemError` (404)."""
     async with parts.database.read() as connection:
         row = await queries.get_job(connection, job_id)
-    remembered = None if row is None else models.as_job(row)
+    remembered = None if row is None else as_job(row)
     try:
         (present,) = await parts.link.ask(lambda queue: queue.get([job_id]))
     except QueueError:

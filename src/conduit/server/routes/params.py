@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import Path, Query
 from pydantic import AfterValidator
 
-from conduit.server.models import LATEST
+from conduit.server.models.fields import LATEST
 
 
 def _printable(text: str) -> str:

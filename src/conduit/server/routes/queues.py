@@ -10,7 +10,8 @@ from conduit.queue.base import Queue
 from conduit.server.access import Role
 from conduit.server.answers import Json, answers
 from conduit.server.listings import QUEUES
-from conduit.server.models import QueuesView, QueueView, iso, queue_view
+from conduit.server.models.fields import iso
+from conduit.server.models.listings import QueuesView, QueueView, queue_view
 from conduit.server.parts import TheParts, needs
 from conduit.server.routes.params import Name
 

@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from conduit.server.access import COOKIE, SESSION_S, Caller
 from conduit.server.answers import Json, answers, read, takes
-from conduit.server.models import SessionRequest, SessionView
+from conduit.server.models.service import SessionRequest, SessionView
 from conduit.server.parts import Parts, TheParts
 
 router = APIRouter(prefix="/session", tags=["session"])

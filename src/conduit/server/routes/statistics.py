@@ -13,13 +13,13 @@ from starlette.responses import Response
 from conduit.server.answers import Json, answers
 from conduit.server.db import apis, statistics
 from conduit.server.db.statistics import MAX_BUCKETS, Window
-from conduit.server.models import (
+from conduit.server.models.fields import iso
+from conduit.server.models.statistics import (
     ApiDetail,
     ApisView,
     StatsView,
     TrendsView,
     api_view,
-    iso,
     route_view,
     stats_view,
     trends_view,

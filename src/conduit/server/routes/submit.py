@@ -13,7 +13,7 @@ from conduit.queue.base import Queue
 from conduit.server import submitting
 from conduit.server.access import Role
 from conduit.server.answers import Json, answers, read, takes
-from conduit.server.models import (
+from conduit.server.models.acting import (
     HandledBy,
     PublishedView,
     PublishRequest,

@@ -7,7 +7,8 @@ from starlette.responses import Response
 
 from conduit.server.answers import Json, answers
 from conduit.server.listings import WORKERS
-from conduit.server.models import WorkersView, WorkerView, iso, worker_view
+from conduit.server.models.fields import iso
+from conduit.server.models.listings import WorkersView, WorkerView, worker_view
 from conduit.server.parts import TheParts
 from conduit.server.problems import not_found
 from conduit.server.routes.params import Name

@@ -1,0 +1,165 @@
+"""What the queue knows of: functions, queues, crons, workers, events."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta, Raw, Struct
+
+from conduit.core.model import (
+    CronInfo,
+    FunctionInfo,
+    QueueInfo,
+    WorkerInfo,
+)
+from conduit.core.schedule import parse_schedule
+from conduit.server.models.fields import (
+    FunctionName,
+    Time,
+    fields_of,
+    iso,
+    iso_or_none,
+)
+
+
+class FunctionView(Struct, frozen=True, kw_only=True):
+    """A function that some worker has registered."""
+
+    name: FunctionName
+    worker: str
+    queue: str
+    signature: Annotated[str, Meta(examples=["charge(order_id: str, cents: int = 100)"])]
+    parameters: Annotated[Raw, Meta(description="JSON Schema of the parameters, as far as told")]
+    doc: str
+    retries: int
+    timeout_ms: int | None
+    priority: int
+    max_deliveries: int
+    event: Annotated[str, Meta(description="The event pattern that it handles")] | None
+
+
+def function_view(info: FunctionInfo) -> FunctionView:
+    """A function as its worker registered it."""
+    parameters = Raw((info.parameters or "{}").encode())
+    return FunctionView(**fields_of(info, FunctionView.__struct_fields__, parameters=parameters))
+
+
+class QueueView(Struct, frozen=True, kw_only=True):
+    """Depth and state of a queue; `oldest_at` is when its longest-waiting job became due."""
+
+    name: str
+    paused: bool
+    queued: int
+    scheduled: int
+    running: int
+    oldest_at: Time | None
+
+
+def queue_view(info: QueueInfo) -> QueueView:
+    """A queue as it is now."""
+    oldest_at = iso_or_none(info.oldest_at)
+    return QueueView(**fields_of(info, QueueView.__struct_fields__, oldest_at=oldest_at))
+
+
+class CronView(Struct, frozen=True, kw_only=True):
+    """A schedule. Ticks up to `ticked_up_to` are settled; `next_tick` is null while paused."""
+
+    name: str
+    function: FunctionName
+    worker: str
+    queue: str
+    schedule: Annotated[str, Meta(examples=["0 9 * * *"])]
+    timezone: Annotated[str, Meta(examples=["Europe/Zurich"])]
+    description: str
+    catchup: str
+    priority: int
+    paused: bool
+    ticked_up_to: Time | None
+    next_tick: Time | None
+
+
+def cron_view(info: CronInfo, now: int) -> CronView:
+    """A schedule as it stands at `now`, in milliseconds."""
+    schedule = parse_schedule(info.schedule, info.timezone)
+    return CronView(
+        name=info.name,
+        function=info.function,
+        worker=info.worker,
+        queue=info.queue,
+        schedule=info.schedule,
+        timezone=info.timezone,
+        description=schedule.describe(),
+        catchup=info.catchup,
+        priority=info.priority,
+        paused=info.paused,
+        ticked_up_to=iso(info.last_tick) if info.last_tick else None,
+        next_tick=None if info.paused else iso_or_none(schedule.next_after(now)),
+    )
+
+
+class WorkerView(Struct, frozen=True, kw_only=True):
+    """A running worker process; `seen_at` is its last heartbeat."""
+
+    id: str
+    name: str
+    host: str
+    pid: int
+    version: str
+    queues: tuple[str, ...]
+    concurrency: int
+    running: int
+    started_at: Time
+    seen_at: Time
+
+
+def worker_view(info: WorkerInfo) -> WorkerView:
+    """A worker as it reported itself."""
+    times = {"started_at": iso(info.started_at), "seen_at": iso(info.seen_at)}
+    return WorkerView(**fields_of(info, WorkerView.__struct_fields__, **times))
+
+
+class FunctionsView(Struct, frozen=True):
+    """Functions by name. `stale`: the queue is out of reach, and this is from `at`."""
+
+    items: list[FunctionView]
+    stale: bool
+    at: Time
+
+
+class QueuesView(Struct, frozen=True):
+    """Queues by name. `stale`: the queue is out of reach, and this is from `at`."""
+
+    items: list[QueueView]
+    stale: bool
+    at: Time
+
+
+class CronsView(Struct, frozen=True):
+    """Schedules by name. `stale`: the queue is out of reach, and this is from `at`."""
+
+    items: list[CronView]
+    stale: bool
+    at: Time
+
+
+class WorkersView(Struct, frozen=True):
+    """Workers by id. `stale`: the queue is out of reach, and this is from `at`."""
+
+    items: list[WorkerView]
+    stale: bool
+    at: Time
+
+
+class EventView(Struct, frozen=True):
+    """An event pattern that functions handle."""
+
+    pattern: Annotated[str, Meta(examples=["order.*"])]
+    handlers: list[FunctionName]
+
+
+class EventsView(Struct, frozen=True):
+    """Event patterns. `stale`: the queue is out of reach, and this is from `at`."""
+
+    items: list[EventView]
+    stale: bool
+    at: Time
