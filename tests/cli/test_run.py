@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import sys
 from pathlib import Path
 
 import psutil
@@ -363,4 +364,30 @@ def test_watch_survives_a_broken_edit_and_runs_the_mended_one(cli: Cli) -> None:
     assert "service.py, line 1" in run.until("waiting for a change")
     cli.write("service.py", first.replace("before", "after"))
     assert "1 function: after" in run.until(STARTED)
+    assert run.stop() == 0
+
+
+@pytest.mark.parametrize(
+    ("shadow", "kind"), [("", "uvloop"), ('raise ImportError("not installed")', "asyncio")]
+)
+def test_jobs_run_on_uvloop_where_it_is_installed(cli: Cli, shadow: str, kind: str) -> None:
+    if shadow:
+        cli.write("uvloop.py", shadow)
+    cli.write(
+        "loops.py",
+        """
+        import asyncio
+        import conduit
+
+        worker = conduit.Worker("loops")
+
+        @worker.task
+        async def loop_of() -> str:
+            return type(asyncio.get_running_loop()).__module__
+        """,
+    )
+    run = cli.start("run", "loops.py", PYTHONPATH=os.pathsep.join((".", *sys.path)))
+    run.until(STARTED)
+    answer = cli("submit", "loop_of", "--wait")
+    assert json.loads(answer.stdout).split(".")[0] == kind
     assert run.stop() == 0

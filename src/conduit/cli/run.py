@@ -88,12 +88,13 @@ def carry_out(plan: RunPlan, *, on_started: Callable[[], None] | None = None) ->
 def _run_here(
     components: Components, server: Service | None, on_started: Callable[[], None]
 ) -> int:
+    from conduit.engine import loop
     from conduit.engine.runner import run_services
 
     services: list[Service] = [*components.workers, *components.apis]
     if server is not None:  # stopped last, it keeps what the others do until then
         services.insert(0, server)
-    return asyncio.run(run_services(services, on_started=on_started, on_crash=show_crash))
+    return loop.run(run_services(services, on_started=on_started, on_crash=show_crash))
 
 
 def _announce_components(plan: RunPlan, components: Components) -> None:
