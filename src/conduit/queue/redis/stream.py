@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, TypeVar
+from collections.abc import Mapping
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta, Raw, Struct, field
@@ -12,8 +12,7 @@ from conduit.core.events import NOTHING, Entry, Event, EventKind, Report, Submis
 from conduit.core.model import DEFAULT_MAX_DELIVERIES
 from conduit.queue.base import StoredEntry, Unreadable
 from conduit.queue.redis import records
-
-T = TypeVar("T")
+from conduit.queue.salvage import UNDECODABLE, problem, readable
 
 
 class _Extra(Struct, frozen=True, gc=False):
@@ -133,7 +132,7 @@ def entry_from(position: bytes, parts: Mapping[bytes, bytes], deliveries: int = 
             events=tuple(_event(row, at) for row in rows),
             reports=tuple(_report(told, at) for told in reports),
         )
-    except _UNDECODABLE as error:
+    except UNDECODABLE as error:
         return _salvaged(position, parts, deliveries, error)
     return StoredEntry(position.decode(), entry, deliveries)
 
@@ -142,8 +141,6 @@ def _report(told: _Report, at: int) -> Report:
     return Report(kind=told.kind, subject=told.subject, at=at, data=_raw(told.data))
 
 
-# Wrong names, numbers, letters and lengths inside what is well-formed; see what `_event` does.
-_UNDECODABLE = (msgspec.DecodeError, ValueError, LookupError, RecursionError)
 _pieces_from = msgspec.msgpack.Decoder(list[Raw]).decode
 _row_from = msgspec.msgpack.Decoder(_Row).decode
 _report_from = msgspec.msgpack.Decoder(_Report).decode
@@ -158,40 +155,23 @@ def _salvaged(
         at = int(parts[b"a"])
         rows = _pieces_from(parts[b"b"]) if b"b" in parts else []
         reports = _pieces_from(parts[b"r"]) if b"r" in parts else []
-    except _UNDECODABLE:
+    except UNDECODABLE:
         body = b" ".join(value for part in parts.items() for value in part)
-        whole = Unreadable(0, body, f"{type(error).__name__}: {error}")
+        whole = Unreadable(0, body, problem(error))
         return StoredEntry(position.decode(), Entry(), deliveries, (whole,))
     unreadable: list[Unreadable] = []
     entry = Entry(
-        _readable(rows, lambda piece: _event(_row_from(piece), at), unreadable, first=0),
-        _readable(
-            reports, lambda piece: _report(_report_from(piece), at), unreadable, first=len(rows)
+        readable(rows, lambda piece: _event(_row_from(piece), at), _job_id_in, unreadable, first=0),
+        readable(
+            reports,
+            lambda piece: _report(_report_from(piece), at),
+            _job_id_in,
+            unreadable,
+            first=len(rows),
         ),
     )
     return StoredEntry(position.decode(), entry, deliveries, tuple(unreadable))
 
 
-def _readable(
-    pieces: Sequence[Raw],
-    decode: Callable[[bytes], T],
-    unreadable: list[Unreadable],
-    *,
-    first: int,
-) -> tuple[T, ...]:
-    found: list[T] = []
-    for number, piece in enumerate(map(bytes, pieces), first):
-        try:
-            found.append(decode(piece))
-        except _UNDECODABLE as error:
-            problem = f"{type(error).__name__}: {error}"
-            unreadable.append(Unreadable(number, piece, problem, _job_id_in(piece)))
-    return tuple(found)
-
-
-def _job_id_in(piece: bytes) -> str | None:
-    try:
-        found = _anything_from(piece)
-        return records.long(found[1])
-    except (*_UNDECODABLE, TypeError):
-        return None
+def _job_id_in(piece: bytes) -> str:
+    return records.long(_anything_from(piece)[1])

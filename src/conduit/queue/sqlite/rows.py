@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import msgspec
 from msgspec import Raw, Struct
@@ -13,8 +13,7 @@ from conduit.core.errors import QueueError
 from conduit.core.events import NOTHING, Entry, Event, EventKind, Report
 from conduit.core.model import Job, JobError, JobStatus
 from conduit.queue.base import StoredEntry, Unreadable
-
-T = TypeVar("T")
+from conduit.queue.salvage import UNDECODABLE, problem, readable
 
 FIELDS = Job.__struct_fields__
 COLUMNS = ", ".join(FIELDS)  # in the record's own order, so that a row is the record
@@ -41,7 +40,6 @@ _decode_rows = msgspec.json.Decoder(list[list[Any]]).decode
 _decode_entry = msgspec.json.Decoder(Entry).decode
 _decode_event = msgspec.json.Decoder(Event).decode
 _decode_report = msgspec.json.Decoder(Report).decode
-_UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 MAX_ENTRY_EVENTS = 500
 MAX_ENTRY_BYTES = 4 * 1024 * 1024
@@ -145,7 +143,7 @@ def entry_from(position: int, body: bytes, deliveries: int = 1) -> StoredEntry:
     """An entry as it was appended; never raises, whatever somebody has put there."""
     try:
         return StoredEntry(str(position), _decode_entry(body), deliveries)
-    except _UNDECODABLE as error:
+    except UNDECODABLE as error:
         return _salvaged(position, body, deliveries, error)
 
 
@@ -166,33 +164,16 @@ def _salvaged(position: int, body: bytes, deliveries: int, error: Exception) -> 
     """An entry of which some pieces, at least one, can't be decoded."""
     try:
         pieces = _decode_pieces(body)
-    except _UNDECODABLE:
-        whole = Unreadable(0, body, str(error))
+    except UNDECODABLE:
+        whole = Unreadable(0, body, problem(error))
         return StoredEntry(str(position), Entry(), deliveries, (whole,))
     unreadable: list[Unreadable] = []
-    events = _readable(pieces.events, _decode_event, unreadable, first=0)
-    reports = _readable(pieces.reports, _decode_report, unreadable, first=len(pieces.events))
+    events = readable(pieces.events, _decode_event, _job_id_in, unreadable, first=0)
+    reports = readable(
+        pieces.reports, _decode_report, _job_id_in, unreadable, first=len(pieces.events)
+    )
     return StoredEntry(str(position), Entry(events, reports), deliveries, tuple(unreadable))
 
 
-def _readable(
-    pieces: Sequence[Raw],
-    decode: Callable[[bytes], T],
-    unreadable: list[Unreadable],
-    *,
-    first: int,
-) -> tuple[T, ...]:
-    found: list[T] = []
-    for number, piece in enumerate(map(bytes, pieces), first):
-        try:
-            found.append(decode(piece))
-        except _UNDECODABLE as error:
-            unreadable.append(Unreadable(number, piece, str(error), _job_id_in(piece)))
-    return tuple(found)
-
-
 def _job_id_in(piece: bytes) -> str | None:
-    try:
-        return _decode_known(piece).job_id
-    except _UNDECODABLE:
-        return None
+    return _decode_known(piece).job_id
