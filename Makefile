@@ -50,6 +50,7 @@ demo: $(RUN_STAMP) ## Run the example service to its end
 	$(RUN) examples/demo.py
 
 test: lint ## Run lint and every test
+	$(RUN) -m tests.dashboard.chromium
 	$(RUN) -m pytest $(PYTEST_ARGS)
 
 lint: $(DEV_STAMP) ## Check style, types and the direction of imports

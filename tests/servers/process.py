@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -61,9 +61,17 @@ def free_port() -> int:
 class ServerProcess:
     """One server. All methods block: call them in a thread where an event loop must go on."""
 
-    def __init__(self, name: str, folder: Path, command: Sequence[str | Path]) -> None:
+    def __init__(
+        self,
+        name: str,
+        folder: Path,
+        command: Sequence[str | Path],
+        *,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.name = name
         self.log = folder / f"{name}.log"
+        self._environment = environment
         self._folder = folder
         self._command = [str(part) for part in command]
         self._process: subprocess.Popen[bytes] | None = None
@@ -132,6 +140,7 @@ class ServerProcess:
             return subprocess.Popen(
                 [sys.executable, "-I", "-S", str(LEASH), str(os.getpid()), *self._command],
                 cwd=self._folder,
+                env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
