@@ -368,6 +368,30 @@ async def test_a_group_takes_over_only_its_own(backend: Backend) -> None:
     assert await backend.queue.claim_stale("two", "a", MINUTE) == []
 
 
+async def test_a_consumer_that_holds_entries_is_not_forgotten(backend: Backend) -> None:
+    queue = backend.queue
+    await queue.forget_consumers("g", 0)  # there is no such group yet
+    await submit(queue)
+    given = await queue.read_events("g", "dead")
+    await queue.forget_consumers("g", 0)
+    await queue.forget_consumers("g", 0, only="dead")
+    backend.let_idle(MINUTE)
+    stale = await queue.claim_stale("g", "alive", MINUTE)
+    assert [stored.position for stored in stale] == [stored.position for stored in given]
+
+
+async def test_a_consumer_that_was_forgotten_may_come_back(backend: Backend) -> None:
+    queue = backend.queue
+    await submit(queue)
+    (first,) = await queue.read_events("g", "a")
+    await queue.ack("g", [first.position])
+    await queue.forget_consumers("g", 0, only="a")
+    assert await queue.read_events("g", "a") == []
+    job = await submit(queue)
+    (second,) = await queue.read_events("g", "a")
+    assert second.entry.events[0].job_id == job.id
+
+
 # --- trimming ---------------------------------------------------------------------------------
 
 

@@ -71,6 +71,31 @@ async def test_a_destroyed_group_is_made_again_at_the_oldest_entry(
     assert ids_of(await queue.read_events("g", "c")) == ids
 
 
+async def consumers(server: RedisServer, stream: str) -> list[str]:
+    """Whom the server remembers of the group g."""
+    found = await execute(server, "XINFO", "CONSUMERS", stream, "g")
+    return sorted(each["name"] for each in found)
+
+
+async def test_idle_consumers_that_hold_nothing_are_forgotten(
+    queue: RedisQueue, server: RedisServer, stream: str
+) -> None:
+    await fill(queue, 2)
+    await queue.read_events("g", "holds", limit=1)
+    for name in ("a", "b", "c"):
+        entries = await queue.read_events("g", name, limit=1)
+        await queue.ack("g", [stored.position for stored in entries])
+        await execute(server, "XGROUP", "CREATECONSUMER", stream, "g", name)
+    await queue.forget_consumers("g", 3_600_000)
+    assert await consumers(server, stream) == ["a", "b", "c", "holds"]
+    await queue.forget_consumers("g", 0, only="b")
+    await queue.forget_consumers("g", 0, only="holds")
+    assert await consumers(server, stream) == ["a", "c", "holds"]
+    await queue.forget_consumers("other", 0)
+    await queue.forget_consumers("g", 0)
+    assert await consumers(server, stream) == ["holds"]
+
+
 async def test_a_group_destroyed_under_a_waiting_reader_is_made_again(
     start_redis: StartRedis, connect: Connect, request: pytest.FixtureRequest
 ) -> None:

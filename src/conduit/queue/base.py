@@ -507,3 +507,10 @@ class Queue(Protocol):
     ) -> list[StoredEntry]:
         """Take over entries that have been pending for `idle_ms`, whoever had them."""
         ...
+
+    async def forget_consumers(self, group: str, idle_ms: int, *, only: str = "") -> None:
+        """Forget consumers that asked for nothing for `idle_ms`, or `only` the one of that name.
+
+        Those that have entries pending are never forgotten. One that comes back is welcome.
+        """
+        ...

@@ -11,11 +11,12 @@ from conduit.core.model import Artifact, JobStatus, Level, LogLine
 from conduit.core.transitions import OutcomeKind
 from conduit.queue import open_queue
 from conduit.queue.base import Queue, Retention, StoredEntry
+from conduit.queue.redis.keys import Keys
 from conduit.server.db import tables
 from conduit.server.db.database import Database
 from conduit.server.ingest.apply import apply_entries
 from conduit.server.ingest.consumer import GROUP, Ingest
-from conduit.server.ingest.reconciler import Healed, Reconciler, rebuild
+from conduit.server.ingest.reconciler import LOCK, Healed, Reconciler, rebuild
 from tests.conformance.backends import Backend
 from tests.conformance.builders import (
     DAY,
@@ -276,6 +277,34 @@ async def test_of_several_servers_one_reconciles_at_a_time(
     await first.stop()
     await second.run_once()
     assert await rows(database) == rows_of(await queue.get([job.id]))
+
+
+async def test_services_that_are_stopped_leave_nothing_behind_and_a_second_time_do_nothing(
+    start_redis: StartRedis, database: Database, heard: Heard
+) -> None:
+    server = start_redis()
+    queue = open_queue(server.url)
+    await queue.open()
+    ingest = Ingest(queue, database, heard)
+    reconciler = Reconciler(queue, database, heard, every_s=0.01)
+    await ingest.start()
+    await reconciler.start()
+    job = await submit(queue)
+    await heard.until_kind(job.id, "job.submitted")
+    await until(lambda: reconciler.metrics.rounds > 0)
+    await ingest.stop()
+    await reconciler.stop()
+    with server.client() as client:
+        assert client.xinfo_consumers(Keys("default").name("events"), GROUP) == []
+    other = open_queue(server.url)
+    async with other:
+        assert await other.lock(LOCK, "another server", 1_000)
+
+    await queue.close()
+    await ingest.stop()
+    await reconciler.stop()
+    with server.client() as client:
+        await until(lambda: len(client.client_list()) == 1)
 
 
 async def test_a_history_is_rebuilt_from_what_the_queue_has(

@@ -34,7 +34,9 @@ def needed(keys: Keys, confirmation: Sequence[Any] | None = None) -> list[tuple[
     return [
         *((command, key, key, key, key) for command in _ON_KEYS.split()),
         ("XINFO", "GROUPS", key),
+        ("XINFO", "CONSUMERS", key, "group"),
         ("XGROUP", "CREATE", key, "group", "0"),
+        ("XGROUP", "DELCONSUMER", key, "group", "consumer"),
         ("XREADGROUP", "GROUP", "group", "consumer", "STREAMS", key, ">"),
         ("PUBLISH", channel, ""),
         ("SUBSCRIBE", channel),

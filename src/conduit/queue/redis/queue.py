@@ -520,6 +520,9 @@ class RedisQueue:
             for position, deliveries, fields in _rows(found, 3)
         ]
 
+    async def forget_consumers(self, group: str, idle_ms: int, *, only: str = "") -> None:
+        await self._run("forget_consumers", group, idle_ms, only)
+
     async def _in_group(self, group: str, ask: Callable[[], Awaitable[Any]]) -> Any:
         """Ask, making the group where there is none: never before, or no longer since a flush.
 

@@ -279,3 +279,6 @@ class SqliteQueue:
                 stream.claim_stale, group=group, consumer=consumer, idle_ms=idle_ms, limit=limit
             )
         )
+
+    async def forget_consumers(self, group: str, idle_ms: int, *, only: str = "") -> None:
+        """Nothing to do: a consumer is only remembered with the entries that it holds."""

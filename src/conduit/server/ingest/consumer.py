@@ -33,6 +33,8 @@ Publish = Callable[[Sequence[Change]], None]
 GROUP = "server"
 IDLE_MS = 10_000
 """How long an entry may be with a consumer before another one takes it over."""
+FORGET_MS = 3_600_000
+"""How long a consumer that holds nothing may be silent before it's forgotten."""
 MAX_DELIVERIES = 5
 """How often a piece that can't be applied is tried before it becomes a dead letter."""
 READ_S = 1.0
@@ -107,6 +109,8 @@ class Ingest(Duty):
         self._idle_ms = idle_ms
         self._limit = _FIRST_ENTRIES
         self._claim_at = 0.0
+        self._forget_at = 0.0
+        self._has_asked = False
         self._trouble = 0
         self._read_all = False
 
@@ -116,6 +120,14 @@ class Ingest(Duty):
         return self._read_all and self.metrics.behind_since is None and not self._trouble
 
     # --- life ---------------------------------------------------------------------------------
+
+    async def stop(self) -> None:
+        """Settle what was read, unless a store is away, leave the group, and stop."""
+        await super().stop()
+        if self._has_asked:
+            self._has_asked = False
+            with suppress(ConduitError):  # it's forgotten in time
+                await self._queue.forget_consumers(self._group, 0, only=self.consumer)
 
     async def _run(self) -> None:
         with suppress(_StoppedError):
@@ -137,6 +149,10 @@ class Ingest(Duty):
     async def _next(self) -> tuple[list[StoredEntry], bool]:
         """Entries that were left behind, by anyone, else new ones; whether those are all."""
         now = asyncio.get_running_loop().time()
+        self._has_asked = True
+        if now >= self._forget_at:
+            await self._queue.forget_consumers(self._group, FORGET_MS)
+            self._forget_at = now + FORGET_MS / 1000
         if now >= self._claim_at:
             left = await self._queue.claim_stale(
                 self._group, self.consumer, self._idle_ms, limit=self._limit
