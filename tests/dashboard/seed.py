@@ -12,7 +12,7 @@ from redis import Redis
 
 from conduit.queue.redis.keys import Keys
 from tests.dashboard.seed_service import HOSTILE, HOSTILE_NAME
-from tests.dashboard.site import Client, ConduitServer, Shop, all_reach, until
+from tests.dashboard.site import Client, ConduitServer, Workers, all_reach, until
 
 MEBIBYTE = 1024 * 1024
 LARGEST = MEBIBYTE - 2  # and its quotes
@@ -49,7 +49,7 @@ class Stories:
     """Completed long ago, with 50,000 log lines."""
 
 
-async def play(server: ConduitServer, shop: Shop, client: Client, talkative: str) -> Stories:
+async def play(server: ConduitServer, workers: Workers, client: Client, talkative: str) -> Stories:
     """Submit everything, and wait until each job is where it should be."""
     submit = client.submit
     orders = [
@@ -75,7 +75,7 @@ async def play(server: ConduitServer, shop: Shop, client: Client, talkative: str
         await submit("send_mail", f"{CUSTOMERS[number % 4].lower()}@example.org")
     await client.post("/events/order.placed", {"arguments": {"order_id": "S-2000", "cents": 1990}})
     _plant_undecodable_event(server.queue_url)
-    await _ask(shop.url)
+    await _ask(workers.url)
     await client.reaches(cancelled, "running")
     await client.post(f"/jobs/{cancelled}/cancel", {"reason": "sent to the wrong readers"})
     await all_reach(client, [*orders, *thumbnails, report, large, deep, foreign], "completed")

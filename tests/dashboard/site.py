@@ -57,7 +57,7 @@ class ConduitServer(ServerProcess):
         return _is_well(f"{self.url}/ready")
 
 
-class Shop(ServerProcess):
+class Workers(ServerProcess):
     """`conduit run seed_service.py`."""
 
     def __init__(self, folder: Path, queue_url: str) -> None:
@@ -65,7 +65,7 @@ class Shop(ServerProcess):
         self.url = f"http://127.0.0.1:{self.port}"
         command = [*_COMMAND, "run", str(SERVICE), "--queue-url", queue_url]
         environment = _environment(CONDUIT_SHOP_PORT=str(self.port))
-        super().__init__("shop", folder, command, environment=environment)
+        super().__init__("workers", folder, command, environment=environment)
 
     def answers(self) -> bool:
         """Whether its API does, which starts beside the workers."""
