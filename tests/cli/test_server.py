@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 
 from tests.cli.conftest import PATIENCE_S, Cli, Run
+from tests.servers.process import free_port
 
 SERVICE = """
     import conduit
@@ -42,27 +43,33 @@ def until(answer: Callable[[], Any]) -> Any:
     raise AssertionError("it never came")
 
 
+def get(url: str) -> httpx.Response:
+    return httpx.get(url, timeout=PATIENCE_S)
+
+
+def post(url: str, wanted: dict[str, Any]) -> httpx.Response:
+    return httpx.post(url, json=wanted, timeout=PATIENCE_S)
+
+
 def test_the_server_starts_serves_and_stops(cli: Cli) -> None:
     run = cli.start("server", "start", "--port", "0")
     url = address(run)
 
-    assert httpx.get(f"{url}/health").json()["status"] == "ok"
-    assert httpx.get(f"{url}/api/v1/ready").json()["status"] == "ok"
+    assert get(f"{url}/health").json()["status"] == "ok"
+    assert get(f"{url}/api/v1/ready").json()["status"] == "ok"
     assert run.stop() == 0
     assert (cli.folder / ".conduit" / "history.db").exists()
 
 
 def test_host_port_and_both_urls_are_taken_from_flags(cli: Cli) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     run = cli.start(
         *("server", "start", "--host", "localhost", "--port", str(port)),
         *("--database-url", "sqlite:///kept.db", "--redis-url", "sqlite:///waiting.db"),
     )
 
     assert address(run) == f"http://localhost:{port}"
-    checks = httpx.get(f"http://127.0.0.1:{port}/ready").json()["checks"]
+    checks = get(f"http://127.0.0.1:{port}/ready").json()["checks"]
     assert checks["queue"]["address"] == "sqlite:///waiting.db"
     assert run.stop() == 0
     assert {"kept.db", "waiting.db"} <= {path.name for path in cli.folder.iterdir()}
@@ -94,10 +101,10 @@ def test_the_server_starts_without_its_queue(cli: Cli) -> None:
         url = f"redis://:secret@127.0.0.1:{silent.getsockname()[1]}/0"
         run = cli.start("server", "start", "--port", "0", "--queue-url", url)
         where = address(run)
-        assert httpx.get(f"{where}/health").status_code == 200
-        ready = httpx.get(f"{where}/ready")
+        assert get(f"{where}/health").status_code == 200
+        ready = get(f"{where}/ready")
         assert ready.status_code == 503
-        assert httpx.get(f"{where}/api/v1/jobs").json()["total"] == 0
+        assert get(f"{where}/api/v1/jobs").json()["total"] == 0
         assert run.stop() == 0
     assert "secret" not in run.seen + ready.text
 
@@ -106,27 +113,25 @@ def test_reload_starts_the_server_anew_when_a_file_changes(cli: Cli) -> None:
     run = cli.start("server", "start", "--port", "0", "--reload")
     address(run)
     cli.write("setting.py", "x = 1")
-    assert httpx.get(f"{address(run)}/health").status_code == 200
+    assert get(f"{address(run)}/health").status_code == 200
     assert run.stop() == 0
 
 
 def test_dev_runs_jobs_shows_them_and_starts_anew_on_a_change(cli: Cli) -> None:
     cli.write("service.py", SERVICE.format(factor=2))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     run = cli.start("dev", "service.py", "--port", str(port))
     api = f"{address(run)}/api/v1"
 
     def result() -> Any:
         wanted = {"function": "double", "args": [21]}
-        job_id = httpx.post(f"{api}/jobs", json=wanted).json()["job_id"]
-        until(lambda: httpx.get(f"{api}/jobs/{job_id}").json()["status"] == "completed")
-        return httpx.get(f"{api}/jobs/{job_id}").json()["result"]
+        job_id = post(f"{api}/jobs", wanted).json()["job_id"]
+        until(lambda: get(f"{api}/jobs/{job_id}").json()["status"] == "completed")
+        return get(f"{api}/jobs/{job_id}").json()["result"]
 
-    until(lambda: httpx.get(f"{api}/workers").json()["items"])
+    until(lambda: get(f"{api}/workers").json()["items"])
     assert result() == 42
-    until(lambda: httpx.get(f"{api}/jobs?status=completed").json()["total"] == 1)
+    until(lambda: get(f"{api}/jobs?status=completed").json()["total"] == 1)
 
     cli.write("service.py", SERVICE.format(factor=3))
     address(run)

@@ -195,8 +195,13 @@ async def test_a_result_outlasts_an_outage_which_is_told_once(
 
 
 async def test_a_result_of_an_outage_that_ends_during_the_stop_is_delivered(
-    bench: Bench, hold: Hold, lock: Lock, caplog: pytest.LogCaptureFixture
+    bench: Bench,
+    hold: Hold,
+    lock: Lock,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(stopping, "DELIVERY_TIMEOUT_S", PATIENCE)
     worker = await bench.start(task(hold.hold), shutdown_timeout=0.2)
     job_id = await bench.submit("hold")
     await hold.running.wait()

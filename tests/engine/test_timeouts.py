@@ -14,7 +14,10 @@ from conduit.core.model import JobStatus, Reason
 from conduit.core.retry import RetryPolicy
 from conduit.engine.context import Context, current_job
 from tests.engine.bench import PATIENCE, Bench, process_task, task
-from tests.engine.process_jobs import spin
+from tests.engine.process_jobs import double, spin
+
+LATE = 0.5
+"""Seconds by which a thread or a process, too, has begun with what it is given."""
 
 
 async def test_an_async_job_past_its_timeout_is_cancelled_and_fails(bench: Bench) -> None:
@@ -58,7 +61,7 @@ async def test_a_thread_past_its_timeout_is_told_and_left_behind(bench: Bench) -
 
     def quick() -> None: ...
 
-    await bench.start(task(hang, timeout=0.1), task(quick), concurrency=1)
+    await bench.start(task(hang, timeout=LATE), task(quick), concurrency=1)
     job = await bench.run("hang")
     assert (job.status, job.reason) == (JobStatus.FAILED, Reason.TIMEOUT)
     assert contexts[0].cancelled
@@ -79,7 +82,7 @@ async def test_a_thread_that_sleeps_through_its_context_wakes_at_its_timeout(
         finally:
             woken.set()
 
-    await bench.start(task(sleep, timeout=0.1))
+    await bench.start(task(sleep, timeout=LATE))
     job = await bench.run("sleep")
     assert (job.status, job.reason) == (JobStatus.FAILED, Reason.TIMEOUT)
     assert await asyncio.to_thread(woken.wait, PATIENCE)
@@ -87,7 +90,8 @@ async def test_a_thread_that_sleeps_through_its_context_wakes_at_its_timeout(
 
 async def test_a_process_past_its_timeout_is_killed(bench: Bench, tmp_path: Path) -> None:
     started = tmp_path / "started"
-    await bench.start(process_task(spin, timeout=1.5), processes=1)
+    await bench.start(process_task(double), process_task(spin, timeout=LATE), processes=1)
+    await bench.run("double", args=b'{"number":1}')  # its process is there
     job = await bench.run("spin", args=b'{"started":"%s"}' % os.fsencode(started))
     assert (job.status, job.reason) == (JobStatus.FAILED, Reason.TIMEOUT)
     assert not psutil.pid_exists(int(started.read_text()))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import socket
 import sys
 import urllib.request
 from pathlib import Path
 
 from tests.examples.support import CONDUIT, EXAMPLES, output_of, service
+from tests.servers.process import free_port
 
 
 def submit(folder: Path, function: str, *arguments: object) -> object:
@@ -42,9 +42,7 @@ def test_catalogue_builds_an_index_that_can_be_searched(tmp_path: Path) -> None:
 
 
 def test_shop_takes_an_order_over_http_once(tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     order = json.dumps({"id": "A-1", "cents": 1250}).encode()
     request = urllib.request.Request(
         f"http://127.0.0.1:{port}/orders", order, {"content-type": "application/json"}

@@ -52,6 +52,8 @@ async def test_a_job_whose_worker_was_killed_runs_again_within_20_seconds(
     (job_id,) = await submit(queue, "long_once", b'{"seconds":60}')
     await field.until(lambda effects: len(effects) == 1)
     field.start_worker()
+    while len(await queue.workers()) < 2:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
 
     victim.kill()
     killed = time.monotonic()
@@ -74,7 +76,8 @@ async def test_a_worker_that_was_frozen_past_its_lease_changes_nothing(
     field: Field, queue: Queue
 ) -> None:
     zombie = field.start_worker()
-    (job_id,) = await submit(queue, "long_once", b'{"seconds":3}')
+    # Over before its lease is, so that the zombie wakes with a result to tell.
+    (job_id,) = await submit(queue, "long_once", b'{"seconds":10}')
     await field.until(lambda effects: len(effects) == 1)
     field.start_worker()
 
@@ -165,11 +168,12 @@ async def test_ticks_of_a_cron_happen_once_across_workers(field: Field, queue: Q
     first.kill()
     await field.until(lambda effects: len(effects) >= 8)
 
+    effects = field.effects()
     jobs = [job for job in await all_jobs(queue) if job.function == "every_half_second"]
     ticks = sorted(int(job.id.rpartition(":")[2]) for job in jobs)
     assert len(ticks) == len(set(ticks))
     assert all(tick % 500 == 0 for tick in ticks)
-    doubled = Counter(effect.job_id for effect in field.effects())
+    doubled = Counter(effect.job_id for effect in effects)
     rescued = {job.id for job in jobs if job.rescues}
     assert {job_id for job_id, times in doubled.items() if times > 1} <= rescued
 

@@ -320,6 +320,7 @@ async def test_kills_at_random_moments_lose_no_accepted_job_and_leave_no_gap_in_
         submitter, worker = others.start("submit", url), others.start("work", url)
         first = await asyncio.to_thread(line_of, submitter)
         assert await asyncio.to_thread(line_of, worker) == "started"
+        await _until_one_runs(url)
         for victim in [submitter, worker] if number % 2 else [worker, submitter]:
             await asyncio.sleep(moments.uniform(0, 0.15))
             victim.kill()
@@ -337,6 +338,12 @@ async def test_kills_at_random_moments_lose_no_accepted_job_and_leave_no_gap_in_
         assert any(job.rescues for job in jobs), "no kill met a running job: it proved nothing"
         await check_history(queue)
     check_integrity(path)
+
+
+async def _until_one_runs(url: str) -> None:
+    async with open_queue(url) as queue:
+        while not (await queue.find(JobFilter(statuses=(JobStatus.RUNNING,)), limit=1)).total:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
 
 
 def rest_of(submitter: subprocess.Popen[str]) -> list[str]:

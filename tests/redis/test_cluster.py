@@ -183,18 +183,15 @@ async def test_a_node_of_a_cluster_is_no_server(redis_cluster: Cluster) -> None:
 
 
 async def test_a_frozen_node_is_waited_for_no_longer_than_any_answer(
-    redis_cluster: Cluster,
-    connect: Connect,
-    url: str,
-    owner: int,
-    monkeypatch: pytest.MonkeyPatch,
+    redis_cluster: Cluster, connect: Connect, url: str, owner: int
 ) -> None:
-    monkeypatch.setattr(connection, "ANSWER_TIMEOUT_S", 0.4)
     queue = await connect(url)
     job = await submit(queue)
     redis_cluster.nodes[owner].pause()
-    with pytest.raises(QueueUnavailableError):
-        await queue.get([job.id])
+    with pytest.MonkeyPatch.context() as impatience:
+        impatience.setattr(connection, "ANSWER_TIMEOUT_S", 0.4)
+        with pytest.raises(QueueUnavailableError):
+            await queue.get([job.id])
     redis_cluster.nodes[owner].resume()
     found: Any = await once_back(lambda: queue.get([job.id]))
     assert found[0].id == job.id

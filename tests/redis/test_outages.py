@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -64,12 +64,13 @@ SERVICE = """
 """
 
 
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Gives up on answers, and on silence, after parts of a second."""
-    for module in (connection, listener):
-        monkeypatch.setattr(module, "ANSWER_TIMEOUT_S", 0.4)
-    monkeypatch.setattr(listener, "PING_AFTER_S", 0.2)
+@contextmanager
+def impatience() -> Iterator[None]:
+    """Answers are given up on after part of a second; not to be meant for a server that is well."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (connection, listener):
+            patch.setattr(module, "ANSWER_TIMEOUT_S", 0.4)
+        yield
 
 
 # At the start
@@ -256,19 +257,20 @@ async def _told(caplog: pytest.LogCaptureFixture, words: str) -> bool:
 
 
 async def test_calls_to_a_frozen_server_are_given_up_and_then_work_again(
-    start_redis: StartRedis, connect: Connect, impatient: None
+    start_redis: StartRedis, connect: Connect
 ) -> None:
     server = start_redis()
     queue = await connect(server.url)
     new = await submit(queue)
     server.pause()
-    with pytest.raises(SubmitUnknownError) as caught:
-        await queue.submit([a_job(id="unknown")])
-    assert caught.value.job_id == "unknown"
-    with pytest.raises(QueueUnavailableError, match="doesn't answer in time"):
-        await queue.get([new.id])
-    with pytest.raises(QueueUnavailableError, match="doesn't answer in time"):
-        await queue.now()
+    with impatience():
+        with pytest.raises(SubmitUnknownError) as caught:
+            await queue.submit([a_job(id="unknown")])
+        assert caught.value.job_id == "unknown"
+        with pytest.raises(QueueUnavailableError, match="doesn't answer in time"):
+            await queue.get([new.id])
+        with pytest.raises(QueueUnavailableError, match="doesn't answer in time"):
+            await queue.now()
     server.resume()
     assert await once_back(lambda: queue.submit([a_job(id="unknown")])) == [Submitted("unknown")]
     assert {job.id for job in await claim(queue)} == {new.id, "unknown"}
@@ -299,8 +301,12 @@ async def test_a_heartbeat_gives_up_on_an_answer_well_before_leases_end(
 
 
 async def test_a_connection_that_is_only_half_there_is_left(
-    redis_server: RedisServer, connect: Connect, namespace: str, impatient: None
+    redis_server: RedisServer,
+    connect: Connect,
+    namespace: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(listener, "PING_AFTER_S", 0.2)
     direct = await connect(f"{redis_server.url}?namespace={namespace}")
     with Proxy(redis_server.port) as proxy:
         queue = await connect(f"redis://127.0.0.1:{proxy.port}?namespace={namespace}")
@@ -310,11 +316,11 @@ async def test_a_connection_that_is_only_half_there_is_left(
         await until(lambda: _waited_for(redis_server, namespace))
         assert await reading
         proxy.freeze()
-        reading = asyncio.create_task(queue.read_events("late", "one", timeout=0.1))
         await complete(direct, job)
-        with pytest.raises(QueueUnavailableError):
-            await reading
-        await until(lambda: _is_below(lambda: proxy.held, 1, negate=True))
+        with impatience():
+            with pytest.raises(QueueUnavailableError):
+                await queue.read_events("late", "one", timeout=0.1)
+            await until(lambda: _is_below(lambda: proxy.held, 1, negate=True))
         proxy.thaw()
         (done,) = await waiting
         assert done.status is JobStatus.COMPLETED

@@ -72,8 +72,10 @@ async def test_a_server_that_is_silent_is_given_up(postgres_server: PostgresServ
         Proxy(postgres_server.port) as proxy,
     ):
         through = url.replace(f":{postgres_server.port}/", f":{proxy.port}/") + "?connect_timeout=2"
-        async with Database(through, migrate=True, answer_timeout_s=0.5) as database:
-            await insert(database)
+        async with Database(url, migrate=True) as patient:
+            await insert(patient)
+        async with Database(through, answer_timeout_s=1) as database:
+            assert await count(database) == 1
             proxy.freeze()
             with pytest.raises(DatabaseUnavailableError, match="be reached"):
                 await count(database)
@@ -85,7 +87,7 @@ async def test_a_lock_that_is_held_too_long_is_a_passing_failure(
     postgres_history_url: str,
 ) -> None:
     async with (
-        Database(postgres_history_url, answer_timeout_s=0.3) as database,
+        Database(postgres_history_url, answer_timeout_s=1) as database,
         Database(postgres_history_url) as other,
     ):
         async with other.begin() as connection:
