@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Generator
 
 import pytest
 
 pytest_plugins = ["tests.containers.fixtures", "tests.servers.fixtures"]
+
+
+def pytest_configure() -> None:
+    """Started in the background by a shell, the tests ignore Ctrl-C, as would all they start."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -167,7 +167,7 @@ def test_only_filters_before_anything_connects_so_an_api_needs_no_queue_server(c
     assert ":0\n" not in banner
     assert "orders" not in banner
     assert run.stop() == 0
-    with_worker = cli("run", "orders.py", "shop.py", *nowhere)
+    with_worker = cli("run", "orders.py", "shop.py", *nowhere, "--connect-timeout", "0.3")
     assert with_worker.returncode in (3, 4)
     assert "secret" not in with_worker.stderr
 
