@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,7 +36,8 @@ class Field:
     """A folder with a queue, a journal, and the processes on it."""
 
     def __init__(self, folder: Path) -> None:
-        self.url = f"sqlite:///{folder / 'queue.db'}"
+        self.path = folder / "queue.db"
+        self.url = f"sqlite:///{self.path}"
         self.journal = folder / "journal"
         self.journal.touch()
         self._folder = folder
@@ -72,6 +75,11 @@ class Field:
         """Wait until the journal shows it. The test's own timeout ends a wait in vain."""
         while not happened(self.effects()):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
+
+    def let_leases_lapse(self) -> None:
+        """Let all leases be over, as they will be some seconds after their holders have died."""
+        with closing(sqlite3.connect(self.path, timeout=30)) as connection, connection:
+            connection.execute("UPDATE leases SET expires = 0")
 
     def end(self) -> None:
         """End every process that is left."""
