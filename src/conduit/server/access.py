@@ -24,6 +24,7 @@ from starlette.requests import Request
 from conduit.core.errors import ConfigurationError
 from conduit.server.db import tables
 from conduit.server.db.database import Database
+from conduit.server.guesses import Guesses
 from conduit.server.problems import ProblemError
 
 COOKIE = "conduit_session"
@@ -123,6 +124,7 @@ class Access:
         self._database = database
         self._keys = tuple(keys)
         self._insecure = insecure
+        self._guesses = Guesses()
 
     @property
     def keys_required(self) -> bool:
@@ -151,14 +153,15 @@ class Access:
             raise _forbidden("bad-origin", "a page of another origin can't do this")
 
     async def caller(self, request: Request) -> Caller:
-        """Who sent the request. Raises `ProblemError` (401) where a key is needed and missing."""
+        """Who sent the request. Raises `ProblemError` (401) where a key is needed and missing.
+
+        And 429 where the key is wrong, or right, and too many wrong ones came from there.
+        """
         if not self._keys:
             return Caller(Role.ADMIN)
         presented = _presented_key(request)
         if presented is not None:
-            key = self._find(_hash(presented))
-            if key is None:
-                raise _unauthorized("this key isn't known here")
+            key = self._recognised(presented, request)
             return Caller(key.role, key.name)
         token = request.cookies.get(COOKIE)
         key = await self._of_session(token) if token else None
@@ -168,6 +171,16 @@ class Access:
                 "POST /api/v1/session"
             )
         return Caller(key.role, key.name)
+
+    def _recognised(self, secret: str, request: Request) -> Key:
+        """The key that was presented. Raises `ProblemError` (401, 429)."""
+        address = request.client.host if request.client else None
+        self._guesses.check(address)
+        key = self._find(_hash(secret))
+        if key is None:
+            self._guesses.note(address)
+            raise _unauthorized("this key isn't known here")
+        return key
 
     def _find(self, key_hash: bytes) -> Key | None:
         """The key of a hash; every one is compared, so that the time taken tells nothing."""
@@ -179,11 +192,9 @@ class Access:
 
     # --- sessions -----------------------------------------------------------------------------
 
-    async def sign_in(self, secret: str) -> tuple[str, Caller]:
-        """A new session's token for the holder of a key. Raises `ProblemError` (401)."""
-        key = self._find(_hash(secret))
-        if key is None:
-            raise _unauthorized("this key isn't known here")
+    async def sign_in(self, secret: str, request: Request) -> tuple[str, Caller]:
+        """A new session's token for the holder of a key. Raises `ProblemError` (401, 429)."""
+        key = self._recognised(secret, request)
         token, now, table = secrets.token_urlsafe(32), _now(), tables.sessions
         async with self._database.begin() as connection:
             await connection.execute(delete(table).where(table.c.expires_at <= now))

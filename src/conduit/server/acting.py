@@ -1,4 +1,7 @@
-"""cancel, retry, delete: the queue decides, and what it decided is told. One job or many."""
+"""cancel, retry, delete: the queue decides, and what it decided is told. One job or many.
+
+Of a job that the queue has forgotten there is only the history, and it can be deleted there.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,12 @@ from conduit.queue.base import Acted, Action, JobFilter, Queue
 from conduit.server.db import queries
 from conduit.server.db.database import Database
 from conduit.server.db.queries import JobQuery
+from conduit.server.ingest import deleting
+from conduit.server.ingest.apply import wall_clock
+from conduit.server.ingest.deleting import Deleted
 from conduit.server.models.acting import BulkFilter, BulkRequest, BulkView
+from conduit.server.models.jobs import as_job
+from conduit.server.parts import Parts
 from conduit.server.problems import ProblemError, invalid, job_not_found
 from conduit.server.queue_link import PATIENT_S, QueueLink
 from conduit.server.submitting import milliseconds
@@ -84,6 +92,28 @@ async def act(link: QueueLink, operation: Operation, job_id: str) -> Job:
     return await link.ask(do, patience_s=PATIENT_S)
 
 
+async def delete(parts: Parts, job_id: str) -> Job:
+    """Forget a finished job; the job as it was. Raises as `act` does."""
+    try:
+        return await act(parts.link, DELETE, job_id)
+    except ProblemError as problem:
+        if problem.status != 404:
+            raise
+        found = await _delete_in_history(parts, [job_id])
+        if job_id in found.unfinished:
+            status = found.unfinished[job_id].status
+            _check(DELETE, job_id, Action(Acted.REFUSED, status))
+        if job_id not in found.gone:
+            raise
+        return as_job(found.gone[job_id])
+
+
+async def _delete_in_history(parts: Parts, job_ids: Sequence[str]) -> Deleted:
+    done = await deleting.delete(parts.database, job_ids, wall_clock())
+    parts.broker.publish(done.changes)
+    return done
+
+
 def _check(operation: Operation, job_id: str, action: Action) -> None:
     """Raise unless the queue did it, or asked the job's worker to."""
     match action.acted:
@@ -115,7 +145,7 @@ def _unknown(job_id: str) -> ProblemError:
     return job_not_found(
         job_id,
         "the queue has no job of this id: it never was, was deleted, or finished so long ago that "
-        "only the history has it",
+        "only the history has it, where it can be looked at and deleted",
     )
 
 
@@ -129,19 +159,19 @@ def _conflict(
 # --- many ------------------------------------------------------------------------------------
 
 
-async def act_on_many(link: QueueLink, database: Database, wanted: BulkRequest) -> BulkView:
+async def act_on_many(parts: Parts, wanted: BulkRequest) -> BulkView:
     """Do it to all that match, in batches; what became of them.
 
     When the queue goes away halfway, the rest counts as failed: it may be asked for again.
     """
     operation = _OPERATIONS[wanted.action]
-    job_ids = await _matching(link, database, operation, wanted)
+    job_ids = await _matching(parts.link, parts.database, operation, wanted)
     counts: Counter[Acted] = Counter()
     reached = 0
     for start in range(0, len(job_ids), _BATCH):
         batch = job_ids[start : start + _BATCH]
         try:
-            actions = await link.ask(
+            actions = await parts.link.ask(
                 lambda queue, batch=batch: operation.apply(queue, batch), patience_s=PATIENT_S
             )
         except QueueError:
@@ -150,6 +180,14 @@ async def act_on_many(link: QueueLink, database: Database, wanted: BulkRequest) 
             break
         reached += len(batch)
         counts.update(action.acted for action in actions)
+        if operation is DELETE:
+            unknown = [
+                job_id
+                for job_id, action in zip(batch, actions, strict=True)
+                if action.acted is Acted.UNKNOWN
+            ]
+            if unknown:
+                counts[Acted.DONE] += len((await _delete_in_history(parts, unknown)).gone)
     done = counts[Acted.DONE] + counts[Acted.REQUESTED]
     return BulkView(
         matched=len(job_ids),
@@ -182,7 +220,10 @@ async def _matching(
         query = structs.replace(query, statuses=operation.statuses)
     if query.q is not None:
         return await _find_in_history(database, query)
-    return await _find_in_queue(link, query)
+    found = await _find_in_queue(link, query)
+    if operation is DELETE:  # also those that the queue has forgotten
+        found = list(dict.fromkeys([*found, *await _find_in_history(database, query)]))
+    return found
 
 
 async def _find_in_queue(link: QueueLink, query: JobQuery) -> list[str]:
@@ -205,15 +246,8 @@ async def _find_in_queue(link: QueueLink, query: JobQuery) -> list[str]:
 
 async def _find_in_history(database: Database, query: JobQuery) -> list[str]:
     """The ids of all jobs that match, words included, which the queue can't look for."""
-    job_ids: list[str] = []
-    cursor: str | None = None
-    while True:
-        async with database.read() as connection:
-            page = await queries.list_jobs(connection, query, limit=_PAGE, cursor=cursor)
-        job_ids.extend(row.id for row in page.items)
-        cursor = page.next_cursor
-        if cursor is None:
-            return job_ids
+    async with database.read() as connection:
+        return await queries.job_ids(connection, query)
 
 
 def _query(wanted: BulkFilter) -> JobQuery:

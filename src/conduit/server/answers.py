@@ -24,6 +24,7 @@ _DESCRIPTIONS = {
     413: "The body is too large",
     415: "The body isn't JSON",
     422: "The request isn't valid",
+    429: "Too many wrong keys from this address; try again after `Retry-After` seconds",
     503: "The queue or the history can't be reached; try again after `Retry-After` seconds",
 }
 
@@ -39,7 +40,7 @@ class Json(JSONResponse):
 def answers(type_: Any, *problems: int, status: int = 200, description: str = "") -> dict[str, Any]:
     """What a route is given so that its answer is described: `@router.get(…, **answers(…))`."""
     schemas = {status: content("application/json", type_, description or "As asked")}
-    for problem in sorted({401, 403, 422, 503, *problems}):
+    for problem in sorted({401, 403, 422, 429, 503, *problems}):
         schemas[problem] = content(MEDIA_TYPE, Problem, _DESCRIPTIONS[problem])
     return {"responses": schemas, "status_code": status, "response_class": Json}
 

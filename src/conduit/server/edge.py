@@ -57,9 +57,8 @@ class Edge:
         except Exception as error:
             await self._answer(exchange, error)
         finally:
-            route = getattr(scope.get("route"), "path", "other")
             took = time.perf_counter() - started
-            self._metrics.request(scope["method"], route, exchange.status, took)
+            self._metrics.request(scope["method"], _route_of(scope), exchange.status, took)
 
     async def _serve(self, exchange: _Exchange) -> None:
         request = exchange.request
@@ -115,6 +114,14 @@ class _Exchange:
                 headers.setdefault(name, value)
             headers["X-Request-Id"] = self.id
         await self._send(message)
+
+
+def _route_of(scope: Scope) -> str:
+    """The pattern of the route that a request took, as it is served."""
+    route = getattr(scope.get("route"), "path", "other")
+    # A router that is included under a prefix tells its routes without it.
+    is_within = scope["path"].startswith(f"{API}/") and route.startswith("/")
+    return API + route if is_within and not route.startswith(API) else route
 
 
 def _is_guarded(path: str) -> bool:

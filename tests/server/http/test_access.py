@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import AsyncIterator
 
 import httpx
@@ -91,6 +92,22 @@ async def test_whether_it_lives_is_no_secret_and_where_its_stores_are_is(
     assert (await locked.get(str(locked.base_url.copy_with(path="/metrics")))).status_code == 401
 
 
+async def test_a_load_balancer_may_ask_with_head(server: ServerService) -> None:
+    async with httpx.AsyncClient(base_url=server.url) as client:
+        for path in ("/health", "/ready", f"{API}/health", f"{API}/ready"):
+            answer = await client.head(path)
+            assert (answer.status_code, answer.content) == (200, b"")
+
+
+async def test_requests_are_counted_by_the_route_as_it_is_served(server: ServerService) -> None:
+    async with httpx.AsyncClient(base_url=server.url) as client:
+        for path in (f"{API}/jobs/secret-1", f"{API}/health", "/health", f"{API}/none", "/page"):
+            await client.get(path)
+        told = (await client.get("/metrics")).text
+    routes = set(re.findall(r'conduit_http_requests_total\{.*route="([^"]*)"', told))
+    assert routes == {f"{API}/jobs/{{job_id}}", f"{API}/health", "/health", "other"}
+
+
 def test_keys_are_read_with_and_without_names_and_roles() -> None:
     keys = parse_keys(f"{ADMIN},read:{READER}, ci:operate:{OPERATOR},,a:b:c{ADMIN}")
     assert [(key.name, key.role) for key in keys] == [
@@ -141,6 +158,41 @@ async def test_a_wrong_key_opens_no_session(locked: httpx.AsyncClient) -> None:
     answer = await locked.post("/session", json={"key": "wrong"})
     assert answer.status_code == 401
     assert "set-cookie" not in answer.headers
+
+
+@pytest.mark.parametrize("way", ["session", "bearer"])
+async def test_who_guesses_keys_is_turned_away_and_sessions_go_on(serve: Serve, way: str) -> None:
+    server = await serve(api_keys=KEYS)
+    async with client_of(server) as known, client_of(server) as guesser:
+        assert (await known.post("/session", json={"key": READER})).status_code == 200
+
+        async def attempt(key: str) -> httpx.Response:
+            if way == "session":
+                return await guesser.post("/session", json={"key": key})
+            return await guesser.get("/jobs", headers=bearer(key))
+
+        statuses = [(await attempt(f"guess-{number}")).status_code for number in range(11)]
+        assert statuses == [401] * 10 + [429]
+        answer = await attempt(ADMIN)
+        assert (answer.status_code, answer.json()["type"]) == (
+            429,
+            "urn:conduit:too-many-wrong-keys",
+        )
+        assert 1 <= int(answer.headers["retry-after"]) <= 60
+        assert (await known.get("/jobs")).status_code == 200
+
+
+async def test_behind_a_proxy_of_this_machine_callers_are_told_apart(
+    locked: httpx.AsyncClient,
+) -> None:
+    async def attempt(key: str, address: str) -> int:
+        headers = {"X-Forwarded-For": address}
+        return (await locked.post("/session", json={"key": key}, headers=headers)).status_code
+
+    for _ in range(10):
+        assert await attempt("wrong", "192.0.2.1") == 401
+    assert await attempt(ADMIN, "192.0.2.1") == 429
+    assert await attempt(ADMIN, "192.0.2.2") == 200
 
 
 async def test_a_session_ends_with_the_key_that_opened_it(serve: Serve) -> None:

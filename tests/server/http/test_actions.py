@@ -7,10 +7,15 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import insert, select
 
 from conduit.core.model import JobStatus, NewJob
-from conduit.queue.base import Queue
+from conduit.queue.base import Queue, Retention
+from conduit.server.db import tables
+from conduit.server.ingest.apply import wall_clock
+from conduit.server.service import ServerService
 from tests.cli.stock import fill
+from tests.server.http.conftest import until
 
 
 @pytest.fixture(autouse=True)
@@ -110,11 +115,73 @@ async def test_a_job_that_is_not_there_is_not_found(
 
 
 async def test_a_finished_job_is_deleted(api: httpx.AsyncClient, queue: Queue) -> None:
+    await until_known(api, "completed")
     answer = await api.delete("/jobs/completed")
 
     assert (answer.status_code, answer.json()["status"]) == (200, "completed")
     assert await status_of(queue, "completed") is None
+
+    async def is_gone() -> bool:
+        return (await api.get("/jobs/completed")).status_code == 404
+
+    await until(is_gone)  # from the history, too, once its event has come
     assert (await api.delete("/jobs/completed")).status_code == 404
+
+
+async def test_a_job_that_only_the_history_has_is_deleted_there(
+    api: httpx.AsyncClient, queue: Queue, server: ServerService
+) -> None:
+    await known_and_then_forgotten(api, queue, "completed")
+
+    answer = await api.delete("/jobs/completed")
+    assert (answer.status_code, answer.json()["status"]) == (200, "completed")
+    assert answer.json()["args"] == {"order_id": "o1"}
+    assert (await api.get("/jobs/completed")).status_code == 404
+    assert (await api.get("/jobs/completed/logs")).status_code == 404
+    assert (await api.delete("/jobs/completed")).status_code == 404
+    async with server.parts.database.read() as connection:
+        kinds = (await connection.scalars(select(tables.changes.c.kind))).all()
+    assert kinds[-1] == "job.deleted"
+
+    await queue.submit([NewJob(id="completed", function="charge")])  # the id is free again
+
+    async def is_there() -> bool:
+        found = (await api.get("/jobs", params={"q": "completed"})).json()["items"]
+        return [job["status"] for job in found if job["id"] == "completed"] == ["queued"]
+
+    await until(is_there)
+
+
+async def test_an_unfinished_job_that_only_the_history_has_is_not_deleted(
+    api: httpx.AsyncClient, server: ServerService
+) -> None:
+    await until_known(api, "completed")
+    async with server.parts.database.begin() as connection:
+        row = (await connection.execute(select(tables.jobs).limit(1))).mappings().first()
+        values = {"submitted_at": 1, "run_at": 1, "applied_at": wall_clock(), "status": "queued"}
+        assert row is not None
+        await connection.execute(insert(tables.jobs).values({**row, **values, "id": "lost"}))
+
+    answer = await api.delete("/jobs/lost")
+    assert (answer.status_code, answer.json()["job_status"]) == (409, "queued")
+
+
+async def until_known(api: httpx.AsyncClient, job_id: str) -> None:
+    """Wait until the history has all of a finished job."""
+
+    async def is_known() -> bool:
+        found = (await api.get("/jobs", params={"q": job_id})).json()["items"]
+        return any(job["id"] == job_id and job["finished_at"] for job in found)
+
+    await until(is_known)
+
+
+async def known_and_then_forgotten(api: httpx.AsyncClient, queue: Queue, job_id: str) -> None:
+    """Have the queue forget all that is finished, once the history has it."""
+    await until_known(api, job_id)
+    while (await queue.sweep(Retention(results_ms=0))).purged:
+        pass
+    assert await status_of(queue, job_id) is None
 
 
 async def act(api: httpx.AsyncClient, verb: str, job_id: str) -> httpx.Response:
@@ -177,3 +244,18 @@ async def test_everything_is_meant_where_that_is_said(api: httpx.AsyncClient, qu
 
     assert (answer.json()["matched"], answer.json()["done"]) == (1, 1)
     assert await status_of(queue, "failed") is JobStatus.QUEUED
+
+
+async def test_many_are_deleted_also_those_that_only_the_history_has(
+    api: httpx.AsyncClient, queue: Queue
+) -> None:
+    await known_and_then_forgotten(api, queue, "completed")
+    await queue.submit([NewJob(id="late", function="charge")])
+    await queue.cancel(["late"], "")
+
+    answer = await api.post("/jobs/bulk", json={"action": "delete", "all": True})
+    assert answer.json()["skipped"] == answer.json()["failed"] == 0
+    assert await status_of(queue, "late") is None
+    assert (await api.get("/jobs/completed")).status_code == 404
+    again = await api.post("/jobs/bulk", json={"action": "delete", "ids": ["completed", "queued"]})
+    assert again.json() == {"matched": 2, "done": 0, "requested": 0, "skipped": 2, "failed": 0}

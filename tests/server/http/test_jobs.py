@@ -17,7 +17,7 @@ from conduit.server.db import tables
 from conduit.server.db.apis import MINUTE_MS
 from conduit.server.db.database import Database
 from conduit.server.ingest.apply import wall_clock
-from conduit.server.models import iso
+from conduit.server.models.fields import iso
 from tests.cli.stock import fill
 from tests.server.db.jobs import a_job
 from tests.server.db.jobs import insert as insert_jobs

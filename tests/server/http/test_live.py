@@ -16,7 +16,7 @@ from conduit.server.db import tables
 from conduit.server.db.database import Database
 from conduit.server.ingest.apply import Change, wall_clock
 from conduit.server.live import ROOM, Broker
-from conduit.server.models import iso
+from conduit.server.models.fields import iso
 from tests.server.http.conftest import Serve, client_of
 
 CHANGE = Change(id=10**6, topic="job", subject="", kind="", data=b"", at=0)

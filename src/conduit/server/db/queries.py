@@ -151,6 +151,13 @@ async def list_jobs(
     return JobPage(items, total, next_cursor)
 
 
+async def job_ids(connection: AsyncConnection, query: JobQuery) -> list[str]:
+    """The ids of all jobs that match, newest first."""
+    conditions = _conditions(query, connection.dialect.name)
+    found = select(_jobs.id).where(*conditions).order_by(_jobs.submitted_at.desc())
+    return list((await connection.scalars(found)).all())
+
+
 async def _counted(
     connection: AsyncConnection, query: JobQuery, conditions: list[ColumnElement[bool]]
 ) -> tuple[int, list[ColumnElement[bool]]]:

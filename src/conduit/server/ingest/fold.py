@@ -412,6 +412,14 @@ class JobHistory:
             error=error_json(event.error),
         )
 
+    def forget(self) -> bool:
+        """Let go of a finished job, which nothing more happens to: False where there is none."""
+        row = self.row
+        if row is None or not row.status.finished:
+            return False
+        self._end_life(max(row.finished_at or 0, row.submitted_at))
+        return True
+
     # --- healing --------------------------------------------------------------------------------
 
     def heal(

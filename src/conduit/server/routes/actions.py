@@ -26,7 +26,7 @@ async def act_on_jobs(request: Request, parts: TheParts) -> Response:
     wanted = await read(request, BulkRequest)
     if wanted.action == "delete":
         require(caller_of(request), Role.ADMIN)
-    return Json(await acting.act_on_many(parts.link, parts.database, wanted))
+    return Json(await acting.act_on_many(parts, wanted))
 
 
 @router.post(
@@ -51,5 +51,8 @@ async def retry_job(job_id: JobId, parts: TheParts) -> Response:
 
 @router.delete("/{job_id}", dependencies=[needs(Role.ADMIN)], **answers(JobDetail, 404, 409))
 async def delete_job(job_id: JobId, parts: TheParts) -> Response:
-    """Forget a finished job and all that belongs to it; the job as it was."""
-    return Json(detail(await acting.act(parts.link, acting.DELETE, job_id)))
+    """Forget a finished job and all that belongs to it; the job as it was.
+
+    Also one that the queue has forgotten already, so that only the history has it.
+    """
+    return Json(detail(await acting.delete(parts, job_id)))

@@ -34,12 +34,14 @@ _READY: dict[str, Any] = {
 }
 
 
+@router.head("/health", include_in_schema=False)
 @router.get("/health", responses={200: content("application/json", HealthView, "Alive")})
 async def health() -> Response:
     """Whether the server is alive. It is, without its stores too."""
     return Json(HealthView("ok", VERSION))
 
 
+@router.head("/ready", include_in_schema=False)
 @router.get("/ready", **_READY)
 async def ready(request: Request, parts: TheParts) -> Response:
     """Whether the history and the queue answer; to strangers, without saying where they are."""

@@ -24,7 +24,7 @@ async def who_am_i(request: Request, parts: TheParts) -> Response:
 async def sign_in(request: Request, parts: TheParts) -> Response:
     """Sign in with a key: a cookie that scripts can't read stands for it from then on."""
     wanted = await read(request, SessionRequest)
-    token, caller = await parts.access.sign_in(wanted.key)
+    token, caller = await parts.access.sign_in(wanted.key, request)
     response = Json(_view(caller, parts))
     response.set_cookie(
         COOKIE,
