@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import pytest
 
 from conduit.core.errors import JobNotFoundError
+from conduit.core.model import Job
 from conduit.core.transitions import OutcomeKind
 from conduit.queue.base import Queue
 from tests.conformance.backends import Backend
@@ -120,6 +121,18 @@ async def test_a_rescue_an_operators_retry_and_a_resume_wake_a_worker(backend: B
     assert len(await claim(queue)) == 1
 
 
+async def test_a_resumed_function_wakes_a_worker_of_another_process(backend: Backend) -> None:
+    queue, worker = backend.queue, await backend.second()
+    await queue.pause_function("task")
+    job = await submit(queue, queue="other")
+    await worker.wait_for_jobs(["other"], 0)  # it listens from now on
+    assert await claim(worker, queues=("default", "other")) == []
+    waiting = await begin(worker.wait_for_jobs(["default", "other"], LONG), worker)
+    await queue.resume_function("task")
+    await end(waiting)
+    assert [each.id for each in await claim(worker, queues=("default", "other"))] == [job.id]
+
+
 async def test_waiting_for_jobs_ends_at_its_timeout(queue: Queue) -> None:
     await asyncio.wait_for(queue.wait_for_jobs(["default"], 0.01), PATIENCE)
     await asyncio.wait_for(queue.wait_for_jobs(["default"], 0), PATIENCE)
@@ -141,6 +154,32 @@ async def test_a_worker_that_finds_nothing_for_it_does_not_spin(queue: Queue) ->
         await queue.get(["as many round trips as a spinning worker would make"])
     worker.cancel()
     assert rounds < 30
+
+
+async def test_a_worker_whose_functions_are_paused_waits_until_one_is_resumed(
+    backend: Backend,
+) -> None:
+    queue, other = backend.queue, await backend.second()
+    await queue.submit([a_job() for _ in range(5)])
+    await queue.pause_function("task")
+    claims = 0
+
+    async def work() -> list[Job]:
+        nonlocal claims
+        while True:
+            claims += 1
+            if jobs := await claim(queue):
+                return jobs
+            await queue.wait_for_jobs(["default"], LONG)
+
+    worker = await begin(work(), queue)
+    for _ in range(60):  # changes that are no news for this worker
+        await submit(other, queue="elsewhere")
+        for _ in range(5):
+            await queue.get(["as many round trips as a spinning worker would make"])
+    assert claims < 30
+    await other.resume_function("task")
+    assert len(await end(worker)) == 5
 
 
 async def test_one_change_does_not_end_wait_after_wait(queue: Queue) -> None:

@@ -128,12 +128,13 @@ def _now(job: Job) -> tuple[object, ...]:
 
 
 class Model:
-    """All jobs, the keys they hold, paused queues, and one schedule's mark."""
+    """All jobs, the keys they hold, paused queues and functions, and one schedule's mark."""
 
     def __init__(self) -> None:
         self.jobs: dict[str, ModelJob] = {}
         self.keys: dict[str, str] = {}
         self.paused: set[str] = set()
+        self.paused_functions: set[str] = set()
         self.last_sweep: int | None = None
         self.last_tick = 0
         self.cron_paused = False
@@ -195,6 +196,7 @@ class Model:
             and job.new.queue in queues
             and job.new.queue not in self.paused
             and job.new.function in functions
+            and job.new.function not in self.paused_functions
             and not job.expired(now)
         ]
 

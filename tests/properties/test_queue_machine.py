@@ -269,6 +269,14 @@ class QueueMachine(RuleBasedStateMachine):
         self.run(self.queue.resume(queue) if paused else self.queue.pause(queue))
         self.model.paused ^= {queue}
 
+    @rule(function=st.sampled_from(FUNCTIONS))
+    def pause_or_resume_function(self, function: str) -> None:
+        """An operator stops a function, or lets it go on."""
+        paused = function in self.model.paused_functions
+        queue = self.queue
+        self.run(queue.resume_function(function) if paused else queue.pause_function(function))
+        self.model.paused_functions ^= {function}
+
     @rule(paused=st.booleans())
     def pause_cron(self, paused: bool) -> None:
         """An operator stops a schedule, or lets it go on."""

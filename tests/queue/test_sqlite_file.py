@@ -10,7 +10,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import psutil
@@ -26,8 +26,9 @@ from conduit.core.model import Lease
 from conduit.core.transitions import OutcomeKind
 from conduit.queue import Queue, open_queue
 from conduit.queue.base import Claim, JobFilter, Note, Outcome
+from conduit.queue.sqlite.database import APPLICATION_ID
 from tests.cli.conftest import Cli
-from tests.conformance.builders import a_job, submit
+from tests.conformance.builders import a_job, claim, submit
 from tests.conformance.history import check_history
 from tests.queue.conftest import Others, line_of
 
@@ -72,6 +73,54 @@ async def test_missing_folders_are_made(tmp_path: Path) -> None:
     async with open_queue(f"sqlite:///{tmp_path}/some/folder/queue.db") as queue:
         await submit(queue)
     assert (tmp_path / "some/folder/queue.db").is_file()
+
+
+# --- an older Conduit's file ------------------------------------------------------------------
+
+
+def made_by_schema_2(path: Path) -> None:
+    """A file of schema 2 with one job in it."""
+    with sqlite3.connect(path) as connection:
+        connection.executescript(Path(__file__).with_name("schema_2.sql").read_text("utf-8"))
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute("PRAGMA user_version = 2")
+        connection.execute(
+            "INSERT INTO jobs (id, function, queue, status, args, priority, max_deliveries, "
+            "submitted_at, run_at, metadata) "
+            "VALUES ('old', 'task', 'default', 'queued', X'7B7D', 0, 3, 1, 1, X'7B7D')"
+        )
+    connection.close()
+
+
+def schema_of(path: Path) -> set[tuple[str, ...]]:
+    with closing(sqlite3.connect(path)) as connection:
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        found = connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master").fetchall()
+    return {(*row[:3], " ".join((row[3] or "").split())) for row in found} | {(str(version),)}
+
+
+async def test_an_older_file_is_upgraded_where_it_is_and_its_jobs_go_on(
+    path: Path, url: str, tmp_path: Path
+) -> None:
+    made_by_schema_2(path)
+    async with open_queue(url) as queue, open_queue(url) as other:
+        await queue.pause_function("task")
+        assert await claim(other) == []
+        await queue.resume_function("task")
+        assert [job.id for job in await claim(other)] == ["old"]
+    async with open_queue(f"sqlite:///{tmp_path}/new.db"):
+        assert schema_of(path) == schema_of(tmp_path / "new.db")
+
+
+async def test_of_many_processes_that_open_an_older_file_one_upgrades_it(
+    path: Path, url: str
+) -> None:
+    made_by_schema_2(path)
+    queues = [open_queue(url) for _ in range(8)]
+    await asyncio.gather(*(queue.open() for queue in queues))
+    jobs = await asyncio.gather(*(claim(queue) for queue in queues))
+    assert [job.id for each in jobs for job in each] == ["old"]
+    await asyncio.gather(*(queue.close() for queue in queues))
 
 
 # --- files that can't be the queue -----------------------------------------------------------

@@ -119,6 +119,8 @@ async def test_the_documented_rights_are_enough_for_all_of_conduit(
     assert await queue.functions()
     assert await queue.crons()
     assert await queue.pause_cron("nightly", paused=True)
+    await queue.pause_function("task")
+    await queue.resume_function("task")
     assert await queue.lock("sweeper", "mine", 1000)
     assert await queue.unlock("sweeper", "mine")
 
@@ -392,6 +394,9 @@ async def test_namespaces_on_one_server_know_nothing_of_each_other(
     assert await other.lock("sweeper", "yours", 60_000)
     await one.pause("default")
     assert [queue.paused for queue in await other.queues()] == [False]
+    await one.pause_function("other")
+    await other.register(Registration(worker=a_worker(), functions=(a_function("other"),)))
+    assert [function.paused for function in await other.functions()] == [False]
     assert (await other.find(JobFilter())).total == 1
     assert len(await events_of(one)) == len(await events_of(other)) == 1
 

@@ -98,6 +98,17 @@ async def test_a_queue_with_an_odd_name_wakes_and_pauses(queue: RedisQueue) -> N
         assert len(await claim(queue, queues=(name,))) == 1
 
 
+async def test_a_function_with_an_odd_name_wakes_and_pauses(queue: RedisQueue) -> None:
+    for name in ODD:
+        await queue.wait_for_jobs([name], 0)
+        await queue.pause_function(name)
+        await submit(queue, queue=name, function=name)
+        assert await claim(queue, queues=(name,), functions=(name,)) == []
+        await queue.resume_function(name)
+        await queue.wait_for_jobs([name], 30)
+        assert len(await claim(queue, queues=(name,), functions=(name,))) == 1
+
+
 @pytest.mark.parametrize(
     "job",
     [

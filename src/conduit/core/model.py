@@ -184,6 +184,8 @@ class FunctionInfo(Struct, frozen=True, kw_only=True):
     max_deliveries: int = DEFAULT_MAX_DELIVERIES
     event: str | None = None
     """The event pattern that this function handles, if it is a handler."""
+    paused: bool = False
+    """Whether its jobs wait, as the queue has it; what a worker says of it counts for nothing."""
 
 
 class CronInfo(Struct, frozen=True, kw_only=True):

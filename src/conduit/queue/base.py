@@ -307,7 +307,8 @@ class Queue(Protocol):
     async def claim(self, claim: Claim) -> list[Job]:
         """Lease queued jobs to a worker. Due scheduled jobs are promoted on the way.
 
-        The returned jobs are `running` and carry their token and attempt; progress starts anew.
+        Jobs of paused queues and functions are left where they are. The returned jobs are
+        `running` and carry their token and attempt; progress starts anew.
         """
         ...
 
@@ -388,6 +389,18 @@ class Queue(Protocol):
 
     async def resume(self, queue: str) -> None:
         """Allow claims from a queue again."""
+        ...
+
+    async def pause_function(self, name: str) -> None:
+        """Stop claims of a function's jobs, in every queue; submits and running jobs go on.
+
+        Other functions of its queues aren't held up. The name needn't be registered (yet), and
+        stays paused, whatever comes and goes, until it is resumed.
+        """
+        ...
+
+    async def resume_function(self, name: str) -> None:
+        """Allow claims of a function's jobs again."""
         ...
 
     # --- looking ------------------------------------------------------------------------------

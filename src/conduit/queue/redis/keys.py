@@ -22,6 +22,7 @@ FIXED = {
     "finished": "zset",  # id by time of finishing
     "expiring": "zset",  # id by expiry
     "paused": "set",  # queues
+    "paused_functions": "set",
     "idle": "set",  # clients with a worker that waits for jobs
     "waits": "hash",  # id → clients that wait for the job's end
     "workers": "hash",

@@ -369,6 +369,13 @@ class RedisQueue:
     async def resume(self, queue: str) -> None:
         await self._run("resume", queue)
 
+    async def pause_function(self, name: str) -> None:
+        paused = self._server.keys.name("paused_functions")
+        await self._server.command("SADD", paused, name)
+
+    async def resume_function(self, name: str) -> None:
+        await self._run("resume_function", name)
+
     # --- looking ---------------------------------------------------------------------------------
 
     async def get(self, job_ids: Sequence[str]) -> list[Job | None]:
@@ -443,10 +450,12 @@ class RedisQueue:
         return sorted(listed, key=lambda worker: (worker.started_at, worker.id))
 
     async def functions(self) -> list[FunctionInfo]:
-        kept, seen = await self._run("functions", ALIVE_MS)
+        kept, seen, paused = await self._run("functions", ALIVE_MS)
         seen_at = {worker.decode(): at for worker, at in _rows(seen, 2)}
+        names = {name.decode() for name in paused}
+        functions = map(_function_from, kept)
         return sorted(
-            map(_function_from, kept),
+            (structs.replace(each, paused=each.name in names) for each in functions),
             key=lambda each: (each.name, seen_at.get(each.worker, 0), each.worker),
         )
 

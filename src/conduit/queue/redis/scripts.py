@@ -27,6 +27,7 @@ _PARTS = {
     "retry": ("jobs", "lanes", "holders"),
     "delete": ("jobs", "holders", "forget"),
     "resume": ("jobs", "lanes"),
+    "resume_function": ("jobs", "lanes"),
     "get": ("jobs", "look"),
     "watch": ("jobs", "look"),
     "cancels": ("jobs",),

@@ -34,7 +34,11 @@ T = TypeVar("T")
 Piece = Callable[[sqlite3.Connection], T]
 
 APPLICATION_ID = 0x436F6E64  # "Cond"
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
+UPGRADES = {
+    3: "CREATE TABLE paused_functions (function TEXT PRIMARY KEY) STRICT, WITHOUT ROWID",
+}
+"""What made each schema out of the one before. Older files than these reach are refused."""
 OLDEST_SQLITE = (3, 38, 0)  # JSON functions built in; also RETURNING, STRICT, UPDATE FROM
 BUSY_TIMEOUT_S = 5.0
 WATCH_FIRST_S = 0.001
@@ -414,16 +418,19 @@ def _ensure_schema_in_turn(connection: sqlite3.Connection, path: Path) -> None:
 
 def _ensure_schema(connection: sqlite3.Connection, path: Path) -> None:
     with _transaction(connection, "BEGIN"):
-        if _has_schema(connection, path):
+        if _schema_of(connection, path) == SCHEMA_VERSION:
             return
     connection.execute("PRAGMA journal_mode = WAL")
     with _transaction(connection, "BEGIN EXCLUSIVE"):
-        if not _has_schema(connection, path):
+        version = _schema_of(connection, path)
+        if version is None:
             _create_schema(connection)
+        else:
+            _upgrade_schema(connection, version)
 
 
-def _has_schema(connection: sqlite3.Connection, path: Path) -> bool:
-    """Whether the file is a queue; False where it is empty. Raises for anything else."""
+def _schema_of(connection: sqlite3.Connection, path: Path) -> int | None:
+    """The file's schema, ours or one to upgrade; None where it is empty. Raises for all others."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
@@ -436,12 +443,12 @@ def _has_schema(connection: sqlite3.Connection, path: Path) -> bool:
             f"{path} was written by a newer Conduit (schema {version}, this one knows "
             f"{SCHEMA_VERSION}); upgrade Conduit here or name another file"
         )
-    if application == APPLICATION_ID and version < SCHEMA_VERSION:
+    if application == APPLICATION_ID and version < min(UPGRADES) - 1:
         raise QueueSchemaError(
-            f"{path} was written by an older Conduit (schema {version}, this one needs "
-            f"{SCHEMA_VERSION}); let that one finish its jobs, then move the file away"
+            f"{path} was written by an older Conduit (schema {version}, this one needs at least "
+            f"{min(UPGRADES) - 1}); let that one finish its jobs, then move the file away"
         )
-    return application == APPLICATION_ID
+    return version if application == APPLICATION_ID else None
 
 
 def _create_schema(connection: sqlite3.Connection) -> None:
@@ -449,6 +456,12 @@ def _create_schema(connection: sqlite3.Connection) -> None:
     for statement in _statements(schema):
         connection.execute(statement)
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+def _upgrade_schema(connection: sqlite3.Connection, version: int) -> None:
+    for later in range(version + 1, SCHEMA_VERSION + 1):
+        connection.execute(UPGRADES[later])
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 

@@ -31,13 +31,26 @@ FROM (
 GROUP BY name ORDER BY name
 """
 
+# From function to function, each found in the index: the backlog of a paused one isn't walked.
 _PROSPECTS = """
-WITH wanted (queue) AS (SELECT value FROM json_each(?2))
+WITH RECURSIVE wanted (queue) AS (SELECT value FROM json_each(?2)),
+lanes (queue, function) AS (
+    SELECT queue, (
+        SELECT min(function) FROM jobs WHERE status = 'queued' AND jobs.queue = wanted.queue
+    )
+    FROM wanted WHERE queue NOT IN (SELECT queue FROM paused_queues)
+    UNION ALL
+    SELECT queue, (
+        SELECT min(function) FROM jobs
+        WHERE status = 'queued' AND jobs.queue = lanes.queue AND jobs.function > lanes.function
+    )
+    FROM lanes WHERE function IS NOT NULL
+)
 SELECT
     EXISTS (
-        SELECT 1 FROM wanted CROSS JOIN jobs USING (queue)
+        SELECT 1 FROM lanes CROSS JOIN jobs USING (queue, function)
         WHERE status = 'queued' AND (expires_at IS NULL OR expires_at > ?1)
-            AND queue NOT IN (SELECT queue FROM paused_queues)
+            AND lanes.function NOT IN (SELECT function FROM paused_functions)
     ),
     (
         SELECT min(due) FROM (
@@ -131,7 +144,7 @@ def cancels(db: sqlite3.Connection, worker_id: str) -> list[Lease]:
 
 
 def prospects(db: sqlite3.Connection, now: int, queues: Sequence[str]) -> tuple[bool, int | None]:
-    """Whether a job of whatever function waits in these queues, and when the next one is due."""
+    """Whether a job that isn't paused waits in these queues, and when the next one is due."""
     ready, due = db.execute(_PROSPECTS, (now, rows.ids_json(queues))).fetchone()
     return bool(ready), due
 

@@ -1,4 +1,4 @@
-"""cancel, retry, delete, pause, resume: what people do to jobs and queues."""
+"""cancel, retry, delete, pause, resume: what people do to jobs, queues and functions."""
 
 from __future__ import annotations
 
@@ -135,3 +135,13 @@ def pause(db: sqlite3.Connection, queue: str) -> None:
 def resume(db: sqlite3.Connection, queue: str) -> None:
     """Allow claims from a queue."""
     db.execute("DELETE FROM paused_queues WHERE queue = ?", (queue,))
+
+
+def pause_function(db: sqlite3.Connection, name: str) -> None:
+    """Stop claims of a function's jobs."""
+    db.execute("INSERT OR IGNORE INTO paused_functions (function) VALUES (?)", (name,))
+
+
+def resume_function(db: sqlite3.Connection, name: str) -> None:
+    """Allow claims of a function's jobs."""
+    db.execute("DELETE FROM paused_functions WHERE function = ?", (name,))

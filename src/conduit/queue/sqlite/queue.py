@@ -196,6 +196,12 @@ class SqliteQueue:
     async def resume(self, queue: str) -> None:
         await self._db.write(partial(operating.resume, queue=queue))
 
+    async def pause_function(self, name: str) -> None:
+        await self._db.write(partial(operating.pause_function, name=name))
+
+    async def resume_function(self, name: str) -> None:
+        await self._db.write(partial(operating.resume_function, name=name))
+
     # --- looking ------------------------------------------------------------------------------
 
     async def get(self, job_ids: Sequence[str]) -> list[Job | None]:

@@ -30,7 +30,7 @@ _RIVALS = "SELECT name FROM workers WHERE name != ?1 AND seen_at > ?2"
 
 # By name; of one name, those of live workers last, after those that were seen longest ago.
 _FUNCTIONS = """
-SELECT info FROM functions
+SELECT info, name IN (SELECT function FROM paused_functions) FROM functions
 ORDER BY name, min(?1, max(seen_at, coalesce(
     (SELECT max(workers.seen_at) FROM workers WHERE workers.name = functions.worker), 0
 ))), worker
@@ -160,7 +160,7 @@ def forget_silent(db: sqlite3.Connection, now: int, retention: Retention) -> lis
 def functions(db: sqlite3.Connection, alive_since: int) -> list[FunctionInfo]:
     """Registered functions; see `Queue.functions`."""
     found = db.execute(_FUNCTIONS, (alive_since,))
-    return [_decode_function(info) for (info,) in found]
+    return [structs.replace(_decode_function(info), paused=bool(paused)) for info, paused in found]
 
 
 def crons(db: sqlite3.Connection) -> list[CronInfo]:

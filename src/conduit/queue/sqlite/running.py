@@ -17,6 +17,11 @@ from conduit.core.transitions import Ending, OutcomeKind, settle
 from conduit.queue.base import Claim, Finished, Held, Note, Outcome
 from conduit.queue.sqlite import rows
 
+_PAUSED = """
+SELECT 'queue', queue FROM paused_queues
+UNION ALL SELECT 'function', function FROM paused_functions
+"""
+
 _LANE = """
 SELECT json_group_array(json_array(front, -priority, n)) FROM (
     SELECT front, priority, n FROM jobs
@@ -114,15 +119,16 @@ def claim(db: sqlite3.Connection, now: int, wanted: Claim) -> list[Job]:
 
 def _choose(db: sqlite3.Connection, now: int, wanted: Claim) -> list[int]:
     """Row numbers to claim: queues in order; in a queue, functions take turns at equal priority."""
-    paused = {queue for (queue,) in db.execute("SELECT queue FROM paused_queues")}
+    paused = set(db.execute(_PAUSED))
+    functions = [name for name in wanted.functions if ("function", name) not in paused]
     chosen: list[int] = []
     for queue in wanted.queues:
         room = wanted.limit - len(chosen)
         if room <= 0:
             break
-        if queue in paused:
+        if ("queue", queue) in paused:
             continue
-        lanes = [_lane(db, (queue, function, now, room)) for function in wanted.functions]
+        lanes = [_lane(db, (queue, function, now, room)) for function in functions]
         busy = [lane for lane in lanes if lane]
         if len(busy) == 1:
             chosen.extend(n for _, _, n in busy[0])

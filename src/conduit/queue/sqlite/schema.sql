@@ -87,6 +87,7 @@ CREATE TABLE artifacts (
 ) STRICT;
 
 CREATE TABLE paused_queues (queue TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
+CREATE TABLE paused_functions (function TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
 
 CREATE TABLE workers (
     id      TEXT    PRIMARY KEY,

@@ -4,11 +4,22 @@
 -- {due, more, id, blob, state, extra, id, ...}: `due` is when the next scheduled job comes
 -- due, or -1; `more` says that there may be something to claim at once.
 
-local worker_id, queues, functions = input[1], input[2], input[3]
+local worker_id, queues = input[1], input[2]
 local limit, lease_ms, random, client = input[4], input[5], input[6], input[7]
 local ROUNDS = 20 -- in vain, meeting only members of jobs that left their lane
 local MAX_BYTES = 4 * 1024 * 1024 -- of jobs in one answer; a larger one may come alone
 local FEW, SMALL = 16, 16 * 1024 -- jobs are read so few at a time unless they are small
+
+local paused = {}
+for _, name in ipairs(redis.call('SMEMBERS', K.paused_functions)) do
+  paused[name] = true
+end
+local functions = {} -- those wanted that aren't paused
+for _, name in ipairs(input[3]) do
+  if not paused[name] then
+    functions[#functions + 1] = name
+  end
+end
 
 redis.call('SREM', K.idle, client)
 local promoted, due = promote(500)

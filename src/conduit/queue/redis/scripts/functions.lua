@@ -1,5 +1,6 @@
 -- functions: what workers have registered, and when a worker of each name was last heard of.
--- Input: {alive_ms}. Answers {infos, {worker, seen_at, ...}}; all that live count as seen alike.
+-- Input: {alive_ms}. Answers {infos, {worker, seen_at, ...}, paused names}; all that live count as seen
+-- alike.
 local seen = {}
 local names = redis.call('ZRANGE', K.names, 0, -1, 'WITHSCORES')
 for i = 1, #names, 2 do
@@ -15,4 +16,4 @@ for name, at in pairs(seen) do
   flat[#flat + 1] = name
   flat[#flat + 1] = math.min(at, now - input[1])
 end
-return { redis.call('HVALS', K.functions), flat }
+return { redis.call('HVALS', K.functions), flat, redis.call('SMEMBERS', K.paused_functions) }
