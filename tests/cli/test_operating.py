@@ -1,4 +1,4 @@
-"""`conduit queues`, `crons`, `workers`, `doctor`: the state of things, and switches."""
+"""`conduit queues`, `functions`, `crons`, `workers`, `doctor`: how things stand, and switches."""
 
 from __future__ import annotations
 
@@ -37,6 +37,26 @@ def test_queues_are_listed_paused_and_resumed(stocked: Cli) -> None:
     nameless = stocked("queues", "pause", "")
     assert nameless.returncode == 2
     assert "the queue's name='' must be text" in nameless.stderr
+
+
+def test_functions_are_listed_paused_and_resumed(stocked: Cli) -> None:
+    assert stocked("functions", "pause", "zip_up").stdout == "zip_up paused\n"
+    listed = json.loads(stocked("functions", "list", "--json").stdout)
+    assert [(each["name"], each["queue"], each["paused"]) for each in listed] == [
+        ("charge", "default", False),
+        ("report", "default", False),
+        ("zip_up", "mail", True),
+    ]
+    table = stocked("functions", "list").stdout.splitlines()
+    assert table[3].split()[:4] == ["zip_up", "paused", "mail", "orders"]
+    checks = {each["name"]: each for each in json.loads(stocked("doctor", "--json").stdout)}
+    assert checks["paused functions"]["detail"] == "zip_up: no job of it starts"
+    assert stocked("functions", "resume", "zip_up").stdout == "zip_up resumed\n"
+    assert "paused" not in stocked("functions", "list").stdout
+    unknown = stocked("functions", "pause", "zip_pu")
+    assert unknown.returncode == 0
+    assert "registered function 'zip_pu' yet; did you mean 'zip_up'?" in unknown.stderr
+    assert stocked("functions", "pause", "").returncode == 2
 
 
 def test_crons_show_their_next_tick_and_can_be_triggered_and_paused(stocked: Cli) -> None:
@@ -121,7 +141,7 @@ def test_doctor_ends_with_4_without_a_queue_and_with_3_for_a_wrong_setting(cli: 
     assert "secret" not in secret.stdout
 
 
-@pytest.mark.parametrize("group", ["jobs", "queues", "crons", "workers"])
+@pytest.mark.parametrize("group", ["jobs", "queues", "functions", "crons", "workers"])
 def test_looking_makes_no_queue(cli: Cli, group: str) -> None:
     looked = cli(group, "list")
     assert (looked.returncode, looked.stdout) == (4, "")

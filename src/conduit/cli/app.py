@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from cyclopts import App, Parameter
 
-from conduit.cli import crons, jobs, queues, server, workers
+from conduit.cli import crons, functions, jobs, queues, server, workers
 from conduit.cli.dev import dev
 from conduit.cli.doctor import doctor
 from conduit.cli.init import init
@@ -61,6 +61,7 @@ def _build() -> App:
         submit,
         jobs.app,
         queues.app,
+        functions.app,
         crons.app,
         workers.app,
         server.app,

@@ -60,6 +60,8 @@ async def test_a_key_comes_as_bearer_or_as_a_header_of_its_own(locked: httpx.Asy
         ("POST", "/jobs/x/cancel", (OPERATOR, ADMIN)),
         ("POST", "/jobs/x/retry", (OPERATOR, ADMIN)),
         ("POST", "/queues/x/pause", (OPERATOR, ADMIN)),
+        ("POST", "/functions/x/pause", (OPERATOR, ADMIN)),
+        ("POST", "/functions/x/resume", (OPERATOR, ADMIN)),
         ("POST", "/crons/x/trigger", (OPERATOR, ADMIN)),
         ("POST", "/events/x.y", (OPERATOR, ADMIN)),
         ("DELETE", "/jobs/x", (ADMIN,)),

@@ -121,6 +121,7 @@ def test_every_route_of_the_contract_is_there(server_url: str) -> None:
         "GET /jobs/{job_id}/attempts", "GET /jobs/{job_id}/logs", "GET /jobs/{job_id}/tree",
         "GET /jobs/{job_id}/artifacts", "POST /jobs/{job_id}/cancel", "POST /jobs/{job_id}/retry",
         "DELETE /jobs/{job_id}", "GET /functions", "GET /functions/{name}", "GET /queues",
+        "POST /functions/{name}/pause", "POST /functions/{name}/resume",
         "POST /queues/{name}/pause", "POST /queues/{name}/resume", "GET /crons",
         "POST /crons/{name}/trigger", "POST /crons/{name}/pause", "POST /crons/{name}/resume",
         "GET /workers", "GET /workers/{worker_id}", "GET /events", "POST /events/{name}",

@@ -27,6 +27,8 @@ QUEUE_BACKED = (
     ("POST", "/jobs/x/cancel"),
     ("POST", "/jobs/x/retry"),
     ("DELETE", "/jobs/x"),
+    ("POST", "/functions/charge/pause"),
+    ("POST", "/functions/charge/resume"),
     ("POST", "/queues/x/pause"),
     ("POST", "/queues/x/resume"),
     ("POST", "/crons/x/trigger"),

@@ -11,7 +11,7 @@ import pytest
 
 from conduit.core.model import FunctionInfo, Job, JobStatus, WorkerInfo
 from conduit.queue.base import Queue, Registration
-from tests.cli.stock import register
+from tests.cli.stock import register, registration
 
 
 @pytest.fixture(autouse=True)
@@ -211,6 +211,30 @@ async def test_queues_are_paused_and_resumed(api: httpx.AsyncClient, queue: Queu
     assert (await api.post("/queues/mail/pause")).json()["paused"] is True
     assert [info.name for info in await queue.queues() if info.paused] == ["mail"]
     assert (await api.post("/queues/mail/resume")).json()["paused"] is False
+
+
+async def test_functions_are_paused_and_resumed(api: httpx.AsyncClient, queue: Queue) -> None:
+    answer = await api.post("/functions/charge/pause")
+    assert answer.status_code == 200
+    assert (answer.json()["name"], answer.json()["paused"]) == ("charge", True)
+    assert (await api.post("/functions/charge/pause")).json()["paused"] is True
+    listed = (await api.get("/functions")).json()["items"]
+    assert [each["name"] for each in listed if each["paused"]] == ["charge"]
+    assert (await api.get("/functions/charge")).json()["paused"] is True
+    assert [info.name for info in await queue.functions() if info.paused] == ["charge"]
+
+    resumed = await api.post("/functions/charge/resume")
+    assert (resumed.status_code, resumed.json()["paused"]) == (200, False)
+    assert not [info for info in await queue.functions() if info.paused]
+
+
+@pytest.mark.parametrize("verb", ["pause", "resume"])
+async def test_a_function_that_is_not_there_is_not_found(
+    api: httpx.AsyncClient, queue: Queue, verb: str
+) -> None:
+    assert (await api.post(f"/functions/chrage/{verb}")).status_code == 404
+    await queue.register(registration("later", "later-1", "chrage"))
+    assert (await api.get("/functions/chrage")).json()["paused"] is False
 
 
 async def test_functions_and_workers_are_listed_and_shown(api: httpx.AsyncClient) -> None:

@@ -36,10 +36,11 @@ class FunctionView(Struct, frozen=True, kw_only=True):
     priority: int
     max_deliveries: int
     event: Annotated[str, Meta(description="The event pattern that it handles")] | None
+    paused: Annotated[bool, Meta(description="Its jobs wait until it is resumed", examples=[False])]
 
 
 def function_view(info: FunctionInfo) -> FunctionView:
-    """A function as its worker registered it."""
+    """A function as its worker registered it, and whether it is paused."""
     parameters = Raw((info.parameters or "{}").encode())
     return FunctionView(**fields_of(info, FunctionView.__struct_fields__, parameters=parameters))
 

@@ -1,12 +1,16 @@
-"""`/functions` and `/events`: what can be submitted, and what comes of an event."""
+"""`/functions` and `/events`: what can be submitted, what is paused, what comes of an event."""
 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 
 from fastapi import APIRouter
 from starlette.responses import Response
 
+from conduit.core.model import FunctionInfo
+from conduit.queue.base import Queue
+from conduit.server.access import Role
 from conduit.server.answers import Json, answers
 from conduit.server.listings import FUNCTIONS
 from conduit.server.models.fields import iso
@@ -17,7 +21,7 @@ from conduit.server.models.listings import (
     FunctionView,
     function_view,
 )
-from conduit.server.parts import TheParts
+from conduit.server.parts import TheParts, needs
 from conduit.server.problems import not_found
 from conduit.server.routes.params import Name
 
@@ -35,10 +39,41 @@ async def list_functions(parts: TheParts) -> Response:
 @router.get("/functions/{name:path}", tags=["functions"], **answers(FunctionView, 404))
 async def get_function(name: Name, parts: TheParts) -> Response:
     """One function."""
-    for info in (await parts.listings.get(FUNCTIONS)).items:
-        if info.name == name:
-            return Json(function_view(info))
-    raise not_found("function", name, "no worker has registered it")
+    return Json(function_view(_known(name, (await parts.listings.get(FUNCTIONS)).items)))
+
+
+@router.post(
+    "/functions/{name:path}/pause",
+    tags=["functions"],
+    dependencies=[needs(Role.OPERATE)],
+    **answers(FunctionView, 404),
+)
+async def pause_function(name: Name, parts: TheParts) -> Response:
+    """Stop claims of a function's jobs, in every queue; submits and running jobs go on."""
+
+    async def pause(queue: Queue) -> FunctionInfo:
+        _known(name, await queue.functions())
+        await queue.pause_function(name)
+        return _known(name, await queue.functions())
+
+    return Json(function_view(await parts.link.ask(pause)))
+
+
+@router.post(
+    "/functions/{name:path}/resume",
+    tags=["functions"],
+    dependencies=[needs(Role.OPERATE)],
+    **answers(FunctionView, 404),
+)
+async def resume_function(name: Name, parts: TheParts) -> Response:
+    """Allow claims of a function's jobs again."""
+
+    async def resume(queue: Queue) -> FunctionInfo:
+        _known(name, await queue.functions())
+        await queue.resume_function(name)
+        return _known(name, await queue.functions())
+
+    return Json(function_view(await parts.link.ask(resume)))
 
 
 @router.get("/events", tags=["events"], **answers(EventsView))
@@ -51,3 +86,11 @@ async def list_events(parts: TheParts) -> Response:
             handlers[info.event].append(info.name)
     items = [EventView(pattern, sorted(names)) for pattern, names in sorted(handlers.items())]
     return Json(EventsView(items, found.stale, iso(found.at)))
+
+
+def _known(name: str, functions: Iterable[FunctionInfo]) -> FunctionInfo:
+    """The function of that name; where several workers have it, that of the one seen last."""
+    known = {info.name: info for info in functions}
+    if name not in known:
+        raise not_found("function", name, "no worker has registered it")
+    return known[name]

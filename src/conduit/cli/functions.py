@@ -1,0 +1,79 @@
+"""`conduit functions`: what workers can run, and what of it is paused."""
+
+from __future__ import annotations
+
+from cyclopts import App
+from rich.text import Text
+
+from conduit.cli.connect import QueueUrl, existing_queue
+from conduit.cli.output import emit, print_json, records, say, show_table
+from conduit.cli.problems import did_you_mean
+from conduit.core.errors import InvalidOptionError
+from conduit.queue.base import Queue
+from conduit.sdk.options import check_text
+
+app = App(name="functions", help="List, pause and resume functions.")
+
+
+@app.command(name="list")
+async def list_functions(*, queue_url: QueueUrl = None, json: bool = False) -> None:
+    """List the functions that workers have registered.
+
+    Args:
+        json: Print a JSON array.
+    """
+    async with existing_queue(queue_url) as queue:
+        found = await queue.functions()
+    if json:
+        print_json(records(found))
+        return
+    show_table(
+        ("function", "state", "queue", "worker", "handles", "signature"),
+        [
+            (
+                info.name,
+                Text("paused", style="yellow") if info.paused else Text("open", style="green"),
+                info.queue,
+                info.worker,
+                info.event or "",
+                info.signature,
+            )
+            for info in found
+        ],
+        spare=("handles", "worker", "queue"),
+    )
+
+
+@app.command
+async def pause(name: str, *, queue_url: QueueUrl = None) -> None:
+    """Stop workers from claiming a function's jobs; submits and running jobs go on.
+
+    Args:
+        name: The function.
+    """
+    async with existing_queue(queue_url) as queue:
+        await _mention_unknown(queue, name)
+        await queue.pause_function(name)
+    emit(f"{name} paused")
+
+
+@app.command
+async def resume(name: str, *, queue_url: QueueUrl = None) -> None:
+    """Let workers claim a function's jobs again.
+
+    Args:
+        name: The function.
+    """
+    async with existing_queue(queue_url) as queue:
+        await _mention_unknown(queue, name)
+        await queue.resume_function(name)
+    emit(f"{name} resumed")
+
+
+async def _mention_unknown(queue: Queue, name: str) -> None:
+    """A function may be paused before its first worker comes; an unknown name is likely a slip."""
+    check_text("the function's name", name, InvalidOptionError)
+    known = sorted({info.name for info in await queue.functions()})
+    if name not in known:
+        hint = did_you_mean(name, known) if known else "none is registered"
+        say(f"note: no worker has registered function {name!r} yet; {hint}")
