@@ -12,7 +12,8 @@ RUN python -m pip install --require-hashes -r requirements/bootstrap.txt
 RUN uv venv /opt/conduit && \
     uv pip install --python /opt/conduit/bin/python --require-hashes -r requirements/run.txt
 
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml hatch_build.py README.md LICENSE ./
+COPY dashboard dashboard
 COPY src src
 RUN uv pip install --python /opt/conduit/bin/python --no-deps \
     --build-constraints requirements/build.txt .

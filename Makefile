@@ -4,7 +4,7 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test lint format bench lock clean
+.PHONY: help demo test lint format dashboard api bench lock clean
 
 # The first interpreter that is new enough; PYTHON=/path/to/python overrides.
 PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -26,6 +26,8 @@ HERE := $(shell pwd | cksum | cut -d' ' -f1)
 RUN_STAMP := .venv/run-$(HERE).stamp
 DEV_STAMP := .venv/dev-$(HERE).stamp
 LOCKS := requirements
+# What the dashboard is made of: its build is part of Conduit's own.
+DASHBOARD := hatch_build.py $(shell find dashboard \( -name node_modules -o -name __pycache__ \) -prune -o -type f -print)
 PYTEST_ARGS ?= -n auto
 LOCK_ARGS ?=
 BENCH ?= sqlite redis
@@ -44,13 +46,14 @@ endif
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 help: ## Show this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{printf "make %-8s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{printf "make %-10s %s\n", $$1, $$2}'
 
 demo: $(RUN_STAMP) ## Run the example service to its end
 	$(RUN) examples/demo.py
 
 test: lint ## Run lint and every test
 	$(RUN) -m tests.dashboard.chromium
+	$(RUN) dashboard/bundle.py test
 	$(RUN) -m pytest $(PYTEST_ARGS)
 
 lint: $(DEV_STAMP) ## Check style, types and the direction of imports
@@ -58,10 +61,17 @@ lint: $(DEV_STAMP) ## Check style, types and the direction of imports
 	$(RUN) -m ruff format --check .
 	$(RUN) -m pyright
 	$(RUN) .venv/bin/lint-imports --no-logo
+	$(RUN) dashboard/bundle.py check
 
 format: $(DEV_STAMP) ## Fix what ruff can fix
 	$(RUN) -m ruff check --fix-only .
 	$(RUN) -m ruff format .
+
+dashboard: $(DEV_STAMP) ## Build the dashboard, unless it is current
+	$(RUN) dashboard/bundle.py build
+
+api: $(DEV_STAMP) ## Write the dashboard's types anew from the server's OpenAPI document
+	$(RUN) dashboard/bundle.py api
 
 # `make bench BENCH=redis PEERS=saq,arq` runs a part; BENCH=lock writes the peers' locks anew.
 bench: $(DEV_STAMP) ## Measure Conduit beside its peers
@@ -80,18 +90,19 @@ lock: $(UV_BOOTSTRAP) ## Write requirements/*.txt anew from pyproject.toml
 
 clean: ## Remove everything that make and the tools have made
 	rm -rf .venv .venv-bench .tools .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist
+	rm -rf dashboard/node_modules src/conduit/server/dashboard
 	find src tests examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
-INSTALL_CONDUIT = "$(UV)" pip install --quiet --python $(RUN) --no-deps \
-	--build-constraints $(LOCKS)/build.txt --editable .
+INSTALL_CONDUIT = "$(UV)" pip install --quiet --python $(RUN) --no-deps --reinstall-package conduit \
+	--build-constraints $(LOCKS)/build.txt --editable . && $(RUN) dashboard/bundle.py status
 
-$(RUN_STAMP): $(LOCKS)/run.txt $(LOCKS)/demo.txt $(LOCKS)/build.txt pyproject.toml | .venv/bin/python
+$(RUN_STAMP): $(LOCKS)/run.txt $(LOCKS)/demo.txt $(LOCKS)/build.txt pyproject.toml $(DASHBOARD) | .venv/bin/python
 	"$(UV)" pip install --python $(RUN) --require-hashes -r $(LOCKS)/run.txt -r $(LOCKS)/demo.txt
 	$(INSTALL_CONDUIT)
 	@touch $@
 
 # `sync` also removes what the lock no longer names, so an undeclared import fails here first.
-$(DEV_STAMP): $(LOCKS)/dev.txt $(LOCKS)/build.txt pyproject.toml | .venv/bin/python
+$(DEV_STAMP): $(LOCKS)/dev.txt $(LOCKS)/build.txt pyproject.toml $(DASHBOARD) | .venv/bin/python
 	"$(UV)" pip sync --python $(RUN) --require-hashes $(LOCKS)/dev.txt
 	$(INSTALL_CONDUIT)
 	@touch $(RUN_STAMP) $@

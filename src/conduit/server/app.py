@@ -60,6 +60,29 @@ Every error is `application/problem+json`. Times are ISO 8601 in UTC.
 
 def build_app(parts: Parts) -> FastAPI:
     """The application that works with these parts."""
+    app = _with_routes()
+    app.state.parts = parts
+    document = cache(openapi_document)
+
+    async def openapi(_: Request) -> Response:
+        return Response(document(), media_type="application/json")
+
+    async def beside_the_api(request: Request) -> Response:
+        if request.url.path == API or request.url.path.startswith("/api/"):
+            raise HTTPException(404, "there is no such route")
+        return page.answer(request)
+
+    app.add_route(f"{API}/openapi.json", openapi, include_in_schema=False)
+    app.include_router(health.router, include_in_schema=False)
+    app.add_route("/{path:path}", beside_the_api, include_in_schema=False)
+    for kind in (HTTPException, RequestValidationError):
+        app.add_exception_handler(kind, _tell)
+    app.add_middleware(Edge, access=parts.access, metrics=parts.metrics)
+    return app
+
+
+def _with_routes() -> FastAPI:
+    """An application that has the API's routes, and nothing to work with."""
     app = FastAPI(
         title="Conduit",
         version=VERSION,
@@ -70,26 +93,9 @@ def build_app(parts: Parts) -> FastAPI:
         redirect_slashes=False,
         generate_unique_id_function=_operation_id,
     )
-    app.state.parts = parts
     for router in _ROUTERS:
         app.include_router(router, prefix=API)
     app.include_router(health.metrics_router)
-    document = cache(lambda: msgspec.json.encode(openapi_of(app)))
-
-    async def openapi(_: Request) -> Response:
-        return Response(document(), media_type="application/json")
-
-    async def beside_the_api(request: Request) -> Response:
-        if request.url.path == API or request.url.path.startswith("/api/"):
-            raise HTTPException(404, "there is no such route")
-        return page.page()
-
-    app.add_route(f"{API}/openapi.json", openapi, include_in_schema=False)
-    app.include_router(health.router, include_in_schema=False)
-    app.add_route("/{path:path}", beside_the_api, include_in_schema=False)
-    for kind in (HTTPException, RequestValidationError):
-        app.add_exception_handler(kind, _tell)
-    app.add_middleware(Edge, access=parts.access, metrics=parts.metrics)
     return app
 
 
@@ -110,8 +116,9 @@ _SECURITY = {
 }
 
 
-def openapi_of(app: FastAPI) -> dict[str, Any]:
-    """The OpenAPI document: FastAPI's paths with our own schemas."""
+def openapi_document() -> bytes:
+    """The OpenAPI document, as JSON: FastAPI's paths with our own schemas."""
+    app = _with_routes()
     document = get_openapi(
         title=app.title, version=app.version, description=app.description, routes=app.routes
     )
@@ -122,7 +129,7 @@ def openapi_of(app: FastAPI) -> dict[str, Any]:
         theirs.pop(name, None)
     document["components"] = {"schemas": theirs | own, "securitySchemes": _SECURITY}
     document["security"] = [{name: list[str]()} for name in _SECURITY]
-    return document
+    return msgspec.json.encode(document)
 
 
 def _is_schema(thing: Any) -> bool:

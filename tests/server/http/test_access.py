@@ -255,23 +255,6 @@ async def test_a_request_keeps_the_id_that_it_came_with_or_gets_one(
     assert answer.headers["x-request-id"] == answer.json()["request_id"] != "no good <script>"
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/", "//etc/hostname", "/../../etc/hostname", "/..%2f..%2fetc%2fhostname", "/%00",
-        "/jobs/1", "/api", "/file:///etc/passwd",
-    ],
-)  # fmt: skip
-async def test_beside_the_api_there_is_one_page_whatever_the_path(
-    server: ServerService, path: str
-) -> None:
-    async with httpx.AsyncClient(base_url=server.url) as client:
-        answer = await client.get(path)
-    assert answer.status_code == 200
-    assert "no dashboard in this build" in answer.text
-    assert "script-src" not in answer.headers["content-security-policy"]
-
-
 @pytest.mark.parametrize("path", [f"{API}/nothing", f"{API}/", f"{API}/jobs/", "/api/v2/jobs"])
 async def test_under_the_api_an_unknown_path_is_a_problem(server: ServerService, path: str) -> None:
     async with httpx.AsyncClient(base_url=server.url) as client:

@@ -1,0 +1,5 @@
+import { PageHeader } from "@/components/Panel";
+
+export default function Overview() {
+  return <PageHeader title="Overview" />;
+}
