@@ -121,7 +121,7 @@ async def test_the_documented_rights_are_enough_for_all_of_conduit(
     assert await queue.pause_cron("nightly", paused=True)
     await queue.pause_function("task")
     await queue.resume_function("task")
-    assert await queue.lock("sweeper", "mine", 1000)
+    assert await queue.lock("sweeper", "mine", 60_000)
     assert await queue.unlock("sweeper", "mine")
 
     await queue.pause("default")

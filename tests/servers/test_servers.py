@@ -94,11 +94,14 @@ def test_a_paused_server_keeps_connections_and_answers_once_it_goes_on(
     start_redis: StartRedis,
 ) -> None:
     server = start_redis()
-    with connect(server.port, socket_timeout=0.2) as client:
+    with connect(server.port) as client:
         client.ping()
         server.pause()
-        with pytest.raises(exceptions.TimeoutError):
-            client.ping()
+        with (
+            connect(server.port, socket_timeout=0.2) as impatient,
+            pytest.raises(exceptions.TimeoutError),
+        ):
+            impatient.ping()
         server.resume()
         assert client.ping()
 
