@@ -36,6 +36,8 @@ SETTINGS = settings(
 SEEDS = st.integers(0, 2**32)
 BACKENDS = pytest.mark.parametrize("name", ["sqlite", "redis"])
 
+pytestmark = pytest.mark.timeout(300)  # many lives, on a machine that may be slow and busy
+
 Told = tuple[JobRow | None, dict[int, AttemptRow], dict[int, LogRow], dict[str, ArtifactRow]]
 
 

@@ -404,6 +404,7 @@ class QueueMachine(RuleBasedStateMachine):
 
 
 @pytest.mark.timeout(600 + 3 * EXAMPLES)  # a failure is worth the minutes of its shrinking
+@pytest.mark.timeout(300)  # 4,000 steps, on a machine that may be slow and busy
 @pytest.mark.parametrize("backend", ["sqlite", "redis"])
 def test_a_queue_behaves_like_its_model(backend: str, request: pytest.FixtureRequest) -> None:
     server = server_for(backend, request)
