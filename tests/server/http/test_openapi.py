@@ -23,6 +23,7 @@ from schemathesis.specs.openapi.checks import (
 
 from conduit.queue import open_queue
 from conduit.server.app import openapi_document
+from conduit.server.db.database import Database
 from conduit.server.service import ServerOptions, ServerService
 from tests.cli.stock import fill
 from tests.server.db.jobs import a_job
@@ -54,8 +55,9 @@ class Background(threading.Thread):
     async def _serve(self) -> None:
         async with open_queue(self._options.queue_url) as queue:
             await fill(queue)
+        async with Database(self._options.database_url) as history:
+            await insert_jobs(history, a_job("completed"), a_job("old"))
         async with ServerService(self._options) as service:
-            await insert_jobs(service.parts.database, a_job("completed"), a_job("old"))
             self.url = service.url
             self._ready.set()
             await self._over.wait()
