@@ -4,7 +4,7 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test lint format dashboard api bench lock clean
+.PHONY: help demo test lint format dashboard api bench faults lock clean
 
 # The first interpreter that is new enough; PYTHON=/path/to/python overrides.
 PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -32,6 +32,7 @@ PYTEST_ARGS ?= -n auto
 LOCK_ARGS ?=
 BENCH ?= sqlite redis
 PEERS ?=
+SEED ?=
 
 # Use the interpreter found above, never a download; an index chosen for pip serves uv, too.
 export UV_PYTHON_DOWNLOADS := never
@@ -76,6 +77,10 @@ api: $(DEV_STAMP) ## Write the dashboard's types anew from the server's OpenAPI 
 # `make bench BENCH=redis PEERS=saq,arq` runs a part; BENCH=lock writes the peers' locks anew.
 bench: $(DEV_STAMP) ## Measure Conduit beside its peers
 	$(RUN) -m benchmarks $(BENCH) --uv "$(UV)" $(if $(PEERS),--peers $(PEERS))
+
+# `make faults SEED=7` runs one seed; without it there are twenty, on every pair of stores.
+faults: $(DEV_STAMP) ## Run the fault laboratory: kills, freezes, cuts, and a checker
+	$(RUN) -m tests.faults.lab $(if $(SEED),--seed $(SEED))
 
 # `make lock` keeps versions that still fit; `make lock LOCK_ARGS=--upgrade` takes the newest.
 COMPILE = "$(UV)" pip compile --quiet --python "$(PYTHON)" --universal --python-version 3.11 \

@@ -1,0 +1,21 @@
+"""The fault laboratory: real processes under load and under fire, and a checker that trusts nobody.
+
+    workload ──▶ submitters ──▶ queue ──▶ workers ──▶ effects
+        │             │           │           │          │
+        └── seed ──┐  └──────── journal ◀─────┘          │
+                   ▼                   ▲─────────────────┘
+    nemesis ── faults ──▶ all of them
+
+    journal + queue + event stream + history + HTTP ──▶ evidence ──▶ checker ──▶ verdict
+
+One run is a scenario, a pair of stores and a seed: `python -m tests.faults.lab --help`, or
+`make faults SEED=n`. A seed draws the same jobs and the same faults each time; when a fault meets
+which job is up to the machine.
+
+* `journal.py`: what happened, written down outside of the system, by whoever did it
+* `service.py`: the tasks, `workload.py`: which of them are submitted, `submitter.py`: who does it
+* `stores.py`: the queues and histories to run on, `system.py`: the processes
+* `nemesis.py`: the faults and their schedule
+* `evidence.py`: what a run left behind, `checker.py`: what must hold of it
+* `scenarios.py`: what is run, `run.py`: one run from its start to its verdict
+"""

@@ -1,0 +1,571 @@
+"""The checker: what must hold of the evidence of any run, whatever was done to it.
+
+Each check is a function from the evidence to complaints that name the jobs they are about. It
+believes the journal, which jobs and submitters wrote themselves, and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+from msgspec import Struct
+from msgspec.json import decode
+
+from conduit.core.events import Entry, Event, EventKind
+from conduit.core.model import FINISHED, Job, JobStatus, Reason
+from conduit.queue.base import StoredEntry
+from conduit.server.db.rows import AttemptRow
+from tests.conformance.history import History
+from tests.faults.lab.evidence import Evidence
+from tests.faults.lab.journal import Line, What
+from tests.faults.lab.service import POISONED, TICK
+from tests.faults.lab.workload import FAILURES, ending_of
+
+_TICK_MS = round(TICK.total_seconds() * 1000)
+_LATE_MS = 10_000
+"""By so much a tick may be late when stores have been away."""
+
+
+class Complaint(NamedTuple):
+    """What doesn't hold: the check's name, and which jobs show it."""
+
+    check: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.check}: {self.text}"
+
+
+def check(evidence: Evidence) -> list[Complaint]:
+    """Everything that doesn't hold."""
+    case = Case(evidence)
+    return [Complaint(each.__name__, text) for each in CHECKS for text in each(case)]
+
+
+# --- what the checks share -----------------------------------------------------------------------
+
+
+class Story(Struct):
+    """All that is known of one job."""
+
+    job_id: str
+    events: list[Event] = []
+    begins: list[Line] = []
+    ends: list[Line] = []
+
+    def of_kind(self, *kinds: EventKind) -> list[Event]:
+        """Its events of some kinds."""
+        return [event for event in self.events if event.kind in kinds]
+
+
+class Case:
+    """The evidence, sorted by jobs."""
+
+    def __init__(self, evidence: Evidence) -> None:
+        self.evidence = evidence
+        self.jobs = evidence.jobs
+        self.arguments: dict[str, dict[str, Any]] = {
+            job.id: decode(job.args) for job in self.jobs.values()
+        }
+        self.excused = {
+            name
+            for start, end in evidence.rewinds
+            for line in evidence.lines
+            if start <= line.at <= end
+            for name in (line.job_id, line.label)
+            if name
+        }
+        """Jobs of which the store may rightly have forgotten something: it was killed just then."""
+        self.stories: dict[str, Story] = {}
+        for event in evidence.events:
+            self.story(event.job_id).events.append(event)
+        for line in evidence.lines:
+            if line.what is What.BEGIN:
+                self.story(line.job_id).begins.append(line)
+            elif line.what is What.END:
+                self.story(line.job_id).ends.append(line)
+
+    def lines(self, what: What) -> list[Line]:
+        """The journal's lines of one kind."""
+        return [line for line in self.evidence.lines if line.what is what]
+
+    def label(self, job: Job) -> str:
+        """What its submitter calls it; empty for ticks."""
+        return self.arguments[job.id].get("label", "")
+
+    def story(self, job_id: str) -> Story:
+        """What is known of a job, which may be nothing."""
+        if job_id not in self.stories:
+            self.stories[job_id] = Story(job_id)
+        return self.stories[job_id]
+
+
+# --- accepted means kept -------------------------------------------------------------------------
+
+
+def accepted_jobs_are_kept(case: Case) -> Iterator[str]:
+    """A submit that was answered made a job, and it is there."""
+    for line in case.lines(What.OK):
+        if line.job_id not in case.jobs and line.job_id not in case.excused:
+            yield f"job {line.job_id} of {line.label} was accepted, and is lost"
+
+
+def every_job_has_ended(case: Case) -> Iterator[str]:
+    """Nothing is unfinished once all has settled."""
+    for job in case.jobs.values():
+        if job.status not in FINISHED:
+            yield f"job {job.id} ({job.function}) is still {job.status}"
+
+
+def submits_make_one_job(case: Case) -> Iterator[str]:
+    """One call makes at most one job, one that was refused none, and nobody else makes any."""
+    calls = Counter(line.label for line in case.lines(What.CALL))
+    refused = Counter(line.label for line in case.lines(What.REFUSED))
+    made: dict[str, list[str]] = defaultdict(list)
+    for job in case.jobs.values():
+        if not job.id.startswith("cron:"):
+            made[case.label(job)].append(job.id)
+    for label, job_ids in made.items():
+        kept = calls[label] - refused[label]
+        if len(job_ids) > kept:
+            yield (
+                f"{label or 'nobody'} was submitted {calls[label]} times, of which "
+                f"{refused[label]} were refused, and became {', '.join(job_ids)}"
+            )
+
+
+def jobs_end_as_they_should(case: Case) -> Iterator[str]:
+    """Each job has the one final status that its function leads to, or was cancelled on demand."""
+    asked = {line.job_id for line in case.lines(What.CANCEL)}
+    for job in case.jobs.values():
+        if job.status not in FINISHED:
+            continue
+        if job.status is JobStatus.CANCELLED:
+            if job.id not in asked:
+                yield f"job {job.id} ({job.function}) was cancelled, and nobody asked for it"
+            continue
+        wanted = ending_of(job.function, case.arguments[job.id])
+        if (job.status, job.reason) != wanted:
+            status, reason = wanted
+            yield (
+                f"job {job.id} ({job.function}) is {job.status} ({job.reason}) and should be "
+                f"{status} ({reason}); its error: {job.error}"
+            )
+
+
+# --- events and counters -------------------------------------------------------------------------
+
+
+def events_obey_the_table(case: Case) -> Iterator[str]:
+    """The rules of `tests/conformance/history.py`: no gap in seq, legal moves alone, one end to a
+    generation, fences and counters that add up, keys held by one unfinished job at a time."""
+    history = History()
+    broken: set[str] = set()
+    for event in case.evidence.events:
+        if event.job_id in broken:
+            continue
+        try:
+            history.feed([StoredEntry("", Entry(events=(event,)))])
+        except AssertionError as error:
+            broken.add(event.job_id)
+            yield f"job {event.job_id}: {error}"
+    for job in case.jobs.values():
+        if job.id in broken:
+            continue
+        if job.id not in history.jobs:
+            yield f"job {job.id} has no event"
+            continue
+        try:
+            history.check_against([job])
+        except AssertionError as error:
+            yield f"job {job.id}: {error}"
+
+
+def no_job_vanishes(case: Case) -> Iterator[str]:
+    """What the event stream tells of is there, unless it was deleted."""
+    last = {event.job_id: event for event in case.evidence.events}
+    for job_id, event in last.items():
+        if job_id not in case.jobs and event.kind is not EventKind.DELETED:
+            yield f"job {job_id} is gone; its last event: {event}"
+
+
+def failures_are_counted(case: Case) -> Iterator[str]:
+    """A job that fails each time does so exactly as often as its function may."""
+    for job in case.jobs.values():
+        wanted = FAILURES.get(job.function)
+        if wanted is not None and job.status is JobStatus.FAILED and job.failures != wanted:
+            yield f"job {job.id} ({job.function}) failed {job.failures} times, not {wanted}"
+
+
+# --- effects -------------------------------------------------------------------------------------
+
+
+def effects_belong_to_starts(case: Case) -> Iterator[str]:
+    """Each effect belongs to one start, on the worker that it went to, and each start to one."""
+    for story in case.stories.values():
+        if story.job_id in case.excused:
+            continue
+        starts = {event.fence: event for event in story.of_kind(EventKind.STARTED)}
+        for fence, count in Counter(line.fence for line in story.begins).items():
+            if count > 1:
+                yield f"job {story.job_id} began {count} times under fence {fence}"
+        for line in story.begins:
+            if line.fence not in starts:
+                yield f"job {story.job_id} began under fence {line.fence}, of which no event tells"
+            elif starts[line.fence].attempt != line.attempt:
+                yield (
+                    f"job {story.job_id} was told attempt {line.attempt} under fence {line.fence}, "
+                    f"and its event says {starts[line.fence].attempt}"
+                )
+
+
+def completed_jobs_had_their_effect(case: Case) -> Iterator[str]:
+    """The attempt that completed a job, or failed it of its own accord, has had its effect."""
+    for job in case.jobs.values():
+        if job.id in case.excused or job.status not in (JobStatus.COMPLETED, JobStatus.FAILED):
+            continue
+        if job.reason in (Reason.TIMEOUT, Reason.MAX_DELIVERIES):
+            continue
+        ends = {line.fence for line in case.story(job.id).ends}
+        if job.fence not in ends:
+            yield (
+                f"job {job.id} ({job.function}) is {job.status} by fence {job.fence}, and only "
+                f"fences {sorted(ends)} had their effect"
+            )
+
+
+def effects_overlap_only_where_a_lease_was_lost(case: Case) -> Iterator[str]:
+    """Two attempts of a job run at once only where the first one's lease was lost."""
+    for story in case.stories.values():
+        ended = {line.fence: line.at for line in story.ends}
+        lost = {event.fence for event in story.of_kind(EventKind.RESCUED)}
+        begins = sorted(story.begins, key=lambda line: line.fence)
+        for first, second in pairwise(begins):
+            end = ended.get(first.fence)
+            if end is not None and second.at < end and first.fence not in lost:
+                yield (
+                    f"job {story.job_id} began under fence {second.fence} while fence "
+                    f"{first.fence} was at work, whose lease was not lost"
+                )
+
+
+def keyed_jobs_take_turns(case: Case) -> Iterator[str]:
+    """Of the jobs of one key, no two run at once; attempts whose lease was lost don't count."""
+    spans: dict[str, list[tuple[int, int, str]]] = defaultdict(list)
+    for job in case.jobs.values():
+        if job.key is None:
+            continue
+        begins = {line.fence: line.at for line in case.story(job.id).begins}
+        ends = {line.fence: line.at for line in case.story(job.id).ends}
+        if job.fence in begins and job.fence in ends:
+            spans[job.key].append((begins[job.fence], ends[job.fence], job.id))
+    for key, runs in spans.items():
+        for (_, end, first), (begin, _, second) in pairwise(sorted(runs)):
+            if begin < end:
+                yield f"jobs {first} and {second} ran at once under the key {key!r}"
+
+
+# --- the fence -----------------------------------------------------------------------------------
+
+
+def what_is_written_bears_the_fence(case: Case) -> Iterator[str]:
+    """What an attempt writes bears its fence, and is only taken while that is the latest."""
+    for event in case.evidence.events:
+        for name, fence in _fences_in(event):
+            if fence != event.fence:
+                yield (
+                    f"job {event.job_id}: the {name} of {event.kind} (seq {event.seq}) was written "
+                    f"under fence {fence}, while fence {event.fence} held the lease"
+                )
+
+
+_BOOM = "BoomError"
+
+
+def _fences_in(event: Event) -> Iterator[tuple[str, int]]:
+    """What the jobs of `service.py` put their fence into."""
+    if event.kind is EventKind.COMPLETED and event.result:
+        yield "result", int(str(decode(bytes(event.result))).rstrip("."))
+    if event.error is not None and event.error.type in (_BOOM, "Fail"):
+        yield "error", int(event.error.message)
+    if event.kind is EventKind.PROGRESS and event.progress_message:
+        yield "progress", int(event.progress_message)
+    if event.kind is EventKind.METADATA:
+        yield "metadata", decode(bytes(event.metadata))["fence"]
+    if event.kind is EventKind.CHECKPOINT:
+        yield "checkpoint", decode(bytes(event.checkpoint))["fence"]
+    for line in event.logs:
+        if line.message.startswith("step "):
+            yield "log", int(line.message.rpartition(" ")[2])
+
+
+def checkpoints_are_durable(case: Case) -> Iterator[str]:
+    """An attempt finds the last checkpoint of which an earlier one was told that it is saved."""
+    saved: dict[str, dict[int, int]] = defaultdict(dict)
+    for line in case.lines(What.SAVED):
+        saved[line.job_id][line.fence] = line.number
+    for line in case.lines(What.RESUMED):
+        before = [step for fence, step in saved[line.job_id].items() if fence < line.fence]
+        if line.job_id not in case.excused and line.number < max(before, default=-1):
+            yield (
+                f"job {line.job_id} resumed under fence {line.fence} after step {line.number}, "
+                f"though step {max(before)} was saved"
+            )
+
+
+# --- cancels and retries by hand -----------------------------------------------------------------
+
+
+def cancels_tell_the_truth(case: Case) -> Iterator[str]:
+    """A cancel that says it took effect has, and one that says it came too late did."""
+    kinds = (EventKind.CANCELLED, EventKind.CANCEL_REQUESTED)
+    for line in case.lines(What.CANCELLED):
+        story = case.story(line.job_id)
+        if line.job_id in case.excused:
+            continue
+        if line.number and not story.of_kind(*kinds):
+            yield f"job {line.job_id} was cancelled, it was said, and no event tells of it"
+        if not line.number and not any(event.status in FINISHED for event in story.events):
+            yield f"job {line.job_id} had finished before its cancel, it was said, and hadn't"
+
+
+def cancelled_jobs_stay_so(case: Case) -> Iterator[str]:
+    """A cancelled job is completed only if it was running, and never starts afterwards."""
+    for story in case.stories.values():
+        asked = False
+        for event in story.events:
+            if event.kind is EventKind.CANCEL_REQUESTED:
+                asked = True
+            elif event.kind is EventKind.REQUEUED:
+                asked = False
+            elif asked and event.kind in (EventKind.STARTED, EventKind.RETRYING, EventKind.FAILED):
+                yield f"job {story.job_id} is {event.kind} (seq {event.seq}) after its cancel"
+
+
+def retries_by_hand_happen_once(case: Case) -> Iterator[str]:
+    """A retry by hand that was answered opened a generation; nobody else opens any."""
+    calls = Counter(line.job_id for line in case.lines(What.RETRY))
+    done = Counter(line.job_id for line in case.lines(What.RETRIED) if line.number)
+    for story in case.stories.values():
+        opened = len(story.of_kind(EventKind.REQUEUED))
+        if (
+            story.job_id not in case.excused
+            and not done[story.job_id] <= opened <= calls[story.job_id]
+        ):
+            yield (
+                f"job {story.job_id} has {opened} new generations after {calls[story.job_id]} "
+                f"retries by hand, of which {done[story.job_id]} were answered"
+            )
+
+
+# --- schedules -----------------------------------------------------------------------------------
+
+
+def ticks_happen_once_each(case: Case) -> Iterator[str]:
+    """Each tick is one job; of the schedule that makes up for missed ones, none is missing."""
+    ticks: dict[str, list[int]] = defaultdict(list)
+    for job in case.jobs.values():
+        if job.id.startswith("cron:"):
+            _, name, _, at = job.id.split(":")
+            ticks[name].append(int(at))
+    for name, times in ticks.items():
+        for at in times:
+            if at % _TICK_MS:
+                yield f"schedule {name} ticked at {at}, which is no tick of it"
+    made_up = sorted(ticks["tick"])
+    for earlier, later in pairwise(made_up):
+        if later - earlier != _TICK_MS:
+            yield f"schedule tick missed what lies between {earlier} and {later}"
+    if made_up and made_up[-1] < case.evidence.ended_at - _LATE_MS:
+        yield f"schedule tick ticked last at {made_up[-1]}, long before {case.evidence.ended_at}"
+
+
+# --- parents -------------------------------------------------------------------------------------
+
+
+def children_know_their_parents(case: Case) -> Iterator[str]:
+    """A job that was submitted by a job says so, and others don't."""
+    by_label: dict[str, str] = {}
+    for job in case.jobs.values():
+        if (label := case.label(job)) is not None and "/" not in label:
+            by_label.setdefault(label, job.id)
+    for job in case.jobs.values():
+        label = case.label(job)
+        wanted = by_label.get(label.partition("/")[0]) if label and "/" in label else None
+        if (job.parent_id, job.root_id) != (wanted, wanted):
+            yield f"job {job.id} ({label}) has the parent {job.parent_id}, and should have {wanted}"
+
+
+# --- leases --------------------------------------------------------------------------------------
+
+
+def nothing_is_left_behind(case: Case) -> Iterator[str]:
+    """Where no job is unfinished, there is no lease, and no queue counts one."""
+    if any(job.status not in FINISHED for job in case.jobs.values()):
+        return  # which is complained of elsewhere
+    for name, count in case.evidence.leftovers.items():
+        if count:
+            yield f"{count} {name} are left of finished jobs"
+    for queue in case.evidence.queues:
+        if queue.queued or queue.scheduled or queue.running:
+            yield f"the queue {queue.name!r} counts jobs that aren't there: {queue}"
+
+
+# --- the history ---------------------------------------------------------------------------------
+
+
+_JSON = ("args", "result", "metadata", "checkpoint", "steps")
+_SAME = (
+    *("function", "queue", "status", "submitted_at", "run_at", "priority", "key", "parent_id"),
+    *("root_id", "retries", "timeout_ms", "max_deliveries", "expires_at", "started_at"),
+    *("finished_at", "generation", "attempt", "failures", "rescues", "fence", "seq", "worker_id"),
+    *("cancel_requested", "reason", "progress", "progress_message"),
+)
+
+
+def the_history_equals_the_queue(case: Case) -> Iterator[str]:
+    """The history has the queue's jobs, field by field, and no others."""
+    for job_id in case.evidence.rows.keys() - case.jobs.keys():
+        yield f"job {job_id} is in the history, and not in the queue"
+    for job in case.jobs.values():
+        row = case.evidence.rows.get(job.id)
+        if row is None:
+            yield f"job {job.id} is in the queue, and not in the history"
+            continue
+        for name in _SAME:
+            if getattr(job, name) != getattr(row, name):
+                yield _differing(job.id, name, getattr(job, name), getattr(row, name))
+        for name in _JSON:
+            kept: bytes | None = getattr(job, name)
+            told: str | None = getattr(row, name)
+            if kept != (told and told.encode()) and _parsed(kept) != _parsed(told):
+                yield _differing(job.id, name, kept, told)
+        error = None if row.error is None else decode(row.error)["message"]
+        if (job.error and job.error.message) != error:
+            yield _differing(job.id, "error", job.error, error)
+
+
+def _differing(job_id: str, name: str, kept: object, told: object) -> str:
+    return f"job {job_id}: its {name} is {kept!r} in the queue and {told!r} in the history"
+
+
+def _parsed(value: bytes | str | None) -> Any:
+    return None if value is None else decode(value)
+
+
+_ENDS = {
+    EventKind.COMPLETED: "completed",
+    EventKind.FAILED: "failed",
+    EventKind.RETRYING: "retrying",
+    EventKind.RELEASED: "released",
+    EventKind.RESCUED: "rescued",
+    EventKind.CANCELLED: "cancelled",
+}
+
+
+def attempts_of(events: Sequence[Event]) -> Iterator[tuple[Any, ...]]:
+    """The attempts that the events of one job tell of: what a row of `attempts` has to say."""
+    start: Event | None = None
+    for event in events:
+        if event.kind is EventKind.STARTED:
+            start = event
+        elif start is not None and event.kind in _ENDS:
+            yield (
+                *(start.fence, start.generation, start.attempt, start.worker_id, start.at),
+                *(event.at, _ENDS[event.kind], event.reason),
+            )
+            start = None
+    if start is not None:
+        head = (start.fence, start.generation, start.attempt, start.worker_id, start.at)
+        yield (*head, None, None, None)
+
+
+def _told(row: AttemptRow) -> tuple[Any, ...]:
+    return (
+        *(row.fence, row.generation, row.attempt, row.worker_id, row.started_at),
+        *(row.ended_at, row.outcome, row.reason),
+    )
+
+
+def the_history_has_every_attempt(case: Case) -> Iterator[str]:
+    """The history has a row for each start, with the worker, the times and how it ended."""
+    rows: dict[str, list[AttemptRow]] = defaultdict(list)
+    for row in case.evidence.attempts:
+        rows[row.job_id].append(row)
+    for job_id in case.jobs:
+        wanted = list(attempts_of(case.story(job_id).events))
+        told = [_told(row) for row in sorted(rows.get(job_id, []), key=lambda row: row.fence)]
+        if told != wanted:
+            yield f"job {job_id}: its attempts are {wanted} and the history has {told}"
+
+
+def totals_are_exact(case: Case) -> Iterator[str]:
+    """What the HTTP API counts is what there is."""
+    if case.evidence.totals is None:
+        yield "no server answered"
+        return
+    counted: Mapping[str, int] = Counter(job.status.value for job in case.jobs.values())
+    if case.evidence.totals.jobs != len(case.jobs):
+        yield f"the server counts {case.evidence.totals.jobs} jobs, and there are {len(case.jobs)}"
+    for status, total in case.evidence.totals.by_status.items():
+        if total != counted.get(status, 0):
+            there = counted.get(status, 0)
+            yield f"the server counts {total} jobs as {status}, and there are {there}"
+
+
+def dead_letters_are_those_planted(case: Case) -> Iterator[str]:
+    """No event was given up, save for those that the run itself spoilt; none waits for another."""
+    letters = case.evidence.dead_letters
+    if len(letters) != case.evidence.planted:
+        yield f"{case.evidence.planted} dead letters were planted, and there are {letters}"
+    if case.evidence.parked:
+        yield f"{case.evidence.parked} events wait for those before them"
+
+
+# --- processes -----------------------------------------------------------------------------------
+
+
+def processes_end_as_they_are_told(case: Case) -> Iterator[str]:
+    """No process of ours ends by itself, save for poison; SIGTERM leads to 0."""
+    for ended in case.evidence.exits:
+        allowed = {-9} if ended.asked == 9 else {0} if ended.asked else {POISONED}
+        if ended.asked:
+            allowed.add(POISONED)  # it may have come first
+        if ended.name.startswith("submitter"):
+            allowed.add(0)
+        elif ended.name.startswith("server"):
+            allowed.discard(POISONED)
+        if ended.code not in allowed:
+            yield f"{ended.name} (pid {ended.pid}) ended with {ended.code}, sent {ended.asked}"
+
+
+CHECKS: tuple[Callable[[Case], Iterator[str]], ...] = (
+    accepted_jobs_are_kept,
+    every_job_has_ended,
+    submits_make_one_job,
+    jobs_end_as_they_should,
+    events_obey_the_table,
+    no_job_vanishes,
+    failures_are_counted,
+    effects_belong_to_starts,
+    completed_jobs_had_their_effect,
+    effects_overlap_only_where_a_lease_was_lost,
+    keyed_jobs_take_turns,
+    what_is_written_bears_the_fence,
+    checkpoints_are_durable,
+    cancels_tell_the_truth,
+    cancelled_jobs_stay_so,
+    retries_by_hand_happen_once,
+    ticks_happen_once_each,
+    children_know_their_parents,
+    nothing_is_left_behind,
+    the_history_equals_the_queue,
+    the_history_has_every_attempt,
+    totals_are_exact,
+    dead_letters_are_those_planted,
+    processes_end_as_they_are_told,
+)
+"""Every check there is."""

@@ -1,0 +1,170 @@
+"""What a run left behind: the journal, the queue, its event stream, the history, the processes."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import httpx
+from msgspec import Struct
+from sqlalchemy import func, select
+
+from conduit.core.errors import ConduitError
+from conduit.core.events import Event
+from conduit.core.model import FINISHED, Job, JobStatus, QueueInfo
+from conduit.queue import Queue, open_queue
+from conduit.queue.base import JobFilter
+from conduit.server.db import tables
+from conduit.server.db.database import Database
+from conduit.server.db.rows import AttemptRow, JobRow, job_row
+from tests.conformance.history import Reader
+from tests.faults.lab import journal
+from tests.faults.lab.journal import Line
+from tests.faults.lab.nemesis import Strike
+from tests.faults.lab.system import Exit, System
+
+_PAGE = 20_000
+"""What a page costs hardly depends on its size."""
+UNFINISHED = tuple(status for status in JobStatus if status not in FINISHED)
+
+
+class Totals(Struct, frozen=True, kw_only=True):
+    """What the HTTP API says of how many jobs there are."""
+
+    jobs: int
+    by_status: Mapping[str, int]
+
+
+class Evidence(Struct, frozen=True, kw_only=True):
+    """All that the checker goes by.
+
+    `rewinds`: spans of time, in wall clock milliseconds, of which the store may rightly have
+    forgotten what it answered. `planted`: how many dead letters the run has put there itself.
+    """
+
+    lines: Sequence[Line] = ()
+    jobs: Mapping[str, Job] = {}
+    events: Sequence[Event] = ()
+    rows: Mapping[str, JobRow] = {}
+    attempts: Sequence[AttemptRow] = ()
+    dead_letters: Sequence[str] = ()
+    parked: int = 0
+    queues: Sequence[QueueInfo] = ()
+    leftovers: Mapping[str, int] = {}
+    totals: Totals | None = None
+    exits: Sequence[Exit] = ()
+    strikes: Sequence[Strike] = ()
+    rewinds: Sequence[tuple[int, int]] = ()
+    planted: int = 0
+    ended_at: int = 0
+    """When the schedules were paused."""
+
+
+async def gather(
+    system: System, strikes: Sequence[Strike], *, ended_at: int, totals: Totals | None
+) -> Evidence:
+    """Read everything, from the stores themselves."""
+    async with open_queue(system.queue.direct_url) as queue:
+        jobs = {job.id: job for job in await all_jobs(queue)}
+        entries = await Reader().read(queue)
+        queues = await queue.queues()
+    async with Database(system.history.url) as database, database.read() as connection:
+        rows = [job_row(row) for row in await connection.execute(select(tables.jobs))]
+        attempts = [
+            AttemptRow(**row._mapping) for row in await connection.execute(select(tables.attempts))
+        ]
+        letters = await connection.execute(select(tables.dead_letters.c.reason))
+        dead_letters = list(letters.scalars())
+        parked = await connection.scalar(select(func.count()).select_from(tables.parked_events))
+    return Evidence(
+        lines=journal.read(system.journal),
+        jobs=jobs,
+        events=[event for stored in entries for event in stored.entry.events],
+        rows={row.id: row for row in rows},
+        attempts=attempts,
+        dead_letters=dead_letters,
+        parked=parked or 0,
+        queues=queues,
+        leftovers=system.queue.leftovers(),
+        totals=totals,
+        exits=system.exits(),
+        strikes=strikes,
+        ended_at=ended_at,
+    )
+
+
+async def all_jobs(queue: Queue, *statuses: JobStatus) -> list[Job]:
+    """All jobs that the queue has, or those of some statuses."""
+    found: list[Job] = []
+    cursor: str | None = None
+    while True:
+        page = await queue.find(JobFilter(statuses=statuses), limit=_PAGE, cursor=cursor)
+        found += page.items
+        cursor = page.next_cursor
+        if cursor is None:
+            return found
+
+
+async def until_finished(queue: Queue, patience_s: float) -> bool:
+    """Wait until no job is unfinished: False where that takes too long."""
+    deadline = time.monotonic() + patience_s
+    while time.monotonic() < deadline:
+        try:
+            page = await queue.find(JobFilter(statuses=UNFINISHED), limit=1)
+        except ConduitError:
+            await asyncio.sleep(0.2)
+            continue
+        if not page.total:
+            return True
+        await asyncio.sleep(0.05)
+    return False
+
+
+async def until_told(queue: Queue, history_url: str, patience_s: float) -> bool:
+    """Wait until the history is as far as the queue: False where that takes too long."""
+    wanted = {job.id: job.seq for job in await all_jobs(queue)}
+    deadline = time.monotonic() + patience_s
+    while time.monotonic() < deadline:
+        try:
+            async with Database(history_url) as database, database.read() as connection:
+                rows = await connection.execute(select(tables.jobs.c.id, tables.jobs.c.seq))
+                if dict(rows.all()) == wanted:  # type: ignore[arg-type]
+                    return True
+        except ConduitError:
+            pass
+        await asyncio.sleep(0.1)
+    return False
+
+
+def ask_totals(system: System) -> Totals | None:
+    """What the server says; None where it doesn't answer."""
+    try:
+        return Totals(
+            jobs=_total(system),
+            by_status={status.value: _total(system, status=status.value) for status in JobStatus},
+        )
+    except httpx.HTTPError:
+        return None
+
+
+def _total(system: System, **parameters: str) -> int:
+    total = system.ask("jobs", limit=1, **parameters)["total"]
+    assert isinstance(total, int)
+    return total
+
+
+def rewinds_of(strikes: Sequence[Strike], fault: str, *, before_ms: int) -> list[tuple[int, int]]:
+    """The spans that each strike of a fault may have undone."""
+    return [
+        (strike.at - before_ms, strike.at + 1000) for strike in strikes if strike.fault == fault
+    ]
+
+
+def logs_of(folder: Path) -> str:
+    """What the processes said last, for people."""
+    return "\n".join(
+        f"--- {path.name}\n" + "\n".join(path.read_text("utf-8", "replace").splitlines()[-30:])
+        for path in sorted(folder.glob("*.log"))
+    )

@@ -1,0 +1,112 @@
+"""What a run amounted to, for people, and whether it had any power to find something."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from itertools import pairwise
+from statistics import median
+
+from msgspec import Struct
+
+from conduit.core.events import EventKind
+from tests.faults.lab.evidence import Evidence
+from tests.faults.lab.journal import What
+from tests.faults.lab.nemesis import KillWorker
+
+
+class Figures(Struct, frozen=True, kw_only=True):
+    """Counts of a run. `recoveries` are seconds from the kill of a worker to the next start of a
+    job that it ran."""
+
+    jobs: int
+    by_status: Mapping[str, int]
+    attempts: int
+    effects: int
+    rescues: int
+    stale: int
+    """Attempts that came to their end after their successors had started: fenced off, or else."""
+    unknown: int
+    """Submits of which nobody was told whether they were kept."""
+    strikes: Mapping[str, int]
+    recoveries: tuple[float, ...]
+
+    def __str__(self) -> str:
+        spread = (
+            f"median {median(self.recoveries):.2f} s, longest {max(self.recoveries):.2f} s"
+            if self.recoveries
+            else "none"
+        )
+        return "\n".join(
+            [
+                f"jobs       {self.jobs}: {_listed(self.by_status)}",
+                f"attempts   {self.attempts}, {self.effects} with their whole effect, "
+                f"{self.rescues} rescued, {self.stale} stale",
+                f"submits    {self.unknown} of unknown outcome",
+                f"faults     {sum(self.strikes.values())}: {_listed(self.strikes)}",
+                f"recoveries {len(self.recoveries)}: {spread}",
+            ]
+        )
+
+    def shortfalls(self, floors: Mapping[str, int]) -> list[str]:
+        """Where this falls short of what a run must amount to; it proves nothing then."""
+        values = {name: getattr(self, name) for name in ("rescues", "stale", "jobs")}
+        values |= {name: self.strikes.get(name, 0) for name in floors if name not in values}
+        return [
+            f"{name}: {values[name]}, and at least {floor} are needed"
+            for name, floor in floors.items()
+            if values[name] < floor
+        ]
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
+
+
+def figures_of(evidence: Evidence) -> Figures:
+    """What the evidence amounts to."""
+    lines = Counter(line.what for line in evidence.lines)
+    kinds = Counter(event.kind for event in evidence.events)
+    return Figures(
+        jobs=len(evidence.jobs),
+        by_status=Counter(job.status.value for job in evidence.jobs.values()),
+        attempts=kinds[EventKind.STARTED],
+        effects=lines[What.END],
+        rescues=kinds[EventKind.RESCUED],
+        stale=_stale(evidence),
+        unknown=lines[What.UNKNOWN],
+        strikes=Counter(strike.fault for strike in evidence.strikes),
+        recoveries=tuple(_recoveries(evidence)),
+    )
+
+
+def _stale(evidence: Evidence) -> int:
+    starts = {
+        (event.job_id, event.fence): event.at
+        for event in evidence.events
+        if event.kind is EventKind.STARTED
+    }
+    return sum(
+        line.what is What.END and starts.get((line.job_id, line.fence + 1), line.at) < line.at
+        for line in evidence.lines
+    )
+
+
+def _recoveries(evidence: Evidence) -> list[float]:
+    kills = [strike for strike in evidence.strikes if strike.fault == KillWorker.name]
+    starts = defaultdict(list)
+    for event in evidence.events:
+        if event.kind is EventKind.STARTED:
+            starts[event.job_id].append(event)
+    rescued = {
+        (event.job_id, event.fence) for event in evidence.events if event.kind is EventKind.RESCUED
+    }
+    return [
+        (second.at - kill.at) / 1000
+        for kill in kills
+        for events in starts.values()
+        for first, second in pairwise(events)
+        if (first.job_id, first.fence) in rescued
+        and f"-{kill.pid}-" in (first.worker_id or "")
+        and first.at <= kill.at <= second.at
+    ]

@@ -1,0 +1,105 @@
+"""The journal: what jobs and submitters did, in a file outside of the system under test.
+
+Each line is written by one call with O_APPEND, so that lines of many processes don't mix and what
+was written survives the kill of its writer.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from enum import StrEnum
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+VARIABLE = "LAB_JOURNAL"
+"""Names the file, in the environment of every process."""
+
+
+class What(StrEnum):
+    """What a line tells."""
+
+    CALL = "call"
+    """A submit is about to be sent, for the job `label`."""
+    OK = "ok"
+    """It was answered: `job_id` runs under that label, or holds its key."""
+    REFUSED = "refused"
+    """It failed in a way that says that nothing was kept."""
+    UNKNOWN = "unknown"
+    """It failed in a way that says that nobody knows."""
+    BEGIN = "begin"
+    """An attempt begins to have effects."""
+    END = "end"
+    """It is about to return, or to raise."""
+    RESUMED = "resumed"
+    """An attempt found the checkpoint `number`; -1: none."""
+    SAVED = "saved"
+    """The checkpoint `number` is durable."""
+    CANCEL = "cancel"
+    """A cancel of `job_id` is about to be sent."""
+    CANCELLED = "cancelled"
+    """It was answered; `number` is 1 if it took effect."""
+    RETRY = "retry"
+    """A retry by hand of `job_id` is about to be sent."""
+    RETRIED = "retried"
+    """It was answered; `number` is 1 if it took effect."""
+
+
+class Line(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One line. `at` is the wall clock in milliseconds, `detail` for people."""
+
+    what: What
+    at: int
+    pid: int
+    label: str = ""
+    job_id: str = ""
+    attempt: int = 0
+    fence: int = 0
+    number: int = 0
+    detail: str = ""
+
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(Line).decode
+_opened: dict[tuple[str, int], int] = {}
+
+
+def note(
+    what: What,
+    *,
+    label: str = "",
+    job_id: str = "",
+    attempt: int = 0,
+    fence: int = 0,
+    number: int = 0,
+    detail: str = "",
+) -> None:
+    """Write a line into the journal that the environment names."""
+    line = Line(
+        what=what,
+        at=time.time_ns() // 1_000_000,
+        pid=os.getpid(),
+        label=label,
+        job_id=job_id,
+        attempt=attempt,
+        fence=fence,
+        number=number,
+        detail=detail,
+    )
+    os.write(_descriptor(os.environ[VARIABLE]), _encode(line) + b"\n")
+
+
+def _descriptor(path: str) -> int:
+    key = (path, os.getpid())
+    if key not in _opened:
+        _opened[key] = os.open(path, os.O_APPEND | os.O_CREAT | os.O_WRONLY, 0o644)
+    return _opened[key]
+
+
+def read(path: Path) -> list[Line]:
+    """All lines, in the order in which they were written."""
+    if not path.exists():
+        return []
+    return [_decode(line) for line in path.read_bytes().splitlines()]

@@ -1,0 +1,412 @@
+"""The nemesis: faults, each with a name, struck at random by a schedule that a seed draws.
+
+To add a fault, subclass `Fault`, say which stores it needs, and put it into `FAULTS`.
+"""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+from msgspec import Struct
+from redis.exceptions import RedisError
+
+from tests.faults.lab.service import LEASE_MS
+from tests.faults.lab.stores import HistoryStore, PostgresHistoryStore, QueueStore, RedisQueueStore
+from tests.faults.lab.system import Process, System
+from tests.servers.proxy import Proxy
+
+Undo = Callable[[], None]
+
+
+class Strike(Struct, frozen=True, kw_only=True):
+    """A fault that was struck: at a wall clock time in milliseconds, at what, with which pid."""
+
+    fault: str
+    at: int
+    target: str
+    pid: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.fault} {self.target}{f' (pid {self.pid})' if self.pid else ''}"
+
+
+class Fault:
+    """One way to do harm, for a while that is drawn from `lasts` (seconds)."""
+
+    name = ""
+    lasts = (0.0, 0.0)
+
+    def fits(self, queue: QueueStore, history: HistoryStore) -> bool:
+        """Whether it can be done to these stores."""
+        return True
+
+    def strike(self, system: System, chance: random.Random) -> tuple[Strike, Undo | None] | None:
+        """Do it: what was done, and how to undo it. None: nobody was there to be struck."""
+        raise NotImplementedError
+
+
+def _struck(fault: str, target: str, pid: int = 0) -> Strike:
+    return Strike(fault=fault, at=time.time_ns() // 1_000_000, target=target, pid=pid)
+
+
+def _one_of(processes: Sequence[Process], chance: random.Random) -> Process | None:
+    there = [each for each in processes if each.running and not each.frozen]
+    return chance.choice(there) if there else None
+
+
+# --- processes of ours ---------------------------------------------------------------------------
+
+
+class _Signal(Fault):
+    number = signal.SIGKILL
+
+    def victims(self, system: System) -> Sequence[Process]:
+        """Who may be struck."""
+        raise NotImplementedError
+
+    def strike(self, system: System, chance: random.Random) -> tuple[Strike, Undo | None] | None:
+        """See `Fault`."""
+        victim = _one_of(self.victims(system), chance)
+        if victim is None:
+            return None
+        struck = _struck(self.name, victim.name, victim.pid)
+        victim.send(self.number)
+        return struck, None
+
+
+class KillWorker(_Signal):
+    """kill -9."""
+
+    name = "worker-kill"
+
+    def victims(self, system: System) -> Sequence[Process]:
+        """See `_Signal`."""
+        return system.busy_workers()
+
+
+class EndWorker(KillWorker):
+    """SIGTERM in the midst of work."""
+
+    name = "worker-term"
+    number = signal.SIGTERM
+
+
+class KillServer(_Signal):
+    """kill -9."""
+
+    name = "server-kill"
+
+    def victims(self, system: System) -> Sequence[Process]:
+        """See `_Signal`."""
+        return system.servers
+
+
+class KillSubmitter(_Signal):
+    """kill -9."""
+
+    name = "submitter-kill"
+
+    def victims(self, system: System) -> Sequence[Process]:
+        """See `_Signal`."""
+        return system.submitters
+
+
+class FreezeWorker(Fault):
+    """Stop a worker for longer than its leases last, so that it wakes while its successors run."""
+
+    name = "worker-freeze"
+    lasts = (1.2 * LEASE_MS / 1000, 2.0 * LEASE_MS / 1000)
+
+    def strike(self, system: System, chance: random.Random) -> tuple[Strike, Undo | None] | None:
+        """See `Fault`."""
+        victim = _one_of(system.busy_workers(), chance)
+        if victim is None:
+            return None
+        pid = victim.pid
+        victim.send(signal.SIGSTOP)
+        while system.queue.is_held_by(pid):  # in the midst of a commit it would stop all others
+            victim.send(signal.SIGCONT)
+            time.sleep(0.01)
+            victim.send(signal.SIGSTOP)
+        return _struck(self.name, victim.name, pid), lambda: victim.send(signal.SIGCONT)
+
+
+# --- Redis ---------------------------------------------------------------------------------------
+
+
+class _RedisFault(Fault):
+    def fits(self, queue: QueueStore, history: HistoryStore) -> bool:
+        """See `Fault`."""
+        return isinstance(queue, RedisQueueStore)
+
+    def harm(self, store: RedisQueueStore, chance: random.Random) -> Undo | None:
+        """Do it."""
+        raise NotImplementedError
+
+    def strike(self, system: System, chance: random.Random) -> tuple[Strike, Undo | None] | None:
+        """See `Fault`."""
+        assert isinstance(system.queue, RedisQueueStore)
+        with suppress(RedisError):
+            struck = _struck(self.name, system.queue.name)
+            return struck, self.harm(system.queue, chance)
+        return None
+
+
+class KillRedis(_RedisFault):
+    """kill -9, and start it again with its append-only file."""
+
+    name = "queue-kill"
+    lasts = (0.1, 1.0)
+
+    def harm(self, store: RedisQueueStore, chance: random.Random) -> Undo | None:
+        """See `_RedisFault`."""
+        store.server.kill()
+        return store.server.start
+
+
+class PauseRedis(_RedisFault):
+    """CLIENT PAUSE: it takes calls and answers none."""
+
+    name = "queue-pause"
+
+    def harm(self, store: RedisQueueStore, chance: random.Random) -> Undo | None:
+        """See `_RedisFault`."""
+        kind = chance.choice(("WRITE", "ALL"))
+        store.server.execute("CLIENT", "PAUSE", chance.randint(200, 2 * LEASE_MS), kind)
+        return None
+
+
+class DropClients(_RedisFault):
+    """CLIENT KILL of every connection."""
+
+    name = "queue-drop-clients"
+
+    def harm(self, store: RedisQueueStore, chance: random.Random) -> Undo | None:
+        """See `_RedisFault`."""
+        for kind in ("normal", "pubsub"):
+            store.server.execute("CLIENT", "KILL", "TYPE", kind)
+        return None
+
+
+class FlushScripts(_RedisFault):
+    """SCRIPT FLUSH: the server forgets every script."""
+
+    name = "queue-flush-scripts"
+
+    def harm(self, store: RedisQueueStore, chance: random.Random) -> Undo | None:
+        """See `_RedisFault`."""
+        store.server.execute("SCRIPT", "FLUSH")
+        return None
+
+
+class DestroyGroup(_RedisFault):
+    """XGROUP DESTROY: the server's place in the event stream is forgotten."""
+
+    name = "queue-destroy-group"
+
+    def harm(self, store: RedisQueueStore, chance: random.Random) -> Undo | None:
+        """See `_RedisFault`."""
+        store.server.execute("XGROUP", "DESTROY", store.keys.name("events"), "server")
+        return None
+
+
+# --- the network ---------------------------------------------------------------------------------
+
+
+class _NetworkFault(Fault):
+    def fits(self, queue: QueueStore, history: HistoryStore) -> bool:
+        """See `Fault`."""
+        return isinstance(queue, RedisQueueStore) and queue.proxy is not None
+
+    def harm(self, proxy: Proxy, chance: random.Random) -> Undo | None:
+        """Do it."""
+        raise NotImplementedError
+
+    def strike(self, system: System, chance: random.Random) -> tuple[Strike, Undo | None] | None:
+        """See `Fault`."""
+        assert isinstance(system.queue, RedisQueueStore)
+        assert system.queue.proxy is not None
+        return _struck(self.name, "the network"), self.harm(system.queue.proxy, chance)
+
+
+class CutNetwork(_NetworkFault):
+    """Reset every connection."""
+
+    name = "network-cut"
+
+    def harm(self, proxy: Proxy, chance: random.Random) -> Undo | None:
+        """See `_NetworkFault`."""
+        proxy.cut()
+        return None
+
+
+class SlowNetwork(_NetworkFault):
+    """Hold each request back."""
+
+    name = "network-slow"
+    lasts = (0.5, 1.5)
+
+    def harm(self, proxy: Proxy, chance: random.Random) -> Undo | None:
+        """See `_NetworkFault`."""
+        proxy.delay(chance.randint(20, 200))
+        return lambda: proxy.delay(0)
+
+
+class HalfOpenNetwork(_NetworkFault):
+    """Keep connections open and forward nothing; what was held back is lost in the end, or not."""
+
+    name = "network-half-open"
+    lasts = (0.5, 2.0 * LEASE_MS / 1000)
+
+    def harm(self, proxy: Proxy, chance: random.Random) -> Undo | None:
+        """See `_NetworkFault`."""
+        proxy.freeze()
+        is_lost = chance.random() < 0.5
+
+        def undo() -> None:
+            if is_lost:
+                proxy.cut()
+            proxy.thaw()
+
+        return undo
+
+
+class LoseReplies(_NetworkFault):
+    """Forward requests, swallow their replies, and cut."""
+
+    name = "network-lose-replies"
+
+    def harm(self, proxy: Proxy, chance: random.Random) -> Undo | None:
+        """See `_NetworkFault`."""
+        proxy.drop_replies(chance.randint(1, 5))
+        return None
+
+
+# --- PostgreSQL ----------------------------------------------------------------------------------
+
+
+class RestartPostgres(Fault):
+    """Stop it without waiting for its clients, and start it again."""
+
+    name = "history-restart"
+    lasts = (0.2, 1.0)
+
+    def fits(self, queue: QueueStore, history: HistoryStore) -> bool:
+        """See `Fault`."""
+        return isinstance(history, PostgresHistoryStore)
+
+    def strike(self, system: System, chance: random.Random) -> tuple[Strike, Undo | None] | None:
+        """See `Fault`."""
+        assert isinstance(system.history, PostgresHistoryStore)
+        struck = _struck(self.name, system.history.name)
+        system.history.server.stop()
+        return struck, system.history.server.start
+
+
+FAULTS: tuple[Fault, ...] = (
+    KillWorker(),
+    FreezeWorker(),
+    EndWorker(),
+    KillServer(),
+    KillSubmitter(),
+    KillRedis(),
+    PauseRedis(),
+    DropClients(),
+    FlushScripts(),
+    DestroyGroup(),
+    CutNetwork(),
+    SlowNetwork(),
+    HalfOpenNetwork(),
+    LoseReplies(),
+    RestartPostgres(),
+)
+"""Every fault there is."""
+
+BY_NAME = {fault.name: fault for fault in FAULTS}
+
+
+class Planned(Struct, frozen=True, kw_only=True):
+    """A fault that is to be struck so many seconds after the start, and undone after so many.
+
+    `must`: where nobody is there to be struck it is tried again, as long as there is load.
+    """
+
+    after_s: float
+    fault: str
+    lasts_s: float
+    seed: str
+    must: bool = False
+
+
+def plan(
+    seed: int, weights: dict[str, float], *, first_s: float, last_s: float, every_s: float
+) -> list[Planned]:
+    """Faults by their names' weights, one `every_s` seconds or so."""
+    chance = random.Random(f"{seed}/nemesis")
+    planned: list[Planned] = []
+    at = first_s
+    while at < last_s:
+        (name,) = chance.choices(list(weights), list(weights.values()))
+        lasts = chance.uniform(*BY_NAME[name].lasts)
+        planned.append(
+            Planned(after_s=at, fault=name, lasts_s=lasts, seed=f"{seed}/{len(planned)}")
+        )
+        at += chance.uniform(0.5, 1.5) * every_s
+    return planned
+
+
+class Nemesis:
+    """Strikes what is planned, when it is due; `act` is to be called again and again."""
+
+    def __init__(self, system: System, planned: Sequence[Planned]) -> None:
+        self.strikes: list[Strike] = []
+        self._system = system
+        self._planned = sorted(planned, key=lambda each: each.after_s)
+        self._undo: list[tuple[float, str, Undo]] = []
+        self._begun = time.monotonic()
+        self._is_stopping = False
+
+    def act(self) -> None:
+        """Undo what has lasted long enough, and strike what is due."""
+        passed = time.monotonic() - self._begun
+        for item in [each for each in self._undo if each[0] <= passed or self._is_stopping]:
+            self._undo.remove(item)
+            item[2]()
+        if self._is_stopping:
+            return
+        due = [each for each in self._planned if each.after_s <= passed]
+        del self._planned[: len(due)]
+        for each in due:
+            self._strike(each, passed)
+
+    def stop(self) -> None:
+        """Strike no more, and undo at the next `act` what still lasts."""
+        self._is_stopping = True
+
+    @property
+    def is_through(self) -> bool:
+        """Whether all that was planned has been struck."""
+        return not self._planned
+
+    @property
+    def has_stopped(self) -> bool:
+        """Whether nothing lasts any more."""
+        return self._is_stopping and not self._undo
+
+    def _strike(self, planned: Planned, passed: float) -> None:
+        done = None
+        lasts_still = any(name == planned.fault for _, name, _ in self._undo)
+        if not lasts_still or planned.fault == FreezeWorker.name:  # several may be frozen at once
+            done = BY_NAME[planned.fault].strike(self._system, random.Random(planned.seed))
+        if done is None:
+            if planned.must and not self._system.all_is_submitted:
+                self._planned.insert(0, planned)
+            return
+        struck, undo = done
+        self.strikes.append(struck)
+        if undo is not None:
+            self._undo.append((passed + planned.lasts_s, planned.fault, undo))

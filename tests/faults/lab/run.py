@@ -1,0 +1,164 @@
+"""One run, from its start to its verdict."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from msgspec import Struct
+
+from conduit.queue import Queue, open_queue
+from tests.faults.lab.checker import Complaint, check
+from tests.faults.lab.evidence import (
+    Evidence,
+    ask_totals,
+    gather,
+    logs_of,
+    until_finished,
+    until_told,
+)
+from tests.faults.lab.figures import Figures, figures_of
+from tests.faults.lab.nemesis import Nemesis, Strike
+from tests.faults.lab.scenarios import Scenario
+from tests.faults.lab.stores import HISTORIES, QUEUES
+from tests.faults.lab.system import System
+
+_LOOK_S = 0.02
+_STOP_S = 30.0
+_COMPLAINTS = 20
+
+
+class Verdict(Struct, frozen=True, kw_only=True):
+    """What came of a run. It is `void` where too little happened to prove anything."""
+
+    scenario: str
+    queue: str
+    history: str
+    seed: int
+    took_s: float
+    phases: Mapping[str, float]
+    """Seconds until all was submitted, finished, and told by the history."""
+    figures: Figures
+    strikes: Sequence[Strike]
+    complaints: Sequence[Complaint]
+    void: Sequence[str]
+    begun_at: int
+    logs: str
+
+    @property
+    def holds(self) -> bool:
+        """Whether all held, and that means something."""
+        return not self.complaints and not self.void
+
+    def __str__(self) -> str:
+        verdict = "holds" if self.holds else "FAILS" if self.complaints else "is VOID"
+        lines = [
+            f"{self.scenario} on {self.queue} + {self.history}, seed {self.seed}: {verdict} "
+            f"({self.took_s:.0f} s: {_spans(self.phases)})",
+            str(self.figures),
+        ]
+        if not self.holds:
+            lines += [
+                f"  {(each.at - self.begun_at) / 1000:6.2f} s {each}" for each in self.strikes
+            ]
+            lines += [f"VOID {each}" for each in self.void]
+            lines += [f"WRONG {each}" for each in self.complaints[:_COMPLAINTS]]
+            if more := len(self.complaints) - _COMPLAINTS:
+                lines += [f"WRONG and {more} more"] if more > 0 else []
+        return "\n".join(lines)
+
+
+def _spans(phases: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} after {seconds:.1f} s" for name, seconds in phases.items())
+
+
+async def run(scenario: Scenario, *, queue: str, history: str, seed: int, folder: Path) -> Verdict:
+    """Start everything in `folder`, do harm, let it settle, and judge."""
+    begun_at, begun = time.time_ns() // 1_000_000, time.monotonic()
+    with ExitStack() as stack:
+        queue_store = await asyncio.to_thread(stack.enter_context, QUEUES[queue](folder))
+        history_store = await asyncio.to_thread(stack.enter_context, HISTORIES[history](folder))
+        system = System(
+            folder,
+            queue_store,
+            history_store,
+            workers=scenario.workers,
+            servers=scenario.servers,
+            concurrency=scenario.concurrency,
+            orders=[
+                [scenario.draw, *map(str, (seed, number, scenario.jobs, scenario.rate))]
+                for number in range(scenario.submitters)
+            ],
+        )
+        stack.callback(system.end)
+        system.start()
+        phases: dict[str, float] = {}
+        nemesis = Nemesis(system, scenario.planned(seed, queue_store, history_store))
+        evidence = await _carry_out(scenario, system, nemesis, phases)
+    figures = figures_of(evidence)
+    return Verdict(
+        scenario=scenario.name,
+        queue=queue,
+        history=history,
+        seed=seed,
+        took_s=time.monotonic() - begun,
+        phases=phases,
+        figures=figures,
+        strikes=nemesis.strikes,
+        complaints=check(evidence),
+        void=figures.shortfalls(scenario.floors),
+        begun_at=begun_at,
+        logs=logs_of(folder),
+    )
+
+
+async def _carry_out(
+    scenario: Scenario, system: System, nemesis: Nemesis, phases: dict[str, float]
+) -> Evidence:
+    begun = time.monotonic()
+    deadline = time.monotonic() + scenario.patience_s
+    tending = asyncio.create_task(_tend(system, nemesis))
+
+    def goes_on() -> bool:
+        if tending.done():
+            tending.result()
+        return time.monotonic() < deadline
+
+    try:
+        while not (system.all_is_submitted and nemesis.is_through) and goes_on():  # noqa: ASYNC110
+            await asyncio.sleep(_LOOK_S)
+        nemesis.stop()
+        while not nemesis.has_stopped and goes_on():  # noqa: ASYNC110
+            await asyncio.sleep(_LOOK_S)
+        phases["submitted"] = time.monotonic() - begun
+        async with open_queue(system.queue.direct_url) as queue:
+            ended_at = await _pause_schedules(queue)
+            await until_finished(queue, deadline - time.monotonic())
+            phases["finished"] = time.monotonic() - begun
+            await until_told(queue, system.history.url, deadline - time.monotonic())
+            phases["told"] = time.monotonic() - begun
+        totals = await asyncio.to_thread(ask_totals, system)
+    finally:
+        tending.cancel()
+        await asyncio.gather(tending, return_exceptions=True)
+    ours = [*system.workers, *system.submitters, *system.servers]
+    await asyncio.to_thread(system.stop, ours, _STOP_S)
+    return await gather(system, nemesis.strikes, ended_at=ended_at, totals=totals)
+
+
+async def _tend(system: System, nemesis: Nemesis) -> None:
+    """Let the faults come and go, and start again what has ended."""
+    while True:
+        await asyncio.to_thread(nemesis.act)
+        await asyncio.to_thread(system.look_after)
+        await asyncio.sleep(_LOOK_S)
+
+
+async def _pause_schedules(queue: Queue) -> int:
+    """Let no more jobs come of schedules; since when."""
+    for cron in await queue.crons():
+        await queue.pause_cron(cron.name, paused=True)
+    return await queue.now()

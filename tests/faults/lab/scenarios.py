@@ -1,0 +1,126 @@
+"""What is run: how much load of which kind, under which faults, and what that has to amount to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from tests.faults.lab.nemesis import BY_NAME, Planned, plan
+from tests.faults.lab.stores import HistoryStore, QueueStore
+
+Weights = Mapping[str, float]
+
+PROCESSES: Weights = {
+    "worker-kill": 4,
+    "worker-freeze": 5,
+    "worker-term": 1,
+    "server-kill": 1,
+    "submitter-kill": 1,
+}
+REDIS: Weights = {
+    "queue-kill": 1,
+    "queue-pause": 1,
+    "queue-drop-clients": 1,
+    "queue-flush-scripts": 1,
+    "queue-destroy-group": 1,
+    "network-cut": 1,
+    "network-slow": 1,
+    "network-half-open": 1,
+    "network-lose-replies": 1,
+}
+POSTGRES: Weights = {"history-restart": 1}
+EVERYTHING: Weights = PROCESSES | REDIS | POSTGRES
+
+
+class Scenario(Struct, frozen=True, kw_only=True):
+    """One kind of run.
+
+    `draw`: a function of `workload.py`. `jobs`: how many each submitter submits, at `rate` a second
+    (0: as fast as it goes). `faults`: by weight, one about `every_s` seconds for `lasts_s` seconds;
+    or `schedule`: these. `floors`: what a run has to amount to; see `Figures.shortfalls`.
+    """
+
+    name: str
+    draw: str = "mixed"
+    submitters: int = 2
+    workers: int = 4
+    concurrency: int = 6
+    """How many jobs each worker runs at once: so few that all of them have some to lose."""
+    servers: int = 1
+    jobs: int
+    rate: float
+    faults: Weights
+    first_s: float = 1.5
+    lasts_s: float = 0.0
+    every_s: float = 1.0
+    schedule: tuple[Planned, ...] = ()
+    floors: Mapping[str, int] = {}
+    patience_s: float = 120.0
+
+    def planned(self, seed: int, queue: QueueStore, history: HistoryStore) -> list[Planned]:
+        """The faults of a run, those that fit its stores."""
+        weights = {
+            name: weight
+            for name, weight in self.faults.items()
+            if BY_NAME[name].fits(queue, history)
+        }
+        drawn = (
+            plan(seed, weights, first_s=self.first_s, last_s=self.lasts_s, every_s=self.every_s)
+            if weights
+            else []
+        )
+        fitting = [each for each in self.schedule if BY_NAME[each.fault].fits(queue, history)]
+        return sorted([*drawn, *fitting], key=lambda each: each.after_s)
+
+
+def _at(after_s: float, fault: str, lasts_s: float = 0.5) -> Planned:
+    return Planned(after_s=after_s, fault=fault, lasts_s=lasts_s, seed=f"{after_s}", must=True)
+
+
+SHORT = Scenario(
+    name="short",
+    jobs=120,
+    rate=12,
+    faults=EVERYTHING,
+    lasts_s=11,
+    every_s=0.8,
+    # Whatever the seed draws: somebody is killed, and somebody comes back to life.
+    schedule=(
+        _at(2.0, "worker-freeze", 2.2),
+        _at(4.0, "worker-kill"),
+        _at(5.0, "worker-freeze", 2.6),
+        _at(8.0, "worker-freeze", 2.2),
+    ),
+    floors={"rescues": 3, "stale": 1, "worker-kill": 1, "worker-freeze": 2},
+)
+LONG = Scenario(
+    name="long",
+    jobs=600,
+    rate=20,
+    faults=EVERYTHING,
+    lasts_s=32,
+    every_s=0.6,
+    schedule=(
+        *(_at(2.0 + 3 * number, "worker-freeze", 2.2) for number in range(10)),
+        *(_at(3.0 + 5 * number, "worker-kill") for number in range(6)),
+        *(_at(4.0 + 8 * number, "server-kill") for number in range(4)),
+    ),
+    floors={"rescues": 20, "stale": 5, "worker-kill": 4, "worker-freeze": 8, "server-kill": 3},
+)
+MANY = Scenario(
+    name="many",
+    draw="small",
+    jobs=10_000,
+    rate=0,
+    workers=2,
+    concurrency=100,
+    faults={},
+    schedule=(
+        _at(2.0, "server-kill"),
+        _at(4.0, "history-restart", 1.0),
+        _at(6.0, "server-kill"),
+    ),
+    floors={"jobs": 20_000, "server-kill": 2, "history-restart": 1},
+)
+SCENARIOS = {each.name: each for each in (SHORT, LONG, MANY)}

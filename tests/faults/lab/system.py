@@ -1,0 +1,205 @@
+"""The system under test: workers, servers and submitters, each a process of its own.
+
+What dies is started again, as a process manager would. Only what is started here is ever ended.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import httpx
+from msgspec import Struct
+
+import conduit
+from tests.faults.lab import journal, service
+from tests.faults.lab.journal import What
+from tests.faults.lab.stores import HistoryStore, QueueStore
+from tests.servers.process import ServerProcess, free_port
+
+_OTHERS = 2
+"""So many workers are left alone at any time."""
+_ROOTS = (Path(__file__).parents[3], Path(conduit.__file__).parents[1])
+
+
+class Exit(Struct, frozen=True):
+    """How a process ended: `code` as `Popen` has it; `asked`, the signal that it was sent."""
+
+    name: str
+    pid: int
+    at: int
+    code: int
+    asked: int | None
+
+
+class Process(ServerProcess):
+    """A process of the system, with all that its lives came to."""
+
+    def __init__(
+        self, name: str, folder: Path, command: Sequence[str], environment: Mapping[str, str]
+    ) -> None:
+        super().__init__(
+            name,
+            folder,
+            [sys.executable, "-m", *command],
+            environment=os.environ | dict(environment),
+        )
+        self.exits: list[Exit] = []
+        self.frozen = False
+        self._pid = 0
+        self._asked: int | None = None
+
+    def answers(self) -> bool:
+        """It isn't waited for: what it does shows elsewhere."""
+        return True
+
+    def start(self) -> None:
+        """Start it, as what was never asked to end."""
+        super().start()
+        self._pid, self._asked, self.frozen = self.pid, None, False
+
+    def send(self, number: signal.Signals) -> None:
+        """Send it a signal, without waiting for what comes of it."""
+        if self._process is None or self._process.poll() is not None:
+            return
+        if number in (signal.SIGTERM, signal.SIGKILL, signal.SIGINT):
+            self._asked = int(number)
+        self.frozen = {signal.SIGSTOP: True, signal.SIGCONT: False}.get(number, self.frozen)
+        self._process.send_signal(number)
+
+    def has_ended(self) -> Exit | None:
+        """How its present life ended, told once; None while it goes on, or was told."""
+        if self._process is None or self._process.poll() is None:
+            return None
+        ended = Exit(
+            self.name, self._pid, time.time_ns() // 1_000_000, self._process.returncode, self._asked
+        )
+        self._process = None
+        self.exits.append(ended)
+        return ended
+
+
+class System:
+    """All processes of a run."""
+
+    def __init__(
+        self,
+        folder: Path,
+        queue: QueueStore,
+        history: HistoryStore,
+        *,
+        workers: int,
+        servers: int,
+        concurrency: int,
+        orders: Sequence[Sequence[str]],
+    ) -> None:
+        """`orders`: for each submitter, the arguments of `submitter.py`."""
+        self.queue = queue
+        self.history = history
+        self.journal = folder / "journal"
+        environment = {
+            "PYTHONPATH": ":".join(map(str, _ROOTS)),
+            "CONDUIT_QUEUE_URL": queue.url,
+            "CONDUIT_DATABASE_URL": history.url,
+            "CONDUIT_DATA_DIR": str(folder / "data"),
+            journal.VARIABLE: str(self.journal),
+            service.CONCURRENCY: str(concurrency),
+        }
+        self._ports = [free_port() for _ in range(servers)]
+        self.workers = [
+            Process(f"worker-{number}", folder, ["conduit", "run", service.__name__], environment)
+            for number in range(workers)
+        ]
+        self.servers = [
+            Process(
+                f"server-{number}",
+                folder,
+                ["conduit", "server", "start", "--migrate", "--port", str(port)],
+                environment,
+            )
+            for number, port in enumerate(self._ports)
+        ]
+        self.submitters = [
+            Process(
+                f"submitter-{number}", folder, ["tests.faults.lab.submitter", *order], environment
+            )
+            for number, order in enumerate(orders)
+        ]
+        self._is_over: set[str] = set()
+
+    @property
+    def processes(self) -> list[Process]:
+        """All of them."""
+        return [*self.servers, *self.workers, *self.submitters]
+
+    def start(self) -> None:
+        """Start all."""
+        for process in self.processes:
+            process.start()
+
+    def busy_workers(self) -> list[Process]:
+        """Workers that have jobs to lose, where others are there to take them over."""
+        there = [each for each in self.workers if each.running and not each.frozen]
+        if len(there) < min(len(self.workers), _OTHERS + 1):
+            return []
+        running = Counter[int]()
+        for line in journal.read(self.journal):
+            if line.what is What.BEGIN:
+                running[line.pid] += 1
+            elif line.what is What.END:
+                running[line.pid] -= 1
+        return [each for each in there if running[each.pid] > 0]
+
+    def look_after(self) -> None:
+        """Start again what has ended, save for submitters that are through with their orders."""
+        for process in self.processes:
+            ended = process.has_ended()
+            if ended is None:
+                continue
+            if process in self.submitters and ended.code == 0:
+                self._is_over.add(process.name)
+            else:
+                process.start()
+
+    @property
+    def all_is_submitted(self) -> bool:
+        """Whether every submitter is through."""
+        return len(self._is_over) == len(self.submitters)
+
+    def resume_all(self) -> None:
+        """Let go on what is frozen."""
+        for process in self.processes:
+            process.send(signal.SIGCONT)
+
+    def stop(self, processes: Sequence[Process], patience_s: float) -> None:
+        """Ask processes to end, and kill those that don't."""
+        for process in processes:
+            process.send(signal.SIGCONT)
+            process.send(signal.SIGTERM)
+        deadline = time.monotonic() + patience_s
+        for process in processes:
+            while process.running and time.monotonic() < deadline:
+                time.sleep(0.02)
+            process.has_ended()
+
+    def end(self) -> None:
+        """Kill all that is left."""
+        for process in self.processes:
+            process.kill()
+
+    def exits(self) -> list[Exit]:
+        """How processes ended, in order."""
+        return sorted((each for one in self.processes for each in one.exits), key=lambda e: e.at)
+
+    def ask(self, path: str, **parameters: str | int) -> dict[str, object]:
+        """What a server answers to a GET. Raises `httpx.HTTPError`."""
+        answer = httpx.get(
+            f"http://127.0.0.1:{self._ports[0]}/api/v1/{path}", params=parameters, timeout=10
+        )
+        answer.raise_for_status()
+        return answer.json()

@@ -1,0 +1,32 @@
+"""Short runs of the fault laboratory: `make faults` has the long ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.faults.lab.run import run
+from tests.faults.lab.scenarios import MANY, SHORT, Scenario
+
+pytestmark = pytest.mark.timeout(240)
+
+
+async def holds(scenario: Scenario, folder: Path, *, queue: str, history: str, seed: int) -> None:
+    verdict = await run(scenario, queue=queue, history=history, seed=seed, folder=folder)
+    print(verdict)
+    assert verdict.holds, f"{verdict}\n{verdict.logs}"
+
+
+async def test_what_is_promised_holds_under_fire_on_sqlite(tmp_path: Path) -> None:
+    await holds(SHORT, tmp_path, queue="sqlite", history="sqlite", seed=1)
+
+
+async def test_what_is_promised_holds_under_fire_on_valkey(tmp_path: Path) -> None:
+    await holds(SHORT, tmp_path, queue="valkey-always", history="postgres", seed=1)
+
+
+async def test_the_history_of_20_000_jobs_equals_the_queue_after_kills_and_a_restart(
+    tmp_path: Path,
+) -> None:
+    await holds(MANY, tmp_path, queue="valkey-direct", history="postgres", seed=1)
