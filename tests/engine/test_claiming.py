@@ -6,7 +6,9 @@ import asyncio
 import itertools
 from collections import Counter
 
+from conduit.core.events import EventKind
 from conduit.core.model import JobStatus
+from conduit.engine.context import Retry
 from conduit.engine.fairness import QueueOrder
 from conduit.engine.pace import MAX_PREFETCH, Pace
 from tests.engine.bench import Bench, task
@@ -121,6 +123,47 @@ async def test_a_job_submitted_to_an_idle_worker_starts(bench: Bench) -> None:
     await bench.start(task(job))
     for _ in range(3):
         assert (await bench.run("job")).status is JobStatus.COMPLETED
+
+
+async def test_an_idle_worker_runs_the_jobs_of_a_function_once_it_is_resumed(bench: Bench) -> None:
+    async def held() -> None: ...
+
+    async def free() -> None: ...
+
+    await bench.start(task(held), task(free))
+    await bench.run("held")
+    await bench.queue.pause_function("held")
+    waiting = [await bench.submit("held", priority=9) for _ in range(3)]
+    for _ in range(3):
+        assert (await bench.run("free")).status is JobStatus.COMPLETED
+    assert [(await bench.job(job)).status for job in waiting] == [JobStatus.QUEUED] * 3
+    await bench.queue.resume_function("held")
+    for job in waiting:
+        await bench.completed(job)
+
+
+async def test_a_retry_of_a_function_that_was_paused_meanwhile_waits(bench: Bench) -> None:
+    begun, go = asyncio.Event(), asyncio.Event()
+
+    async def held() -> None:
+        if begun.is_set():
+            return
+        begun.set()
+        await go.wait()
+        raise Retry(delay=0)
+
+    async def free() -> None: ...
+
+    await bench.start(task(held), task(free))
+    job = await bench.submit("held")
+    await begun.wait()
+    await bench.queue.pause_function("held")
+    go.set()
+    await bench.event(job, EventKind.QUEUED)
+    await bench.run("free")
+    assert (await bench.job(job)).status is JobStatus.QUEUED
+    await bench.queue.resume_function("held")
+    assert (await bench.completed(job)).attempt == 2
 
 
 async def test_a_delayed_job_starts_when_it_is_due(bench: Bench) -> None:

@@ -557,6 +557,21 @@ async def test_flushed_scripts_are_sent_again(
     await check_history(bench.queue)
 
 
+async def test_what_was_paused_stays_so_when_the_server_is_restarted(
+    start_redis: StartRedis, connect: Connect
+) -> None:
+    server = start_redis()
+    queue = await connect(server.url)
+    await submit(queue)
+    await queue.pause_function("task")
+    await asyncio.to_thread(server.stop)
+    await asyncio.to_thread(server.start)
+    assert await once_back(lambda: claim(queue)) == []
+    assert (await queue.find(JobFilter(statuses=(JobStatus.QUEUED,)))).total == 1
+    await queue.resume_function("task")
+    assert len(await claim(queue)) == 1
+
+
 @pytest.mark.parametrize("name", ["valkey", "redis-6.2"])
 async def test_a_flushed_server_gets_new_jobs_done_without_a_restart(
     start_redis: StartRedis,

@@ -46,6 +46,9 @@ async def test_an_idle_worker_asks_for_little(
     bench = await start_bench(server.url)
     await bench.start(task(work))
     await bench.run("work")
+    await bench.queue.pause_function("work")
+    for _ in range(5):
+        await bench.submit("work")
     idle = asyncio.create_task(bench.queue.wait_finished([await bench.submit("other")], 60))
 
     async def asks_for_little() -> bool:
