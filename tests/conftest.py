@@ -6,12 +6,18 @@ import signal
 from collections.abc import Generator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 pytest_plugins = ["tests.containers.fixtures", "tests.servers.fixtures"]
 
 
 def pytest_configure() -> None:
-    """Started in the background by a shell, the tests ignore Ctrl-C, as would all they start."""
+    # A busy machine is no fault of what is tested.
+    settings.register_profile(
+        "unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    )
+    settings.load_profile("unhurried")
+    # Started in the background by a shell, the tests ignore Ctrl-C, as would all they start.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

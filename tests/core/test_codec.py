@@ -334,7 +334,8 @@ def test_any_plain_value_comes_back_as_itself(value: object) -> None:
 @given(
     st.dictionaries(
         st.integers(),
-        st.lists(st.tuples(st.datetimes(), st.decimals(allow_nan=False), st.binary())),
+        st.lists(st.tuples(st.datetimes(), st.decimals(allow_nan=False), st.binary()), max_size=3),
+        max_size=3,
     )
 )
 def test_nested_rich_values_come_back_as_themselves(

@@ -6,7 +6,7 @@ from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from conduit.core.errors import InvalidScheduleError
@@ -409,7 +409,6 @@ intervals = st.builds(
     st.integers(min_value=60_000, max_value=3 * DAY_MS),
 )
 schedules = crons | intervals
-unhurried = settings(deadline=None)  # a busy machine is no fault of the schedule
 near_changes = st.builds(
     lambda change, shift: change + shift,
     st.sampled_from(CHANGES),
@@ -419,13 +418,11 @@ moments = near_changes | st.integers(min_value=at("2020-01-01"), max_value=at("2
 spans = st.integers(min_value=0, max_value=8 * 3_600_000)
 
 
-@unhurried
 @given(schedules, moments)
 def test_the_next_tick_is_later_than_the_moment_asked_for(schedule: Schedule, now: int) -> None:
     assert schedule.next_after(now) > now
 
 
-@unhurried
 @given(schedules, moments)
 def test_no_tick_lies_between_a_moment_and_the_next_tick(schedule: Schedule, now: int) -> None:
     tick = schedule.next_after(now)
@@ -435,13 +432,11 @@ def test_no_tick_lies_between_a_moment_and_the_next_tick(schedule: Schedule, now
     assert schedule.ticks_between(now, tick, limit=10) == [tick]
 
 
-@unhurried
 @given(schedules, moments, st.integers(min_value=0, max_value=DAY_MS))
 def test_asking_later_never_answers_earlier(schedule: Schedule, now: int, later: int) -> None:
     assert schedule.next_after(now) <= schedule.next_after(now + later)
 
 
-@unhurried
 @given(schedules, moments, spans, st.integers(min_value=1, max_value=600))
 @example(CronSchedule("* * * * *", ZURICH), at("2026-10-24T23:00"), 4 * 3_600_000, 500)
 @example(CronSchedule("* * * * *", LORD_HOWE), at("2026-04-04T13:00"), 4 * 3_600_000, 100)
@@ -456,7 +451,6 @@ def test_ticks_of_a_span_are_those_met_one_by_one_and_the_newest_if_too_many(
     assert all(one < other for one, other in pairwise(ticks))
 
 
-@unhurried
 @given(schedules, moments, spans, spans)
 def test_a_span_cut_in_two_fires_each_tick_once(
     schedule: Schedule, after: int, first: int, second: int
@@ -494,7 +488,6 @@ def minute_by_minute(
     return ticks
 
 
-@unhurried
 @given(
     st.sets(st.integers(min_value=0, max_value=59), min_size=1),
     st.sets(st.integers(min_value=0, max_value=4), min_size=1) | st.just(set(range(24))),
@@ -536,7 +529,6 @@ def test_an_empty_span_holds_no_ticks(spec: str) -> None:
     assert parse_schedule(spec).ticks_between(now + DAY_MS, now, limit=10) == []
 
 
-@unhurried
 @given(st.integers(min_value=100, max_value=10 * DAY_MS), moments, moments)
 def test_interval_ticks_do_not_depend_on_when_a_worker_started(
     every_ms: int, one_start: int, other_start: int
