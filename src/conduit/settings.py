@@ -16,13 +16,14 @@ from msgspec import Struct
 
 from conduit.core.errors import ConfigurationError, quoted
 
-_KEYS = ("queue_url", "data_dir", "namespace", "durability", "database_url")
+_KEYS = ("queue_url", "data_dir", "namespace", "durability", "database_url", "artifacts_url")
 _NAMESPACE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _DURABILITIES = ("none", "aof", "replica", "fsync")
 ENVIRONMENT = (
     "CONDUIT_QUEUE_URL",
     "CONDUIT_REDIS_URL",
     "CONDUIT_DATABASE_URL",
+    "CONDUIT_ARTIFACTS_URL",
     "CONDUIT_DATA_DIR",
     "CONDUIT_NAMESPACE",
     "CONDUIT_DURABILITY",
@@ -33,24 +34,32 @@ ENVIRONMENT = (
 class Settings(Struct, frozen=True, kw_only=True):
     """Where things are. `data_dir` holds the queue and the history unless their URLs say otherwise.
 
-    `database_url` is the history's, which a server alone needs.
+    `database_url` is the history's and `artifacts_url` that of what jobs kept; a server alone needs
+    them.
     """
 
     data_dir: Path
     queue_url: str
     database_url: str
+    artifacts_url: str
 
 
-def load_settings(*, queue_url: str | None = None, database_url: str | None = None) -> Settings:
+def load_settings(
+    *,
+    queue_url: str | None = None,
+    database_url: str | None = None,
+    artifacts_url: str | None = None,
+) -> Settings:
     """Read the settings that apply in the current folder; explicit URLs win.
 
     The namespace and the durability become options of the URL, where it has none of its own; a
     SQLite file is a namespace by itself, and always flushed. Raises `ConfigurationError` when
     pyproject.toml can't be read or has a wrong type.
     """
-    for name, given in (("queue", queue_url), ("database", database_url)):
+    explicit = (("queue", queue_url), ("database", database_url), ("artifacts", artifacts_url))
+    for name, given in explicit:
         if given is not None and not given.strip():
-            raise ConfigurationError(f"the {name}'s URL is empty: give one, or leave it out")
+            raise ConfigurationError(f"the {name} URL is empty: give one, or leave it out")
     table = _pyproject_table()
     data_dir = Path(os.environ.get("CONDUIT_DATA_DIR") or table.get("data_dir") or ".conduit")
     namespace = os.environ.get("CONDUIT_NAMESPACE") or table.get("namespace")
@@ -76,9 +85,18 @@ def load_settings(*, queue_url: str | None = None, database_url: str | None = No
         or table.get("database_url")
         or f"sqlite:///{data_dir / f'history{suffix}.db'}"
     )
+    artifacts_url = (
+        artifacts_url
+        or os.environ.get("CONDUIT_ARTIFACTS_URL")
+        or table.get("artifacts_url")
+        or (data_dir / "artifacts").absolute().as_uri()
+    )
     options = {"namespace": namespace, "durability": durability}
     return Settings(
-        data_dir=data_dir, queue_url=_with_options(url, options), database_url=database_url
+        data_dir=data_dir,
+        queue_url=_with_options(url, options),
+        database_url=database_url,
+        artifacts_url=artifacts_url,
     )
 
 

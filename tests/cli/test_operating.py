@@ -154,3 +154,16 @@ def test_a_file_that_is_no_queue_ends_with_3(cli: Cli) -> None:
     refused = cli("jobs", "list", "--queue-url", "sqlite:///notes.txt")
     assert refused.returncode == 3
     assert "notes.txt" in refused.stderr
+
+
+def test_doctor_looks_at_a_store_of_artifacts(stocked: Cli, objects_url: str) -> None:
+    def look(url: str) -> tuple[int, dict[str, str]]:
+        done = stocked("doctor", "--json", CONDUIT_ARTIFACTS_URL=url)
+        (found,) = (each for each in json.loads(done.stdout) if each["name"] == "artifacts")
+        return done.returncode, found
+
+    code, found = look(objects_url)
+    assert (code, found["verdict"], found["detail"]) == (0, "ok", f"kept in {objects_url}")
+    code, found = look(objects_url.replace("s3://test-", "s3://other-"))
+    assert (code, found["verdict"]) == (3, "error")
+    assert "NoSuchBucket" in found["detail"]

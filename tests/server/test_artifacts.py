@@ -17,7 +17,10 @@ from sqlalchemy import select, update
 from conduit.core.model import Artifact, JobStatus, Lease, NewJob
 from conduit.queue import open_queue
 from conduit.queue.base import Claim, Note, Outcome, OutcomeKind, Queue, Retention
-from conduit.server.artifacts import FileStore
+from conduit.server import copying
+from conduit.server.artifacts.address import open_store
+from conduit.server.artifacts.files import FileStore
+from conduit.server.artifacts.store import Store
 from conduit.server.copying import GONE, Copier
 from conduit.server.db import tables
 from conduit.server.db.database import Database
@@ -45,13 +48,26 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "artifacts"
 
 
+@pytest.fixture(params=["files", "objects"])
+def artifacts_url(request: pytest.FixtureRequest, folder: Path) -> str:
+    """Where the server copies to: a folder, and a bucket of a real store."""
+    if request.param == "objects":
+        return request.getfixturevalue("objects_url")
+    return folder.as_uri()
+
+
 @pytest.fixture
-def store(folder: Path) -> FileStore:
+def store(artifacts_url: str) -> Store:
+    return open_store(artifacts_url, "this history")
+
+
+@pytest.fixture
+def file_store(folder: Path) -> FileStore:
     return FileStore(folder, "this history")
 
 
 @pytest.fixture
-def copier(queue: Queue, database: Database, store: FileStore) -> Copier:  # noqa: F811
+def copier(queue: Queue, database: Database, store: Store) -> Copier:  # noqa: F811
     return Copier(queue, database, store)
 
 
@@ -104,21 +120,22 @@ async def all_copied(database: Database, many: int) -> None:
     await until(look)
 
 
+async def contents(store: Store) -> list[bytes]:
+    """All that a store has of its history, sorted."""
+    found = [one async for some in store.older_than(-3600) for one in some]
+    return sorted([await store.read(each) or b"" for each in found])
+
+
 def files(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file()]
-
-
-def make_old(folder: Path) -> None:
-    for path in files(folder):
-        os.utime(path, (1, 1))
 
 
 # --- the server ---------------------------------------------------------------------------------
 
 
 @pytest.fixture
-async def api(serve: Serve) -> AsyncIterator[httpx.AsyncClient]:  # noqa: F811
-    async with client_of(await serve()) as client:
+async def api(serve: Serve, artifacts_url: str) -> AsyncIterator[httpx.AsyncClient]:  # noqa: F811
+    async with client_of(await serve(artifacts_url=artifacts_url)) as client:
         yield client
 
 
@@ -126,7 +143,6 @@ async def test_what_a_job_kept_can_be_had_when_the_queue_has_forgotten_the_job(
     api: httpx.AsyncClient,
     queue: Queue,  # noqa: F811
     history: str,  # noqa: F811
-    folder: Path,
 ) -> None:
     await keep(queue, "j", **{name: PAGE + name.encode() for name in NAMES})
     async with Database(history) as database:
@@ -141,8 +157,6 @@ async def test_what_a_job_kept_can_be_had_when_the_queue_has_forgotten_the_job(
             continue  # clients take these for steps in the path before they ask
         answer = await api.get(root.rstrip("/") + each["href"])
         assert answer.content == PAGE + each["name"].encode(), each
-    assert len(files(folder)) == len(NAMES)
-    assert all(path.name.isalnum() and len(path.name) == 32 for path in files(folder))
 
 
 async def test_a_page_that_a_job_kept_is_saved_and_never_shown(
@@ -164,9 +178,11 @@ async def test_what_was_copied_can_be_had_while_the_queue_is_away(
     serve: Serve,  # noqa: F811
     start_redis: StartRedis,
     history: str,  # noqa: F811
+    artifacts_url: str,
 ) -> None:
     redis = start_redis()
-    async with client_of(await serve(queue_url=redis.url)) as api:
+    server = await serve(queue_url=redis.url, artifacts_url=artifacts_url)
+    async with client_of(server) as api:
         async with open_queue(redis.url) as there:
             await keep(there, "j", report=b"rows")
         async with Database(history) as database:
@@ -185,7 +201,7 @@ async def test_a_store_that_cannot_be_written_is_told_and_waited_for(
 ) -> None:
     taken = tmp_path / "taken"
     taken.write_text("a file where the folder should be")
-    async with client_of(await serve(artifacts_dir=taken)) as api:
+    async with client_of(await serve(artifacts_url=taken.as_uri())) as api:
         await keep(queue, "j", report=b"rows")
 
         async def told() -> bool:
@@ -205,32 +221,29 @@ async def test_bytes_are_copied_once_and_for_their_owner_alone(
     copier: Copier,
     queue: Queue,  # noqa: F811
     database: Database,
-    store: FileStore,
-    folder: Path,
+    store: Store,
 ) -> None:
     await keep(queue, "j", a=b"1", b=b"")
     await tell(database, "j", a=b"1", b=b"")
     await copier.copy_all()
     await copier.copy_all()
-    assert copier.copied == len(files(folder)) == 2
-    kept = {await store.read(location or "") for location in await locations(database)}
-    assert kept == {b"1", b""}
-    if os.name == "posix":
-        assert all(path.stat().st_mode & 0o077 == 0 for path in files(folder))
+    assert copier.copied == 2
+    kept = [await store.read(location or "") for location in await locations(database)]
+    assert sorted(kept) == [b"", b"1"] == await contents(store)
 
 
 async def test_what_the_queue_had_forgotten_already_is_not_asked_for_again(
     copier: Copier,
     queue: Queue,  # noqa: F811
     database: Database,
-    folder: Path,
+    store: Store,
 ) -> None:
     await tell(database, "j", a=b"1")
     await copier.copy_all()
     await copier.copy_all()
     assert (copier.copied, copier.gone) == (0, 1)
     assert await locations(database) == [GONE]
-    assert files(folder) == []
+    assert await contents(store) == []
 
 
 async def test_bytes_that_are_not_those_the_history_tells_of_wait_for_its_word(
@@ -252,15 +265,15 @@ async def test_bytes_that_are_not_those_the_history_tells_of_wait_for_its_word(
 async def test_servers_side_by_side_leave_one_file_for_each_artifact(
     queue: Queue,  # noqa: F811
     database: Database,
-    store: FileStore,
-    folder: Path,
+    store: Store,
 ) -> None:
     kept = {f"file-{n}": str(n).encode() for n in range(20)}
     await keep(queue, "j", **kept)
     await tell(database, "j", **kept)
     copiers = [Copier(queue, database, store) for _ in range(3)]
     await asyncio.gather(*(copier.copy_all() for copier in copiers))
-    assert sum(copier.copied for copier in copiers) == len(files(folder)) == len(kept)
+    assert sum(copier.copied for copier in copiers) == len(kept)
+    assert await contents(store) == sorted(kept.values())
     found = await locations(database)
     assert {await store.read(location or "") for location in found} == set(kept.values())
 
@@ -272,8 +285,7 @@ async def test_files_go_with_the_rows_of_jobs_that_are_forgotten(
     copier: Copier,
     queue: Queue,  # noqa: F811
     database: Database,
-    store: FileStore,
-    folder: Path,
+    store: Store,
 ) -> None:
     for job_id, finished_at in (("old", 1), ("young", 1_000_000)):
         await insert(database, a_job(job_id, status=JobStatus.COMPLETED, finished_at=finished_at))
@@ -281,41 +293,45 @@ async def test_files_go_with_the_rows_of_jobs_that_are_forgotten(
         await tell(database, job_id, a=job_id.encode())
     await tell(database, "old", gone=b"")
     await copier.copy_all()
-    assert len(files(folder)) == 2
+    assert await contents(store) == [b"old", b"young"]
     await forget(database, Keep(jobs_ms=1000), 1_000_000, store)
-    assert [path.read_bytes() for path in files(folder)] == [b"young"]
+    assert await contents(store) == [b"young"]
     await forget(database, Keep(jobs_ms=1000), 2_000_000, store)
-    assert files(folder) == []
+    assert await contents(store) == []
 
 
 async def test_files_that_no_row_names_are_removed_once_none_will(
     copier: Copier,
     queue: Queue,  # noqa: F811
     database: Database,
-    store: FileStore,
-    folder: Path,
+    store: Store,
+    artifacts_url: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     await keep(queue, "j", a=b"named")
     await tell(database, "j", a=b"named")
     await copier.copy_all()
     lost = await store.keep(b"its server was killed")
-    elsewhere = FileStore(folder, "another history")
+    elsewhere = open_store(artifacts_url, "another history")
     theirs = await elsewhere.keep(b"theirs")
 
-    make_old(folder)
-    young = await store.keep(b"young")
+    assert await copier.tidy() == 0  # all of it is young
+    monkeypatch.setattr(copying, "_UNNAMED_S", -3600)
     assert await copier.tidy() == 1
     assert await store.read(lost) is None
-    assert await store.read(young) == b"young"
-    assert await elsewhere.read(theirs) == b"theirs"
+    assert await contents(elsewhere) == [await elsewhere.read(theirs)] == [b"theirs"]
     (named,) = await locations(database)
     assert await store.read(named or "") == b"named"
 
 
 async def test_what_was_begun_and_never_ended_is_removed(
-    copier: Copier, store: FileStore, folder: Path
+    queue: Queue,  # noqa: F811
+    database: Database,
+    file_store: FileStore,
+    folder: Path,
 ) -> None:
-    location = await store.keep(b"whole")
+    copier = Copier(queue, database, file_store)
+    location = await file_store.keep(b"whole")
     begun = files(folder)[0].with_suffix(".begun")
     begun.write_bytes(b"half")
     await copier.tidy()
@@ -323,19 +339,21 @@ async def test_what_was_begun_and_never_ended_is_removed(
     os.utime(begun, (1, 1))
     await copier.tidy()
     assert not begun.exists()
-    assert await store.read(location) == b"whole"
+    assert await file_store.read(location) == b"whole"
 
 
 async def test_much_that_is_left_over_is_removed_in_steps(
-    copier: Copier, store: FileStore, folder: Path, monkeypatch: pytest.MonkeyPatch
+    copier: Copier, store: Store, artifacts_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("conduit.server.artifacts._AT_ONCE", 7)
+    kind = artifacts_url.partition(":")[0].replace("s3", "object")
+    monkeypatch.setattr(f"conduit.server.artifacts.{kind}s.AT_ONCE", 7)
+    monkeypatch.setattr(copying, "_UNNAMED_S", -3600)
     monkeypatch.setattr(os, "fsync", lambda _: None)
     for _ in range(30):
         await store.keep(b"x")
-    make_old(folder)
+    assert max([len(some) async for some in store.older_than(-3600)]) == 7
     assert await copier.tidy() == 30
-    assert files(folder) == []
+    assert await contents(store) == []
 
 
 # --- the store ----------------------------------------------------------------------------------
@@ -353,7 +371,7 @@ async def test_much_that_is_left_over_is_removed_in_steps(
     ],
 )
 async def test_only_locations_that_the_store_made_up_lead_anywhere(
-    store: FileStore, tmp_path: Path, location: str
+    store: Store, tmp_path: Path, location: str
 ) -> None:
     secret = tmp_path / "secret"
     secret.write_text("secret")
@@ -363,13 +381,32 @@ async def test_only_locations_that_the_store_made_up_lead_anywhere(
     assert secret.exists()
 
 
+async def test_files_have_names_of_their_own_and_are_for_their_owner_alone(
+    file_store: FileStore, folder: Path
+) -> None:
+    for _ in range(2):
+        await file_store.keep(b"x")
+    assert len(files(folder)) == 2
+    assert all(path.name.isalnum() and len(path.name) == 32 for path in files(folder))
+    if os.name == "posix":
+        assert all(path.stat().st_mode & 0o077 == 0 for path in files(folder))
+
+
+async def test_old_files_are_told_from_young_ones(file_store: FileStore, folder: Path) -> None:
+    old = await file_store.keep(b"old")
+    for path in files(folder):
+        os.utime(path, (1, 1))
+    await file_store.keep(b"young")
+    assert [each async for each in file_store.older_than(60)] == [[old]]
+
+
 async def test_a_full_disk_leaves_nothing_half_written(
-    store: FileStore, folder: Path, monkeypatch: pytest.MonkeyPatch
+    file_store: FileStore, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(_: Any) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space"):
-        await store.keep(b"x")
+        await file_store.keep(b"x")
     assert files(folder) == []

@@ -16,6 +16,7 @@ from uuid import uuid4
 
 import pytest
 
+from tests.servers.objects import KEY, SECRET, ObjectServer
 from tests.servers.postgres import PostgresServer, new_database
 from tests.servers.redis import Cluster, RedisServer, SentinelTrio, binary
 
@@ -147,3 +148,35 @@ def start_postgres(tmp_path: Path) -> Iterator[StartPostgres]:
             return server
 
         yield start
+
+
+@pytest.fixture(scope="session")
+def object_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectServer]:
+    """An S3-compatible store that tests share, each with a bucket; none of them stops it."""
+    server = ObjectServer(tmp_path_factory.mktemp("objects"))
+    server.start()
+    yield server
+    server.kill()  # asked to end, it takes a quarter of a minute
+
+
+@pytest.fixture
+def aws_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The credentials for `object_server`, where AWS's own tools look for them."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+
+
+@pytest.fixture
+def objects_url(object_server: ObjectServer, aws_environment: None) -> str:
+    """The URL of an empty bucket, and a prefix in it, that no other test has."""
+    bucket = f"test-{uuid4().hex[:12]}"
+    object_server.make_bucket(bucket)
+    return object_server.url(bucket)
+
+
+@pytest.fixture
+def own_object_server(tmp_path: Path, aws_environment: None) -> Iterator[ObjectServer]:
+    """An S3-compatible store, not started, that the test may kill and start as it likes."""
+    server = ObjectServer(tmp_path)
+    yield server
+    server.kill()

@@ -11,7 +11,7 @@ from cyclopts.validators import Number
 from conduit.cli.connect import QueueUrl
 from conduit.cli.plan import LogFormat, RunPlan, ServerPlan
 from conduit.cli.problems import UsageError
-from conduit.cli.server import DEFAULT_PORT, DatabaseUrl, Port
+from conduit.cli.server import DEFAULT_PORT, ArtifactsUrl, DatabaseUrl, Port
 
 
 def dev(
@@ -19,6 +19,7 @@ def dev(
     host: str = "127.0.0.1",
     port: Port = DEFAULT_PORT,
     database_url: DatabaseUrl = None,
+    artifacts_url: ArtifactsUrl = None,
     queue_url: QueueUrl = None,
     concurrency: Annotated[int | None, Parameter(validator=Number(gte=1))] = None,
     reload: Annotated[bool, Parameter(negative="--no-reload")] = True,
@@ -42,7 +43,9 @@ def dev(
         concurrency=concurrency,
         connect_timeout=30.0,
         log_format=log_format,
-        server=ServerPlan(host=host, port=port, database_url=database_url),
+        server=ServerPlan(
+            host=host, port=port, database_url=database_url, artifacts_url=artifacts_url
+        ),
     )
     if reload:
         from conduit.cli.watch import watch_and_run

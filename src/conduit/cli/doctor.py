@@ -15,7 +15,7 @@ from conduit.cli.connect import QueueUrl, existing_queue, masked, queue_file
 from conduit.cli.matching import matching_jobs
 from conduit.cli.output import Cell, print_json, records, show_table, span
 from conduit.cli.problems import hints_of
-from conduit.core.errors import ConduitError
+from conduit.core.errors import ConduitError, ConfigurationError
 from conduit.core.model import FunctionInfo, JobStatus, WorkerInfo
 from conduit.queue.base import JobFilter, Queue
 from conduit.settings import load_settings
@@ -44,7 +44,7 @@ _STYLES = {Verdict.OK: "green", Verdict.WARNING: "yellow", Verdict.ERROR: "bold 
 
 
 async def doctor(*, queue_url: QueueUrl = None, json: bool = False) -> int:
-    """Check the installation, the settings and the queue.
+    """Check the installation, the settings, the queue and a store of artifacts beyond this machine.
 
     Args:
         json: Print a JSON array.
@@ -57,8 +57,11 @@ async def doctor(*, queue_url: QueueUrl = None, json: bool = False) -> int:
     ]
     code = 0
     try:
-        url = load_settings(queue_url=queue_url).queue_url
+        settings = load_settings(queue_url=queue_url)
+        url = settings.queue_url
         checks.append(Check("settings", Verdict.OK, f"queue is {masked(url)}"))
+        artifacts, code = await _artifacts(settings.artifacts_url)
+        checks.extend(artifacts)
         checks.extend(_disk(url))
         async with existing_queue(queue_url) as queue:
             checks.extend(await _queue_checks(queue))
@@ -74,6 +77,21 @@ async def doctor(*, queue_url: QueueUrl = None, json: bool = False) -> int:
 
 def _row(check: Check) -> tuple[Cell, ...]:
     return check.name, Text(check.verdict.value, style=_STYLES[check.verdict]), check.detail
+
+
+async def _artifacts(url: str) -> tuple[list[Check], int]:
+    """Whether the server could keep artifacts there, and the exit code; nothing for a folder."""
+    if url.startswith("file:"):
+        return [], 0
+    from conduit.server.artifacts.address import open_store, shown
+
+    try:
+        await open_store(url, "").check()
+    except (ConfigurationError, OSError) as error:
+        detail = "; ".join([str(error), *hints_of(error)])
+        code = error.exit_code if isinstance(error, ConfigurationError) else 4
+        return [Check("artifacts", Verdict.ERROR, detail)], code
+    return [Check("artifacts", Verdict.OK, f"kept in {shown(url)}")], 0
 
 
 def _disk(url: str) -> list[Check]:

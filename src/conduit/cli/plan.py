@@ -33,6 +33,7 @@ class ServerPlan(Struct, frozen=True, kw_only=True):
     host: str = "127.0.0.1"
     port: int = 8080
     database_url: str | None = None
+    artifacts_url: str | None = None
     migrate: bool = False
     insecure: bool = False
 

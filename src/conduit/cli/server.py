@@ -26,6 +26,15 @@ DEFAULT_PORT = 8080
 
 Port = Annotated[int, Parameter(validator=Number(gte=0, lte=65_535))]
 
+ArtifactsUrl = Annotated[
+    str | None,
+    Parameter(
+        help="Where artifacts are copied to: file:///… or s3://… Else CONDUIT_ARTIFACTS_URL, "
+        "pyproject.toml, or .conduit/artifacts.",
+        show_default=False,
+    ),
+]
+
 app = App(name="server", help="Run the server: history, HTTP API and live updates.")
 app.command(db)
 
@@ -36,6 +45,7 @@ def start(
     host: str = "127.0.0.1",
     port: Port = DEFAULT_PORT,
     database_url: DatabaseUrl = None,
+    artifacts_url: ArtifactsUrl = None,
     queue_url: QueueUrl = None,
     migrate: bool = False,
     insecure: bool = False,
@@ -61,7 +71,12 @@ def start(
         log_format=log_format,
         banner=False,
         server=ServerPlan(
-            host=host, port=port, database_url=database_url, migrate=migrate, insecure=insecure
+            host=host,
+            port=port,
+            database_url=database_url,
+            artifacts_url=artifacts_url,
+            migrate=migrate,
+            insecure=insecure,
         ),
     )
     if reload:
@@ -83,7 +98,9 @@ def server_service(plan: ServerPlan, queue_url: str | None) -> ServerService:
         raise ConfigurationError(
             f"the server needs {error.name}, which isn't installed: pip install 'conduit[server]'"
         ) from error
-    settings = load_settings(queue_url=queue_url, database_url=plan.database_url)
+    settings = load_settings(
+        queue_url=queue_url, database_url=plan.database_url, artifacts_url=plan.artifacts_url
+    )
     options = ServerOptions(
         host=plan.host,
         port=plan.port,
@@ -93,6 +110,6 @@ def server_service(plan: ServerPlan, queue_url: str | None) -> ServerService:
         api_keys=os.environ.get(KEYS_VARIABLE, ""),
         migrate=plan.migrate,
         insecure=plan.insecure,
-        artifacts_dir=settings.data_dir / "artifacts",
+        artifacts_url=settings.artifacts_url,
     )
     return ServerService(options)

@@ -21,7 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from conduit.core.errors import ConduitError
 from conduit.queue.base import Queue
-from conduit.server.artifacts import Store
+from conduit.server.artifacts.store import Store
 from conduit.server.db import tables
 from conduit.server.db.database import Database
 from conduit.server.duty import Duty

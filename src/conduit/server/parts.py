@@ -9,7 +9,7 @@ from fastapi import Depends
 from starlette.requests import Request
 
 from conduit.server.access import Access, Caller, Role, require
-from conduit.server.artifacts import Store
+from conduit.server.artifacts.store import Store
 from conduit.server.db.database import Database
 from conduit.server.listings import Listings
 from conduit.server.live import Broker

@@ -17,7 +17,7 @@ from sqlalchemy import ColumnElement, Table, delete, select, tuple_
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from conduit.server.artifacts import Store
+from conduit.server.artifacts.store import Store
 from conduit.server.db import tables
 from conduit.server.db.database import Database, DatabaseUnavailableError
 
@@ -57,7 +57,7 @@ async def forget(
 ) -> Forgotten:
     """Forget all that is old at `now`, in steps, and what lies in the store of artifacts for it.
 
-    Raises `DatabaseUnavailableError`, `OSError`.
+    Raises `DatabaseUnavailableError`.
     """
     jobs = others = 0
     while forgotten := await _forget_jobs(database, now - keep.jobs_ms, artifacts):
@@ -96,8 +96,11 @@ async def _forget_jobs(database: Database, before: int, artifacts: Store | None)
             await connection.execute(delete(tables.jobs).where(job.id.in_(chosen)))
     if artifacts is not None:
         # After the commit: a row never leads to a file that is gone. A file that stays because of
-        # a crash right here is found when the store is tidied.
-        await artifacts.remove(locations)
+        # a crash right here, or of trouble, is found when the store is tidied.
+        try:
+            await artifacts.remove(locations)
+        except OSError as error:
+            _log.debug("what lies in the store of artifacts stays until it is tidied: %s", error)
     return len(chosen)
 
 
@@ -127,8 +130,6 @@ async def forget_forever(database: Database, artifacts: Store, keep: Keep | None
             forgotten = await forget(database, keep or Keep(), now, artifacts)
         except DatabaseUnavailableError as error:
             _log.debug("nothing was forgotten: %s", error)
-        except OSError as error:
-            _log.warning("files of jobs that were forgotten stay for now: %s", error)
         else:
             if forgotten.jobs:
                 _log.info("%d old jobs were removed from the history", forgotten.jobs)

@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections.abc import Coroutine, Iterable
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, Self
 
 from msgspec import Struct
@@ -15,7 +14,7 @@ from prometheus_client.metrics_core import Metric
 from conduit.http_server import HttpServer
 from conduit.server.access import Access, check_binding, parse_keys
 from conduit.server.app import build_app
-from conduit.server.artifacts import FileStore
+from conduit.server.artifacts.address import open_store
 from conduit.server.copying import Copier
 from conduit.server.db.database import Database
 from conduit.server.ingest.consumer import Ingest
@@ -42,12 +41,12 @@ class ServerOptions(Struct, frozen=True, kw_only=True):
     database_url: str
     queue_url: str
     queue_shown: str
+    artifacts_url: str
     host: str = "127.0.0.1"
     port: int = 8080
     api_keys: str = ""
     migrate: bool = False
     insecure: bool = False
-    artifacts_dir: Path = Path(".conduit", "artifacts")
 
 
 class ServerService:
@@ -66,7 +65,7 @@ class ServerService:
             broker=Broker(database),
             access=Access(database, keys, insecure=options.insecure),
             metrics=Metrics(),
-            artifacts=FileStore(options.artifacts_dir, database.identity),
+            artifacts=open_store(options.artifacts_url, database.identity),
         )
         self._options = options
         self._http = HttpServer(
@@ -95,10 +94,13 @@ class ServerService:
     async def start(self) -> None:
         """Open the history, look for the queue, listen.
 
-        A queue that is away is no reason not to start. Raises `SchemaError` and its kin.
+        A queue or a store of artifacts that is away is no reason not to start. Raises `SchemaError`
+        and its kin, and `ConfigurationError` where the store refuses.
         """
         parts = self.parts
         try:
+            with suppress(OSError):  # the copier tells, and tries again
+                await parts.artifacts.check()
             await parts.database.open()
             await parts.link.start()
             await parts.broker.start()

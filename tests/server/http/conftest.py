@@ -61,7 +61,7 @@ async def serve(queue_url: str, history: str, tmp_path: Path) -> AsyncIterator[S
         async def start(**options: Any) -> ServerService:
             url = options.get("queue_url", queue_url)
             defaults: dict[str, Any] = {"database_url": history, "queue_url": url, "port": 0}
-            defaults["artifacts_dir"] = tmp_path / "artifacts"
+            defaults["artifacts_url"] = (tmp_path / "artifacts").as_uri()
             given = ServerOptions(queue_shown=url, **defaults | options)
             service = ServerService(given)
             await service.start()

@@ -80,7 +80,7 @@ def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         queue_url=f"sqlite:///{folder / 'queue.db'}",
         queue_shown="",
         port=0,
-        artifacts_dir=folder / "artifacts",
+        artifacts_url=(folder / "artifacts").as_uri(),
     )
     with Background(options) as server:
         yield server.url

@@ -33,7 +33,7 @@ from conduit.server.models.jobs import (
     summary,
 )
 from conduit.server.parts import Parts, TheParts
-from conduit.server.problems import invalid, job_not_found, not_found
+from conduit.server.problems import invalid, job_not_found, not_found, unavailable
 from conduit.server.routes.params import JobId, Moment, Name, Text, Texts, moment
 
 MOST_PER_PAGE = 500
@@ -166,11 +166,16 @@ async def get_artifact(job_id: JobId, name: Name, parts: TheParts) -> Response:
     async with parts.database.read() as connection:
         rows = await queries.artifacts(connection, job_id)
     row = next((row for row in rows if row.name == name), None)
-    data = None
+    data, trouble = None, None
     if row is not None and row.location:
-        data = await parts.artifacts.read(row.location)
+        try:
+            data = await parts.artifacts.read(row.location)
+        except OSError as error:
+            trouble = error
     if data is None:
         data = await parts.link.ask(lambda queue: queue.artifact(job_id, name))
+    if data is None and trouble is not None:
+        raise unavailable("artifacts-unavailable", "The artifact can't be read now", str(trouble))
     if data is None:
         raise not_found("artifact", name, "the job kept none of this name, or the queue forgot it")
     told = "" if row is None else row.content_type

@@ -1,61 +1,35 @@
-"""Where the bytes of artifacts are kept once the server has copied them out of the queue.
-
-Nothing that a job or a caller says becomes part of a path: files are named by chance, and what is
-read or removed must be a name that was given here.
-"""
+"""Artifacts as files below a folder."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-import re
 import time
 from collections.abc import AsyncIterator, Collection, Iterator
-from hashlib import sha256
 from itertools import islice
 from pathlib import Path
-from typing import Protocol
-from uuid import uuid4
 
-_LOCATION = re.compile(r"([0-9a-f]{16})/(([0-9a-f]{2})[0-9a-f]{30})", re.ASCII)
+from conduit.server.artifacts.store import AT_ONCE, is_location, new_location, part_of, path_of
+
 _BEGUN = ".begun"
-_AT_ONCE = 500
-
-
-class Store(Protocol):
-    """Keeps bytes at locations that it makes up. All may raise `OSError`."""
-
-    async def keep(self, data: bytes) -> str:
-        """Keep bytes for good; their location."""
-        ...
-
-    async def read(self, location: str) -> bytes | None:
-        """The bytes there, if there are any."""
-        ...
-
-    async def remove(self, locations: Collection[str]) -> None:
-        """Remove what is there; what isn't is passed over."""
-        ...
-
-    def older_than(self, seconds: float) -> AsyncIterator[list[str]]:
-        """Everything of this history that was kept so long ago, a few hundred at a time."""
-        ...
 
 
 class FileStore:
     """Files below a folder, which is made when the first is kept.
 
-    `history` names the database whose rows lead here. Histories may share a folder: each has a
-    part of its own, and looks for what is left over there alone.
+    `history` names the database whose rows lead here.
     """
 
     def __init__(self, folder: Path, history: str) -> None:
         self._folder = folder
-        self._part = sha256(history.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+        self._part = part_of(history)
+
+    async def check(self) -> None:
+        """See `Store`. A folder that can't be written is waited for, and told by who writes."""
 
     async def keep(self, data: bytes) -> str:
         """See `Store`. The bytes are on the disk, not just on their way, when this returns."""
-        location = f"{self._part}/{uuid4().hex}"
+        location = new_location(self._part)
         path = self._path(location)
         assert path is not None
         await asyncio.to_thread(_write, path, data)
@@ -84,13 +58,13 @@ class FileStore:
                     continue
                 if path.suffix == _BEGUN:
                     path.unlink(missing_ok=True)  # its server was killed in the middle
-                elif _LOCATION.fullmatch(location := f"{self._part}/{path.name}"):
+                elif is_location(location := f"{self._part}/{path.name}"):
                     yield location
 
     def _path(self, location: str) -> Path | None:
         """Where a location leads; nowhere unless it is one that a store like this made up."""
-        found = _LOCATION.fullmatch(location)
-        return None if found is None else self._folder / found[1] / found[3] / found[2]
+        path = path_of(location)
+        return None if path is None else self._folder / path
 
 
 def _is_older(path: Path, before: float) -> bool:
@@ -143,4 +117,4 @@ def _remove(paths: Collection[Path]) -> None:
 
 
 def _take(found: Iterator[str]) -> list[str]:
-    return list(islice(found, _AT_ONCE))
+    return list(islice(found, AT_ONCE))
