@@ -268,6 +268,7 @@ async def test_under_the_api_an_unknown_path_is_a_problem(server: ServerService,
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "conduit.example"])
 def test_the_server_does_not_open_itself_to_strangers(host: str) -> None:
     urls = {"database_url": "sqlite:///x.db", "queue_url": "sqlite:///q.db", "queue_shown": ""}
+    urls["artifacts_url"] = "file:///artifacts"
     with pytest.raises(ConfigurationError, match="CONDUIT_API_KEYS"):
         ServerService(ServerOptions(host=host, **urls))
     check_binding(host, parse_keys(ADMIN), insecure=False)
