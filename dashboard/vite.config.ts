@@ -36,5 +36,5 @@ export default defineConfig({
   },
   // `npm run dev` beside `conduit dev`: the server's address is the one that it says.
   server: { proxy: { "/api": process.env.CONDUIT_SERVER ?? "http://127.0.0.1:8080" } },
-  test: { environment: "jsdom", include: ["src/**/*.test.{ts,tsx}"], globals: false },
+  test: { environment: "jsdom", pool: "vmThreads", include: ["src/**/*.test.{ts,tsx}"], globals: false },
 });

@@ -1,9 +1,8 @@
-import { useEffect, useRef } from "react";
+import { useEffect, useRef, useState } from "react";
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
-import { theme, useZone } from "@/app/settings";
+import { useZone } from "@/app/settings";
 import { clock, compact, exact, type Zone } from "@/lib/format";
-import { useStore } from "@/lib/store";
 import { cx } from "@/lib/cx";
 
 export type Colour = "accent" | "green" | "red" | "amber" | "blue" | "violet" | "gray";
@@ -14,6 +13,8 @@ export interface Line {
   /** One for each time; null where there is none. */
   values: readonly (number | null)[];
   kind?: "line" | "area" | "bars";
+  /** What the legend tells in place of `values`, where lines are drawn on top of each other. */
+  told?: readonly (number | null)[];
 }
 
 interface Props {
@@ -27,35 +28,36 @@ interface Props {
   className?: string;
 }
 
-/** Lines over time. Its legend shows the values under the cursor. */
+/** Lines over time. Its legend tells the values under the cursor. */
 export function Chart({ label, times, lines, format = compact, height = 160, className }: Props) {
   const box = useRef<HTMLDivElement>(null);
+  const plot = useRef<uPlot | null>(null);
   const zone = useZone();
-  const chosenTheme = useStore(theme);
-  const shape = JSON.stringify([lines.map(({ label: name, colour, kind }) => [name, colour, kind]), zone, height, chosenTheme]);
+  const [at, setAt] = useState<number | null>(null);
+  const shape = JSON.stringify([lines.map(({ label: name, colour: tone, kind }) => [name, tone, kind]), zone, height]);
   const latest = useRef({ times, lines, format });
   latest.current = { times, lines, format };
-  const plot = useRef<uPlot | null>(null);
 
   useEffect(() => {
     const element = box.current;
     if (!element) return;
-    let made: uPlot | null = null;
+    const width = () => Math.max(element.clientWidth, 100);
     const draw = () => {
-      made?.destroy();
-      const width = Math.max(element.clientWidth, 100);
-      made = new uPlot(options(latest.current.lines, zone, width, height, (value) => latest.current.format(value)), data(latest.current), element);
-      plot.current = made;
+      plot.current?.destroy();
+      const { lines: drawn, format: tell } = latest.current;
+      const made = options(drawn, zone, width(), height, tell, (index) => setAt(index));
+      plot.current = new uPlot(made, data(latest.current), element);
     };
     draw();
+    // The canvas has its colours from the theme, so it is drawn anew with it.
     const themes = new MutationObserver(draw);
     themes.observe(document.documentElement, { attributeFilter: ["data-theme"] });
-    const sizes = new ResizeObserver(() => made?.setSize({ width: Math.max(element.clientWidth, 100), height }));
+    const sizes = new ResizeObserver(() => plot.current?.setSize({ width: width(), height }));
     sizes.observe(element);
     return () => {
       themes.disconnect();
       sizes.disconnect();
-      made?.destroy();
+      plot.current?.destroy();
       plot.current = null;
     };
     // `shape` stands for all of the lines that isn't data.
@@ -65,8 +67,37 @@ export function Chart({ label, times, lines, format = compact, height = 160, cla
     plot.current?.setData(data({ times, lines }));
   }, [times, lines]);
 
-  // The legend comes below: room is kept for it, so that nothing moves once it is there.
-  return <div ref={box} role="img" aria-label={label} className={cx("w-full overflow-hidden", className)} style={{ minHeight: height + 26 }} />;
+  const time = at === null ? undefined : times[at];
+  return (
+    <figure className={cx("min-w-0", className)}>
+      <div ref={box} role="img" aria-label={label} className="w-full overflow-hidden" style={{ height }} />
+      <figcaption className="flex h-5 items-center gap-4 overflow-hidden pl-11.5 text-xs whitespace-nowrap text-muted">
+        {lines.toReversed().map((line) => (
+          <span key={line.label} className="flex items-center gap-1.5">
+            <span aria-hidden className={cx("size-2 rounded-xs", MARKERS[line.colour])} />
+            {line.label}
+            {at !== null && <span className="text-ink">{told(line, at, format)}</span>}
+          </span>
+        ))}
+        {time !== undefined && <span className="ml-auto">{exact(time, zone).slice(0, 16)}</span>}
+      </figcaption>
+    </figure>
+  );
+}
+
+const MARKERS: Record<Colour, string> = {
+  accent: "bg-accent",
+  green: "bg-green",
+  red: "bg-red",
+  amber: "bg-amber",
+  blue: "bg-blue",
+  violet: "bg-violet",
+  gray: "bg-gray",
+};
+
+function told(line: Line, at: number, format: (value: number) => string): string {
+  const value = (line.told ?? line.values)[at];
+  return value === null || value === undefined ? "–" : format(value);
 }
 
 function data({ times, lines }: Pick<Props, "times" | "lines">): uPlot.AlignedData {
@@ -77,25 +108,33 @@ function colour(name: string): string {
   return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 }
 
-function options(lines: readonly Line[], zone: Zone, width: number, height: number, format: (value: number) => string): uPlot.Options {
+function options(
+  lines: readonly Line[],
+  zone: Zone,
+  width: number,
+  height: number,
+  format: (value: number) => string,
+  onCursor: (index: number | null) => void,
+): uPlot.Options {
   const axis = {
     stroke: colour("faint"),
     font: "11px Inter, system-ui, sans-serif",
     ticks: { show: false },
     grid: { stroke: colour("line"), width: 1 },
   };
+  const bars = lines.some((line) => line.kind === "bars");
   return {
     width,
     height,
     padding: [8, 8, 0, 0],
     cursor: { y: false, points: { size: 6 }, drag: { x: false, y: false } },
-    scales: { y: { range: (_, __, max) => [0, max > 0 ? max * 1.1 : 1] } },
+    scales: { x: { range: (made, min, max) => (bars ? widened(made, min, max) : [min, max]) }, y: { range: (_, __, max) => [0, max > 0 ? max * 1.1 : 1] } },
     axes: [
-      { ...axis, grid: { show: false }, space: 70, values: (_, splits) => tickLabels(splits, zone) },
-      { ...axis, size: 52, space: 36, values: (_, splits) => splits.map((each) => format(each)) },
+      { ...axis, grid: { show: false }, space: 70, size: 26, values: (_, splits) => tickLabels(splits, zone) },
+      { ...axis, size: 46, space: 36, values: (_, splits) => splits.map((each) => format(each)) },
     ],
     series: [
-      { value: (_, value) => (value === null ? "" : exact(value * 1000, zone).replace(/\.000/, "")) },
+      {},
       ...lines.map((line): uPlot.Series => {
         const stroke = colour(line.colour);
         const filled = line.kind === "area" || line.kind === "bars";
@@ -106,12 +145,19 @@ function options(lines: readonly Line[], zone: Zone, width: number, height: numb
           ...(filled ? { fill: line.kind === "bars" ? stroke : `color-mix(in srgb, ${stroke} 14%, transparent)` } : {}),
           ...(line.kind === "bars" && uPlot.paths.bars ? { paths: uPlot.paths.bars({ size: [0.7, 40], radius: 0.15 }) } : {}),
           points: { show: false },
-          value: (_, value) => (value === null ? "–" : format(value)),
         };
       }),
     ],
-    legend: { live: true },
+    legend: { show: false },
+    hooks: { setCursor: [(made) => onCursor(made.cursor.idx ?? null)] },
   };
+}
+
+/** Half a bucket more on both sides, where the outer halves of the first and last bars are. */
+function widened(made: uPlot, min: number, max: number): [number, number] {
+  const [first, second] = made.data[0];
+  const half = first !== undefined && second !== undefined ? (second - first) / 2 : 0;
+  return [min - half, max + half];
 }
 
 function tickLabels(splits: readonly number[], zone: Zone): string[] {
@@ -123,15 +169,15 @@ function tickLabels(splits: readonly number[], zone: Zone): string[] {
   });
 }
 
-/** A line of a few points, the size of a word. `label` says what it shows. */
-export function Sparkline({ values, colour: name = "accent", label, width = 80, height = 20, className }: { values: readonly (number | null)[]; colour?: Colour; label: string; width?: number; height?: number; className?: string }) {
+/** A line of a few points, without axes. `label` says what it shows; `className` gives its size. */
+export function Sparkline({ values, colour: name = "accent", label, className }: { values: readonly (number | null)[]; colour?: Colour; label: string; className?: string }) {
   const most = Math.max(1e-9, ...values.map((value) => value ?? 0));
-  const step = width / Math.max(1, values.length - 1);
-  const points = values.map((value, index) => `${(index * step).toFixed(1)},${(height - 1.5 - ((value ?? 0) / most) * (height - 3)).toFixed(1)}`);
+  const step = 100 / Math.max(1, values.length - 1);
+  const points = values.map((value, index) => `${(index * step).toFixed(2)},${(29 - ((value ?? 0) / most) * 27).toFixed(2)}`);
   return (
-    <svg role="img" aria-label={label} width={width} height={height} viewBox={`0 0 ${width} ${height}`} className={cx("shrink-0 overflow-visible", className)}>
-      <polygon points={`0,${height} ${points.join(" ")} ${width},${height}`} fill={`var(--${name})`} opacity="0.12" />
-      <polyline points={points.join(" ")} fill="none" stroke={`var(--${name})`} strokeWidth="1.5" strokeLinejoin="round" />
+    <svg role="img" aria-label={label} viewBox="0 0 100 30" preserveAspectRatio="none" className={cx("h-5 w-20 shrink-0", className)}>
+      <polygon points={`0,30 ${points.join(" ")} 100,30`} fill={`var(--${name})`} opacity="0.13" />
+      <polyline points={points.join(" ")} fill="none" stroke={`var(--${name})`} strokeWidth="1.5" strokeLinejoin="round" vectorEffect="non-scaling-stroke" />
     </svg>
   );
 }

@@ -1,4 +1,4 @@
-import { concerns, ruleOf, type Change, type Key } from "./rules";
+import { concerns, everyOf, type Change, type Key } from "./rules";
 
 /** What the refresher needs of a cache of answers. */
 export interface Answers {
@@ -36,7 +36,7 @@ export class Refresher {
     if (this.everything || this.waiting.length > 0) this.mark();
     const now = this.now();
     for (const [name, key] of this.old) {
-      const every = ruleOf(key)?.every ?? 0;
+      const every = everyOf(key);
       if (now - (this.fetched.get(name) ?? -Infinity) < every) continue;
       this.old.delete(name);
       this.fetched.set(name, now);

@@ -39,6 +39,11 @@ export function ruleOf(key: Key): Rule | undefined {
   return typeof path === "string" ? RULES.find((rule) => rule.path.test(path)) : undefined;
 }
 
+/** How often an answer may be fetched anew, in milliseconds at least; a query may say so itself. */
+export function everyOf(key: Key): number {
+  return (key[1] as { every?: number } | undefined)?.every ?? ruleOf(key)?.every ?? 0;
+}
+
 /** Whether a change makes an answer old. */
 export function concerns(change: Pick<Change, "topic" | "subject">, key: Key): boolean {
   const rule = ruleOf(key);

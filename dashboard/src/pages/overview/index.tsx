@@ -1,5 +1,71 @@
+import { useNavigate, useSearch } from "@tanstack/react-router";
+import { Segments } from "@/components/Tabs";
 import { PageHeader } from "@/components/Panel";
+import { ErrorState, StaleNotice } from "@/components/States";
+import { Time } from "@/components/Time";
+import { useTicking } from "@/lib/clock";
+import { Charts } from "./Charts";
+import { REACH, useOverview } from "./data";
+import { Failing } from "./Failing";
+import { FirstSteps } from "./FirstSteps";
+import { SPANS, type Span } from "./search";
+import { NowPanel, QueuesPanel, WorkersPanel } from "./Panels";
+import { Tiles } from "./Tiles";
+import { Verdict } from "./Verdict";
 
+/** Whether all is well, in five seconds; where to look if it isn't. */
 export default function Overview() {
-  return <PageHeader title="Overview" />;
+  const span: Span = useSearch({ from: "/layout/" }).span ?? "1h";
+  const navigate = useNavigate();
+  const known = useOverview(span);
+  // Judged anew every five seconds, for waiting and silence grow by themselves.
+  const now = useTicking((at) => Math.floor(at / 5000) * 5000);
+  const { stats, recent, trends, queues, workers, failed, letters, ready } = known;
+  if (stats.isError && !stats.data) {
+    return (
+      <>
+        <PageHeader title="Overview" />
+        <ErrorState error={stats.error} onRetry={() => void stats.refetch()} />
+      </>
+    );
+  }
+  const isNew = stats.data && workers.data && Object.keys(stats.data.statuses).length === 0 && workers.data.items.length === 0;
+  return (
+    <>
+      <PageHeader
+        title="Overview"
+        actions={
+          <Segments
+            label="Span"
+            value={span}
+            onChange={(next) => void navigate({ to: "/", search: { span: next === "1h" ? undefined : next }, replace: true })}
+            options={SPANS.map((each) => ({ value: each, label: <span title={`The last ${REACH[each].words}`}>{each}</span> }))}
+          />
+        }
+      />
+      <StaleNotice stale={queues.data?.stale ?? false}>
+        <Time at={queues.data?.at} />
+      </StaleNotice>
+      {isNew ? (
+        <FirstSteps />
+      ) : (
+        <div className="flex flex-col gap-4">
+          <Verdict
+            pending={recent.isPending || queues.isPending || workers.isPending}
+            known={{ now, stats: recent.data, queues: queues.data, workers: workers.data, letters: letters.data, ready: ready.data }}
+          />
+          <Tiles span={span} stats={stats.data} trends={trends.data} queues={queues.data} workers={workers.data} fresh={!stats.isPlaceholderData} />
+          <div className="grid gap-4 lg:grid-cols-[minmax(0,1fr)_17rem]">
+            <Charts span={span} trends={trends.data} error={trends.isError && !trends.data ? trends.error : null} />
+            <NowPanel stats={stats.data} />
+          </div>
+          <Failing span={span} stats={stats.data} jobs={failed.data?.items} />
+          <div className="grid gap-4 lg:grid-cols-2">
+            <QueuesPanel queues={queues.data} error={queues.error} />
+            <WorkersPanel workers={workers.data} error={workers.error} />
+          </div>
+        </div>
+      )}
+    </>
+  );
 }
