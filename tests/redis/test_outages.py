@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -97,6 +97,30 @@ def test_a_run_waits_for_a_server_that_comes(cli: Cli, start_redis: StartRedis) 
     assert (submitted.returncode, "hello you" in submitted.stdout) == (0, True), submitted.stderr
     assert run.stop() == 0
     assert run.seen.count("trying again until it answers") == 1
+
+
+async def test_a_server_that_is_lost_while_a_worker_starts_is_waited_for(
+    start_redis: StartRedis, start_bench: StartBench, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = start_redis(config=FLUSHED)
+    bench = await start_bench(server.url)
+    coming: list[asyncio.Task[None]] = []
+
+    async def come_back() -> None:
+        await until(lambda: _told(caplog, "the queue is unavailable"))
+        await asyncio.to_thread(server.start)
+
+    @asynccontextmanager
+    async def lifespan() -> AsyncGenerator[None]:  # entered once the queue is open
+        await asyncio.to_thread(server.kill)
+        coming.append(asyncio.create_task(come_back()))
+        yield
+
+    async def work() -> None: ...
+
+    await bench.start(task(work), lifespan=lifespan, connect_timeout=30)
+    await coming[0]
+    assert (await bench.run("work")).status is JobStatus.COMPLETED
 
 
 # A server that dies

@@ -12,7 +12,7 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, suppress
 from importlib.metadata import version
 from typing import Any
@@ -75,9 +75,7 @@ class WorkerService:
         """Connect, announce this worker, and begin to claim. Raises what stands in the way."""
         try:
             await self._open()
-            await self._warn()
-            await warn_of_namesakes(self._queue, self._registration())
-            await self._queue.register(self._registration())
+            await self._patiently(self._announce)
         except BaseException:
             await self._close()
             raise
@@ -131,7 +129,7 @@ class WorkerService:
         return ended or started
 
     async def _open(self) -> None:
-        await self._connect()
+        await self._patiently(lambda: self._resources.enter_async_context(self._queue))
         self._resources.enter_context(capture_logs())
         self._reporter = Reporter(self._queue, self._on_lost, self._voice)
         self._slots = Slots(
@@ -166,15 +164,15 @@ class WorkerService:
             self._lifespan = Lifespan(self._spec.lifespan, self._is_torn_down)
             self._slots.context = await self._lifespan.enter()
 
-    async def _connect(self) -> None:
-        """Open the queue; a server that isn't there yet gets `connect_timeout` to come."""
+    async def _patiently(self, step: Callable[[], Awaitable[object]]) -> None:
+        """Take a step of the start; a server that isn't there gets `connect_timeout` to come."""
         loop = asyncio.get_running_loop()
         patience = 0.0 if self._url.startswith("sqlite:") else self._spec.connect_timeout
         deadline = loop.time() + patience
         outage = Outage(self._voice)
         while True:
             try:
-                await self._resources.enter_async_context(self._queue)
+                await step()
                 outage.over()
                 return
             except QueueUnavailableError as error:
@@ -190,9 +188,12 @@ class WorkerService:
         finally:
             await self._stop.let_go(self._resources)
 
-    async def _warn(self) -> None:
+    async def _announce(self) -> None:
+        """Make this worker known, and say what about its queue or its namesakes isn't well."""
         for warning in (await self._queue.health()).warnings:
             logger.warning("%s", warning)
+        await warn_of_namesakes(self._queue, self._registration())
+        await self._queue.register(self._registration())
 
     def _registration(self) -> Registration:
         spec = self._spec
