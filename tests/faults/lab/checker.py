@@ -204,10 +204,14 @@ def failures_are_counted(case: Case) -> Iterator[str]:
 
 
 def effects_belong_to_starts(case: Case) -> Iterator[str]:
-    """Each effect belongs to one start, on the worker that it went to, and each start to one."""
+    """Each effect belongs to one start, on the worker that it went to, and each start to one.
+
+    Where `crunch` runs can't be told: in processes of the workers.
+    """
     for story in case.stories.values():
         if story.job_id in case.excused:
             continue
+        job = case.jobs.get(story.job_id)
         starts = {event.fence: event for event in story.of_kind(EventKind.STARTED)}
         for fence, count in Counter(line.fence for line in story.begins).items():
             if count > 1:
@@ -220,6 +224,15 @@ def effects_belong_to_starts(case: Case) -> Iterator[str]:
                     f"job {story.job_id} was told attempt {line.attempt} under fence {line.fence}, "
                     f"and its event says {starts[line.fence].attempt}"
                 )
+            elif job and job.function != "crunch" and not _is_of(starts[line.fence], line.pid):
+                yield (
+                    f"job {story.job_id} began in process {line.pid} under fence {line.fence}, "
+                    f"which went to {starts[line.fence].worker_id}"
+                )
+
+
+def _is_of(start: Event, pid: int) -> bool:
+    return f"-{pid}-" in (start.worker_id or "")
 
 
 def completed_jobs_had_their_effect(case: Case) -> Iterator[str]:

@@ -1,0 +1,565 @@
+"""The laboratory's checker: it is content with a good run, and finds whatever is wrong with one.
+
+Each case takes the evidence of a small run in which all went well, and spoils one thing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from msgspec import Raw, json, structs
+
+from conduit.core.events import Event, EventKind, Submission
+from conduit.core.model import FINISHED, Job, JobError, JobStatus, Level, LogLine, QueueInfo, Reason
+from conduit.server.db.rows import AttemptRow
+from conduit.server.ingest.fold import row_of
+from tests.faults.lab.checker import CHECKS, attempts_of, check
+from tests.faults.lab.evidence import Evidence, Totals
+from tests.faults.lab.figures import figures_of
+from tests.faults.lab.journal import Line, What
+from tests.faults.lab.nemesis import Strike
+from tests.faults.lab.system import Exit
+
+_K = EventKind
+_S = JobStatus
+_STATUS_AFTER = {
+    _K.SUBMITTED: _S.QUEUED,
+    _K.QUEUED: _S.QUEUED,
+    _K.STARTED: _S.RUNNING,
+    _K.PROGRESS: _S.RUNNING,
+    _K.METADATA: _S.RUNNING,
+    _K.CHECKPOINT: _S.RUNNING,
+    _K.LOG: _S.RUNNING,
+    _K.CANCEL_REQUESTED: _S.RUNNING,
+    _K.RETRYING: _S.SCHEDULED,
+    _K.RELEASED: _S.QUEUED,
+    _K.RESCUED: _S.QUEUED,
+    _K.COMPLETED: _S.COMPLETED,
+    _K.FAILED: _S.FAILED,
+    _K.CANCELLED: _S.CANCELLED,
+    _K.REQUEUED: _S.QUEUED,
+}
+_OF_AN_ATTEMPT = (_K.COMPLETED, _K.FAILED, _K.RETRYING)
+
+
+class Tale:
+    """Tells of jobs as the queue, the journal and the history would."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.lines: list[Line] = []
+        self.jobs: dict[str, Job] = {}
+        self._at = 1_000_000
+
+    def job(
+        self,
+        job_id: str,
+        *kinds: EventKind,
+        function: str = "work",
+        label: str | None = None,
+        key: str | None = None,
+        parent: str | None = None,
+    ) -> None:
+        """A job to which this happens once it was submitted; what it writes bears its fence."""
+        label = label or f"label of {job_id}"
+        cron = job_id.startswith("cron:")
+        args = b"{}" if cron else json.encode({"label": label, "seconds": 0})
+        if not cron:
+            self.line(What.CALL, label=label)
+            self.line(What.OK, label=label, job_id=job_id)
+        started_at = None
+        seq, attempt, fence, failures, rescues, generation = 1, 0, 0, 0, 0, 1
+        event = Event(
+            kind=_K.SUBMITTED,
+            job_id=job_id,
+            seq=1,
+            attempt=0,
+            at=self._tick(),
+            status=_S.QUEUED,
+            submission=Submission(
+                function=function,
+                queue="default",
+                args=Raw(args),
+                key=key,
+                parent_id=parent,
+                root_id=parent,
+                max_deliveries=3,
+            ),
+        )
+        submitted_at = event.at
+        self.events.append(event)
+        for kind in kinds:
+            seq += 1
+            failures += kind in (_K.RETRYING, _K.FAILED)
+            rescues += kind is _K.RESCUED
+            if kind is _K.STARTED:
+                fence += 1
+                attempt = failures + rescues + 1
+                started_at = self._at + 1
+            if kind is _K.REQUEUED:
+                generation, failures, rescues = generation + 1, 0, 0
+            if kind in _OF_AN_ATTEMPT:
+                self.line(What.END, job_id=job_id, attempt=attempt, fence=fence)
+            event = Event(
+                kind=kind,
+                job_id=job_id,
+                seq=seq,
+                attempt=attempt,
+                at=self._tick(),
+                status=_STATUS_AFTER[kind],
+                generation=generation,
+                fence=fence,
+                failures=failures,
+                rescues=rescues,
+                worker_id="lab-host-7-abc" if kind is _K.STARTED else None,
+                **_written(kind, fence),
+            )
+            self.events.append(event)
+            if kind is _K.STARTED:
+                self.line(What.BEGIN, label=label, job_id=job_id, attempt=attempt, fence=fence)
+        ended = event.status in FINISHED
+        self.jobs[job_id] = Job(
+            id=job_id,
+            function=function,
+            queue="default",
+            status=event.status,
+            args=args,
+            submitted_at=submitted_at,
+            run_at=submitted_at,
+            key=key,
+            parent_id=parent,
+            root_id=parent,
+            started_at=started_at,
+            finished_at=event.at if ended else None,
+            generation=generation,
+            attempt=attempt,
+            failures=failures,
+            rescues=rescues,
+            fence=fence,
+            seq=seq,
+            worker_id="lab-host-7-abc",
+            reason=event.reason,
+            error=event.error,
+            result=bytes(event.result) if event.result else None,
+        )
+
+    def line(self, what: What, **fields: Any) -> None:
+        """A line of the journal."""
+        self.lines.append(Line(what=what, at=self._tick(), pid=7, **fields))
+
+    def evidence(self) -> Evidence:
+        """What this leaves behind, where the history is right."""
+        by_job: dict[str, list[Event]] = {}
+        for event in self.events:
+            by_job.setdefault(event.job_id, []).append(event)
+        statuses = [job.status.value for job in self.jobs.values()]
+        return Evidence(
+            lines=self.lines,
+            jobs=self.jobs,
+            events=self.events,
+            rows={job.id: row_of(job, 0) for job in self.jobs.values()},
+            attempts=[
+                AttemptRow(**dict(zip(_ATTEMPT, told, strict=True)), job_id=job_id, error=None)
+                for job_id, events in by_job.items()
+                for told in attempts_of(events)
+            ],
+            totals=Totals(
+                jobs=len(statuses),
+                by_status={status.value: statuses.count(status.value) for status in JobStatus},
+            ),
+            leftovers={"leases": 0},
+            queues=[QueueInfo(name="default")],
+            exits=[Exit("worker-0", 7, 0, -9, 9), Exit("submitter-0", 8, 0, 0, None)],
+        )
+
+    def _tick(self) -> int:
+        self._at += 1
+        return self._at
+
+
+_ATTEMPT = (
+    *("fence", "generation", "attempt", "worker_id", "started_at"),
+    *("ended_at", "outcome", "reason"),
+)
+
+
+def _written(kind: EventKind, fence: int) -> dict[str, Any]:
+    """What `service.py` has its jobs write."""
+    step = Raw(json.encode({"fence": fence, "step": 0}))
+    boom = JobError(type="BoomError", message=str(fence))
+    told: dict[EventKind, dict[str, Any]] = {
+        _K.COMPLETED: {"result": Raw(b"%d" % fence)},
+        _K.RETRYING: {"error": boom},
+        _K.FAILED: {"error": boom, "reason": Reason.ERROR.value},
+        _K.PROGRESS: {"progress": 0.5, "progress_message": str(fence)},
+        _K.METADATA: {"metadata": step},
+        _K.CHECKPOINT: {"checkpoint": step},
+        _K.LOG: {"logs": (LogLine(0, Level.INFO, "job", f"step 0 under {fence}"),)},
+    }
+    return told.get(kind, {})
+
+
+def a_good_run() -> Tale:
+    """One in which there is something for each check to look at."""
+    tale = Tale()
+    tale.job("plain", _K.STARTED, _K.COMPLETED)
+    tale.job("rescued", _K.STARTED, _K.RESCUED, _K.STARTED, _K.COMPLETED)
+    again = (_K.STARTED, _K.RETRYING, _K.QUEUED)
+    tale.job("failed", *again, *again, _K.STARTED, _K.FAILED, function="fail")
+    tale.job("keyed-1", _K.STARTED, _K.COMPLETED, function="keyed", key="k")
+    tale.job("keyed-2", _K.STARTED, _K.COMPLETED, function="keyed", key="k")
+    news = (_K.PROGRESS, _K.METADATA, _K.LOG, _K.CHECKPOINT)
+    tale.job(
+        "saga", _K.STARTED, *news, _K.RESCUED, _K.STARTED, *news, _K.COMPLETED, function="saga"
+    )
+    tale.line(What.SAVED, job_id="saga", fence=1, number=0)
+    tale.line(What.RESUMED, job_id="saga", fence=2, number=0)
+    tale.job("cancelled", _K.CANCELLED)
+    tale.line(What.CANCEL, job_id="cancelled")
+    tale.line(What.CANCELLED, job_id="cancelled", number=1)
+    tale.job("parent", _K.STARTED, _K.COMPLETED, function="parent", label="p")
+    tale.job("child", _K.STARTED, _K.COMPLETED, label="p/1.0", parent="parent")
+    for second in (1, 2, 3):
+        tale.job(f"cron:tick:abc:{second * 1000}", _K.STARTED, _K.COMPLETED, function="tick")
+    return tale
+
+
+# --- spoiling ------------------------------------------------------------------------------------
+
+
+def with_job(evidence: Evidence, job_id: str, **changes: Any) -> Evidence:
+    """The evidence with another state of a job, in the queue and in the history."""
+    job = structs.replace(evidence.jobs[job_id], **changes)
+    return structs.replace(
+        evidence,
+        jobs={**evidence.jobs, job_id: job},
+        rows={**evidence.rows, job_id: row_of(job, 0)},
+    )
+
+
+def without_job(evidence: Evidence, job_id: str) -> Evidence:
+    """The evidence without a job."""
+    return structs.replace(
+        evidence,
+        jobs={key: job for key, job in evidence.jobs.items() if key != job_id},
+        rows={key: row for key, row in evidence.rows.items() if key != job_id},
+    )
+
+
+def with_row(evidence: Evidence, job_id: str, **changes: Any) -> Evidence:
+    """The evidence with another row of a job."""
+    row = structs.replace(evidence.rows[job_id], **changes)
+    return structs.replace(evidence, rows={**evidence.rows, job_id: row})
+
+
+def with_event(
+    evidence: Evidence, job_id: str, kind: EventKind, which: int = 0, /, **changes: Any
+) -> Evidence:
+    """The evidence with one event of a job changed: the `which`th of that kind."""
+    found = [e for e in evidence.events if (e.job_id, e.kind) == (job_id, kind)][which]
+    changed = structs.replace(found, **changes)
+    return structs.replace(
+        evidence, events=[changed if event is found else event for event in evidence.events]
+    )
+
+
+def without_event(evidence: Evidence, job_id: str, kind: EventKind, which: int = 0) -> Evidence:
+    """The evidence without one event of a job."""
+    found = [e for e in evidence.events if (e.job_id, e.kind) == (job_id, kind)][which]
+    return structs.replace(
+        evidence, events=[event for event in evidence.events if event is not found]
+    )
+
+
+def with_line(evidence: Evidence, what: What, job_id: str, /, **changes: Any) -> Evidence:
+    """The evidence with the last line of a kind about a job changed."""
+    found = [line for line in evidence.lines if (line.what, line.job_id) == (what, job_id)][-1]
+    changed = structs.replace(found, **changes)
+    return structs.replace(
+        evidence, lines=[changed if line is found else line for line in evidence.lines]
+    )
+
+
+def without_line(evidence: Evidence, what: What, job_id: str) -> Evidence:
+    """The evidence without the lines of a kind about a job."""
+    kept = [line for line in evidence.lines if (line.what, line.job_id) != (what, job_id)]
+    return structs.replace(evidence, lines=kept)
+
+
+def plus_line(evidence: Evidence, what: What, **fields: Any) -> Evidence:
+    """The evidence with one more line."""
+    fields = {"at": 2_000_000, "pid": 7} | fields
+    return structs.replace(evidence, lines=[*evidence.lines, Line(what=what, **fields)])
+
+
+def doubled(evidence: Evidence, job_id: str) -> Evidence:
+    """The evidence with a second job of one submit."""
+    job = structs.replace(evidence.jobs[job_id], id="twin")
+    return structs.replace(evidence, jobs={**evidence.jobs, "twin": job})
+
+
+def _refused(evidence: Evidence) -> Evidence:
+    return plus_line(without_line(evidence, What.OK, "plain"), What.REFUSED, label="label of plain")
+
+
+def _a_tick_of_its_own(evidence: Evidence) -> Evidence:
+    job = structs.replace(evidence.jobs["cron:tick:abc:3000"], id="cron:tick:abc:3500")
+    return structs.replace(evidence, jobs={**evidence.jobs, job.id: job})
+
+
+def _end_of(evidence: Evidence, job_id: str, fence: int) -> Evidence:
+    """The evidence with an attempt that went on until long after its successor's start."""
+    line = Line(what=What.END, at=3_000_000, pid=7, job_id=job_id, fence=fence)
+    others = [
+        each
+        for each in evidence.lines
+        if (each.what, each.job_id, each.fence) != (What.END, job_id, fence)
+    ]
+    return structs.replace(evidence, lines=[*others, line])
+
+
+Spoil = Callable[[Evidence], Evidence]
+
+BAD: list[tuple[str, str, Spoil]] = [
+    ("accepted_jobs_are_kept", "plain", lambda e: without_job(e, "plain")),
+    ("no_job_vanishes", "plain", lambda e: without_job(e, "plain")),
+    ("every_job_has_ended", "plain", lambda e: with_job(e, "plain", status=_S.RUNNING)),
+    ("submits_make_one_job", "twin", lambda e: doubled(e, "plain")),
+    ("submits_make_one_job", "plain", _refused),
+    ("submits_make_one_job", "plain", lambda e: with_job(e, "plain", args=b'{"label":"?"}')),
+    (
+        "jobs_end_as_they_should",
+        "plain",
+        lambda e: with_job(e, "plain", status=_S.FAILED, reason="error"),
+    ),
+    (
+        "jobs_end_as_they_should",
+        "failed",
+        lambda e: with_job(e, "failed", reason=Reason.MAX_DELIVERIES.value),
+    ),
+    (
+        "jobs_end_as_they_should",
+        "cancelled",
+        lambda e: without_line(e, What.CANCEL, "cancelled"),
+    ),
+    ("events_obey_the_table", "plain", lambda e: without_event(e, "plain", _K.STARTED)),
+    ("events_obey_the_table", "plain", lambda e: without_event(e, "plain", _K.COMPLETED)),
+    ("events_obey_the_table", "plain", lambda e: with_event(e, "plain", _K.COMPLETED, fence=2)),
+    ("events_obey_the_table", "plain", lambda e: with_event(e, "plain", _K.COMPLETED, seq=4)),
+    ("events_obey_the_table", "rescued", lambda e: with_event(e, "rescued", _K.RESCUED, rescues=0)),
+    (
+        "events_obey_the_table",
+        "rescued",
+        lambda e: with_event(e, "rescued", _K.STARTED, 1, attempt=1),
+    ),
+    (
+        "events_obey_the_table",
+        "plain",
+        lambda e: structs.replace(e, events=[*e.events, e.events[2]]),
+    ),
+    (
+        "events_obey_the_table",
+        "keyed-2",
+        lambda e: without_event(e, "keyed-1", _K.COMPLETED),
+    ),
+    (
+        "events_obey_the_table",
+        "plain",
+        lambda e: structs.replace(e, events=[x for x in e.events if x.job_id != "plain"]),
+    ),
+    ("events_obey_the_table", "plain", lambda e: with_job(e, "plain", seq=9)),
+    ("failures_are_counted", "failed", lambda e: with_job(e, "failed", failures=2)),
+    (
+        "effects_belong_to_starts",
+        "plain",
+        lambda e: plus_line(e, What.BEGIN, job_id="plain", attempt=1, fence=1),
+    ),
+    (
+        "effects_belong_to_starts",
+        "plain",
+        lambda e: plus_line(e, What.BEGIN, job_id="plain", attempt=1, fence=2),
+    ),
+    (
+        "effects_belong_to_starts",
+        "rescued",
+        lambda e: with_line(e, What.BEGIN, "rescued", attempt=1),
+    ),
+    (
+        "effects_belong_to_starts",
+        "rescued",
+        lambda e: with_line(e, What.BEGIN, "rescued", pid=8),
+    ),
+    (
+        "completed_jobs_had_their_effect",
+        "plain",
+        lambda e: without_line(e, What.END, "plain"),
+    ),
+    ("completed_jobs_had_their_effect", "rescued", lambda e: _end_of_first_alone(e, "rescued")),
+    ("effects_overlap_only_where_a_lease_was_lost", "failed", lambda e: _end_of(e, "failed", 1)),
+    ("keyed_jobs_take_turns", "keyed-2", lambda e: _end_of(e, "keyed-1", 1)),
+    (
+        "what_is_written_bears_the_fence",
+        "rescued",
+        lambda e: with_event(e, "rescued", _K.COMPLETED, result=Raw(b"1")),
+    ),
+    (
+        "what_is_written_bears_the_fence",
+        "failed",
+        lambda e: with_event(e, "failed", _K.RETRYING, error=JobError("BoomError", "2")),
+    ),
+    *(
+        (
+            "what_is_written_bears_the_fence",
+            "saga",
+            lambda e, kind=kind: with_event(e, "saga", kind, 1, **_written(kind, 1)),
+        )
+        for kind in (_K.PROGRESS, _K.METADATA, _K.CHECKPOINT, _K.LOG)
+    ),
+    ("checkpoints_are_durable", "saga", lambda e: with_line(e, What.RESUMED, "saga", number=-1)),
+    (
+        "cancels_tell_the_truth",
+        "plain",
+        lambda e: plus_line(e, What.CANCELLED, job_id="plain", number=1),
+    ),
+    (
+        "cancels_tell_the_truth",
+        "cancelled",
+        lambda e: without_event(
+            with_line(e, What.CANCELLED, "cancelled", number=0), "cancelled", _K.CANCELLED
+        ),
+    ),
+    (
+        "cancelled_jobs_stay_so",
+        "rescued",
+        lambda e: with_event(e, "rescued", _K.RESCUED, kind=_K.CANCEL_REQUESTED),
+    ),
+    (
+        "retries_by_hand_happen_once",
+        "plain",
+        lambda e: plus_line(
+            plus_line(e, What.RETRY, job_id="plain"), What.RETRIED, job_id="plain", number=1
+        ),
+    ),
+    (
+        "retries_by_hand_happen_once",
+        "rescued",
+        lambda e: with_event(e, "rescued", _K.RESCUED, kind=_K.REQUEUED),
+    ),
+    ("ticks_happen_once_each", "1000 and 3000", lambda e: without_job(e, "cron:tick:abc:2000")),
+    ("ticks_happen_once_each", "3500", _a_tick_of_its_own),
+    ("ticks_happen_once_each", "last at 3000", lambda e: structs.replace(e, ended_at=60_000)),
+    ("children_know_their_parents", "child", lambda e: with_job(e, "child", parent_id=None)),
+    ("children_know_their_parents", "plain", lambda e: with_job(e, "plain", parent_id="parent")),
+    ("nothing_is_left_behind", "1 leases", lambda e: structs.replace(e, leftovers={"leases": 1})),
+    (
+        "nothing_is_left_behind",
+        "default",
+        lambda e: structs.replace(e, queues=[QueueInfo(name="default", running=1)]),
+    ),
+    ("the_history_equals_the_queue", "plain", lambda e: with_row(e, "plain", attempt=2)),
+    ("the_history_equals_the_queue", "plain", lambda e: with_row(e, "plain", result="7")),
+    ("the_history_equals_the_queue", "failed", lambda e: with_row(e, "failed", error=None)),
+    (
+        "the_history_equals_the_queue",
+        "plain",
+        lambda e: with_row(e, "plain", status=_S.RUNNING),
+    ),
+    ("the_history_equals_the_queue", "plain", lambda e: structs.replace(e, rows={})),
+    (
+        "the_history_equals_the_queue",
+        "ghost",
+        lambda e: structs.replace(e, rows={**e.rows, "ghost": e.rows["plain"]}),
+    ),
+    (
+        "the_history_has_every_attempt",
+        "rescued",
+        lambda e: structs.replace(
+            e, attempts=[a for a in e.attempts if (a.job_id, a.fence) != ("rescued", 1)]
+        ),
+    ),
+    (
+        "the_history_has_every_attempt",
+        "plain",
+        lambda e: structs.replace(
+            e, attempts=[structs.replace(a, outcome="released") for a in e.attempts]
+        ),
+    ),
+    ("totals_are_exact", "7 jobs", lambda e: _with_totals(e, jobs=7)),
+    ("totals_are_exact", "9 jobs as failed", lambda e: _with_totals(e, by_status={"failed": 9})),
+    ("totals_are_exact", "no server", lambda e: structs.replace(e, totals=None)),
+    (
+        "dead_letters_are_those_planted",
+        "a reason",
+        lambda e: structs.replace(e, dead_letters=["a reason"]),
+    ),
+    ("dead_letters_are_those_planted", "1 dead", lambda e: structs.replace(e, planted=1)),
+    ("dead_letters_are_those_planted", "3 events", lambda e: structs.replace(e, parked=3)),
+    *(
+        (
+            "processes_end_as_they_are_told",
+            each.name,
+            lambda e, each=each: structs.replace(e, exits=[each]),
+        )
+        for each in (
+            Exit("worker-3", 7, 0, 1, None),
+            Exit("worker-3", 7, 0, -9, 15),
+            Exit("server-3", 7, 0, 86, None),
+            Exit("submitter-3", 7, 0, 1, None),
+        )
+    ),
+]
+
+
+def _end_of_first_alone(evidence: Evidence, job_id: str) -> Evidence:
+    return with_line(evidence, What.END, job_id, fence=1)
+
+
+def _with_totals(evidence: Evidence, **changes: Any) -> Evidence:
+    assert evidence.totals is not None
+    return structs.replace(evidence, totals=structs.replace(evidence.totals, **changes))
+
+
+# --- tests ---------------------------------------------------------------------------------------
+
+
+def test_a_good_run_is_not_complained_of() -> None:
+    assert check(a_good_run().evidence()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "about", "spoil"),
+    BAD,
+    ids=[f"{name}-{number}" for number, (name, *_) in enumerate(BAD)],
+)
+def test_what_is_wrong_with_a_run_is_found(name: str, about: str, spoil: Spoil) -> None:
+    complaints = check(spoil(a_good_run().evidence()))
+    assert any(each.check == name and about in each.text for each in complaints), complaints
+
+
+def test_every_check_has_a_run_that_it_finds_wrong() -> None:
+    assert {name for name, *_ in BAD} == {each.__name__ for each in CHECKS}
+
+
+def test_what_a_killed_store_may_forget_is_excused_just_then() -> None:
+    evidence = without_job(a_good_run().evidence(), "plain")
+    (accepted,) = [line for line in evidence.lines if (line.what, line.job_id) == ("ok", "plain")]
+    excused = structs.replace(evidence, rewinds=[(accepted.at, accepted.at)])
+    assert "accepted_jobs_are_kept" in {each.check for each in check(evidence)}
+    assert "accepted_jobs_are_kept" not in {each.check for each in check(excused)}
+
+
+def test_figures_count_what_happened() -> None:
+    evidence = _end_of(a_good_run().evidence(), "rescued", 1)
+    rescued = [event for event in evidence.events if event.job_id == "rescued"]
+    kill = Strike(fault="worker-kill", at=rescued[1].at, target="worker-0", pid=7)
+    figures = figures_of(structs.replace(evidence, strikes=[kill]))
+
+    assert (figures.rescues, figures.stale, figures.attempts) == (2, 1, 15)
+    assert figures.recoveries == ((rescued[3].at - kill.at) / 1000,)
+    assert figures.shortfalls({"stale": 1, "worker-kill": 1}) == []
+    assert figures.shortfalls({"stale": 2, "worker-freeze": 1}) == [
+        "stale: 1, and at least 2 are needed",
+        "worker-freeze: 0, and at least 1 are needed",
+    ]
