@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from conduit.server.artifacts.store import Store
 from conduit.server.db import tables
 from conduit.server.db.database import Database, DatabaseUnavailableError
+from conduit.server.ingest.apply import take_turn
 
 _HOUR = 3_600_000
 _DAY = 24 * _HOUR
@@ -78,16 +79,10 @@ async def forget(
 
 async def _forget_jobs(database: Database, before: int, artifacts: Store | None) -> int:
     job = tables.jobs.c
-    # A row that the ingest works on, or another server forgets, is passed over.
-    ids = (
-        select(job.id)
-        .where(job.finished_at < before)
-        .order_by(job.finished_at)
-        .limit(BATCH)
-        .with_for_update(skip_locked=True)
-    )
+    ids = select(job.id).where(job.finished_at < before).order_by(job.finished_at).limit(BATCH)
     locations: list[str] = []
     async with database.begin() as connection:
+        await take_turn(connection)
         chosen = list((await connection.execute(ids)).scalars())
         if chosen:
             locations = await _locations(connection, chosen)

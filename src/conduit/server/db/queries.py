@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 from sqlalchemy import (
     ColumnElement,
     Executable,
@@ -32,7 +32,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from conduit.core.model import JobStatus
-from conduit.server.db import tables
+from conduit.server.db import counts, tables
 from conduit.server.db.rows import ArtifactRow, AttemptRow, JobRow, LogRow, job_row
 
 MAX_TREE = 1000
@@ -171,7 +171,7 @@ async def _counted(
         found = list((await connection.execute(ids)).scalars())
         if len(found) <= _FEW:
             return len(found), [_jobs.id.in_(found)]
-    return await _count(connection, conditions), conditions
+    return await _count(connection, query, conditions), conditions
 
 
 def _page(
@@ -197,7 +197,14 @@ def _page(
     return select(both).order_by(both.c.part, *order).limit(limit).offset(offset)
 
 
-async def _count(connection: AsyncConnection, conditions: list[ColumnElement[bool]]) -> int:
+async def _count(
+    connection: AsyncConnection, query: JobQuery, conditions: list[ColumnElement[bool]]
+) -> int:
+    rest = structs.replace(query, statuses=(), functions=(), queues=())
+    is_kept = rest == JobQuery() and counts.are_kept(query.functions, query.queues)
+    if is_kept and all(map(_is_storable, _texts(query))):
+        found = await counts.by_status(connection, query.functions, query.queues)
+        return sum(found[status] for status in set(query.statuses or JobStatus))
     statement = select(func.count()).select_from(tables.jobs).where(*conditions)
     return (await connection.execute(statement)).scalar_one()
 

@@ -27,7 +27,7 @@ from sqlalchemy.dialects.postgresql import array
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from conduit.core.model import FINISHED, JobStatus
-from conduit.server.db import tables
+from conduit.server.db import counts, tables
 
 SAMPLES = {"postgresql": 100_000, "sqlite": 20_000}
 """SQLite has no percentiles, and by its window functions they take longer than by Python."""
@@ -159,12 +159,14 @@ def _of(window: Window) -> list[ColumnElement[bool]]:
     return conditions
 
 
-async def _statuses(connection: AsyncConnection, window: Window) -> dict[JobStatus, int]:
-    found = await connection.execute(
+async def _statuses(connection: AsyncConnection, window: Window) -> Mapping[JobStatus, int]:
+    if counts.are_kept(window.functions, window.queues):
+        return await counts.by_status(connection, window.functions, window.queues)
+    counted = await connection.execute(
         select(_jobs.status, func.count()).where(*_of(window)).group_by(_jobs.status)
     )
-    counts = dict(found.all())
-    return {status: counts.get(status, 0) for status in JobStatus}
+    found = dict(counted.all())
+    return {status: found.get(status, 0) for status in JobStatus}
 
 
 async def _submitted(connection: AsyncConnection, window: Window) -> int:
@@ -186,17 +188,17 @@ async def _ended(
         .group_by(part)
         .with_hint(tables.jobs, *_BY_END)
     )
-    counts = {
+    found = {
         row.part: Ended(completed=row.completed, failed=row.failed, cancelled=row.cancelled)
         for row in counted
     }
-    counts[_OVERALL] = Ended(
-        completed=sum(ended.completed for ended in counts.values()),
-        failed=sum(ended.failed for ended in counts.values()),
-        cancelled=sum(ended.cancelled for ended in counts.values()),
+    found[_OVERALL] = Ended(
+        completed=sum(ended.completed for ended in found.values()),
+        failed=sum(ended.failed for ended in found.values()),
+        cancelled=sum(ended.cancelled for ended in found.values()),
     )
     times = await _percentiles(connection, window, group)
-    return {part: structs.replace(ended, **times.get(part, {})) for part, ended in counts.items()}
+    return {part: structs.replace(ended, **times.get(part, {})) for part, ended in found.items()}
 
 
 async def _percentiles(

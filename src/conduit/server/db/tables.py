@@ -98,6 +98,18 @@ for _column in ("key", "parent_id", "root_id"):
     )
 Index("ix_jobs_finished", jobs.c.finished_at)
 
+job_counts = Table(
+    "job_counts",
+    metadata,
+    # How many jobs there are of a function, or in a queue, by status. Triggers keep it.
+    Column("kind", _text(16), primary_key=True),  # function, queue
+    Column("name", _text(), primary_key=True),
+    Column("status", _text(16), primary_key=True),
+    Column("many", BigInteger, nullable=False),
+    # Room for the next version of each row.
+    postgresql_with={"fillfactor": 50},
+)
+
 attempts = Table(
     "attempts",
     metadata,

@@ -1,0 +1,140 @@
+"""The counts of jobs that the database keeps are what counting the jobs would give."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from contextlib import suppress
+
+import pytest
+from alembic import command
+from msgspec import structs
+from sqlalchemy import Connection, func, select, text
+
+from conduit.core.model import JobStatus
+from conduit.server.db import counts, schema, tables
+from conduit.server.db.database import Database
+from conduit.server.db.rows import JobRow
+from conduit.server.ingest import bulk, deleting
+from conduit.server.ingest.apply import take_turn
+from conduit.server.retention import Keep, forget
+from tests.server.db.jobs import a_job, insert
+
+FUNCTIONS, QUEUES, STATUSES = ("charge", "thumbnail", "é" * 500), ("default", "slow"), [*JobStatus]
+
+
+async def kept(database: Database) -> Counter[tuple[str, str, str]]:
+    """The counts as the database has them, save those that are zero."""
+    table = tables.job_counts
+    async with database.read() as connection:
+        rows = (await connection.execute(select(table))).all()
+    return +Counter({(row.kind, row.name, row.status): row.many for row in rows})
+
+
+async def counted(database: Database) -> Counter[tuple[str, str, str]]:
+    """The same, counted."""
+    found: Counter[tuple[str, str, str]] = Counter()
+    jobs = tables.jobs.c
+    async with database.read() as connection:
+        for kind, column in (("function", jobs.function), ("queue", jobs.queue)):
+            grouped = select(column, jobs.status, func.count()).group_by(column, jobs.status)
+            for name, status, many in await connection.execute(grouped):
+                found[kind, name, status] = many
+    return found
+
+
+def some_jobs(chosen: random.Random, many: int) -> list[JobRow]:
+    """Jobs of few ids, so that some of them are there already."""
+    ids = chosen.sample(range(60), many)
+    return [
+        a_job(
+            f"j{number}",
+            function=chosen.choice(FUNCTIONS),
+            queue=chosen.choice(QUEUES),
+            status=(status := chosen.choice(STATUSES)),
+            finished_at=chosen.randrange(100) if status.finished else None,
+        )
+        for number in ids
+    ]
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_counts_stay_exact_whatever_writes_jobs(database: Database, seed: int) -> None:
+    chosen = random.Random(seed)
+    for _ in range(25):
+        rows = some_jobs(chosen, chosen.randrange(20))
+        ids = [row.id for row in rows]
+        match chosen.randrange(5):
+            case 0:
+                async with database.begin() as connection:
+                    await take_turn(connection)
+                    await bulk.remove(connection, tables.jobs, "id", ids)
+            case 1:
+                await deleting.delete(database, ids, now=1)
+            case 2:
+                await forget(database, Keep(jobs_ms=0), now=chosen.randrange(100))
+            case _:
+                async with database.begin() as connection:
+                    await take_turn(connection)
+                    await bulk.put(connection, tables.jobs, rows)
+                    await bulk.set_number(connection, tables.jobs.c.applied_at, 5, "id", ids)
+        assert await kept(database) == await counted(database)
+    assert await kept(database)
+
+
+async def test_what_is_rolled_back_was_never_counted(database: Database) -> None:
+    await insert(database, a_job("a"))
+    with suppress(ZeroDivisionError):
+        async with database.begin() as connection:
+            await bulk.put(connection, tables.jobs, [a_job("b"), a_job("c")])
+            raise ZeroDivisionError
+    assert await kept(database) == await counted(database)
+
+
+async def test_emptying_the_table_empties_the_counts(postgres_history_url: str) -> None:
+    async with Database(postgres_history_url) as database:
+        await insert(database, a_job("a"))
+        async with database.begin() as connection:
+            await connection.execute(text("TRUNCATE jobs"))
+        assert not await kept(database)
+
+
+async def test_jobs_are_counted_by_status_of_functions_or_of_queues(database: Database) -> None:
+    await insert(
+        database,
+        a_job("a", function="charge", queue="slow"),
+        a_job("b", function="mail", queue="slow", status=JobStatus.FAILED),
+        a_job("c", function="mail", queue="default", status=JobStatus.FAILED),
+    )
+
+    async def found(**of: tuple[str, ...]) -> tuple[int, int]:
+        async with database.read() as connection:
+            by_status = await counts.by_status(connection, **of)
+        assert by_status.keys() == set(JobStatus)
+        return by_status[JobStatus.QUEUED], by_status[JobStatus.FAILED]
+
+    assert await found() == (1, 2)
+    assert await found(functions=("mail",)) == (0, 2)
+    assert await found(functions=("mail", "charge", "none")) == (1, 2)
+    assert await found(queues=("slow",)) == (1, 1)
+
+
+async def test_jobs_that_were_there_before_the_counts_are_counted(database_url: str) -> None:
+    database = Database(database_url)
+    await database.connect()
+    async with database.begin() as connection:
+        await connection.run_sync(only_the_first_tables)
+        jobs = [a_job("a"), a_job("b", status=JobStatus.FAILED), a_job("c", queue="slow")]
+        rows = [structs.asdict(job) for job in jobs]
+        await connection.execute(tables.jobs.insert(), rows)
+    await database.upgrade()
+    assert (await kept(database)).total() == 6
+    assert await kept(database) == await counted(database)
+    await database.close()
+
+
+def only_the_first_tables(connection: Connection) -> None:
+    """What a database was like before the counts."""
+    configuration = schema._configuration()
+    configuration.attributes["connection"] = connection
+    command.upgrade(configuration, "conduit_0001")
