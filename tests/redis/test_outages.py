@@ -223,7 +223,7 @@ async def test_a_wait_outlives_an_outage(
 ) -> None:
     monkeypatch.setattr(queue_module, "ASK_AGAIN_S", 0.1)
     monkeypatch.setattr(queue_module, "ASK_AFTER_FAILURE_S", 0.1)
-    server = start_redis()
+    server = start_redis(config=FLUSHED)
     queue, other = await connect(server.url), await connect(server.url)
     job = await running(queue)
     waiting = asyncio.create_task(queue.wait_finished([job.id], 60))
@@ -253,12 +253,12 @@ async def test_a_wait_ends_in_time_though_its_question_is_refused(
 async def test_an_outage_is_told_of_once_and_so_is_its_end(
     start_redis: StartRedis, start_bench: StartBench, caplog: pytest.LogCaptureFixture
 ) -> None:
-    server = start_redis()
+    server = start_redis(config=FLUSHED)
     bench = await start_bench(server.url)
 
     async def work() -> None: ...
 
-    await bench.start(task(work), lease_ms=600)
+    await bench.start(task(work), lease_ms=3000)
     await bench.run("work")
     with caplog.at_level(logging.INFO):
         await asyncio.to_thread(server.kill)

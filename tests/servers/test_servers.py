@@ -76,7 +76,7 @@ def test_a_server_keeps_an_append_only_file_and_evicts_nothing(redis_server: Red
 def test_a_killed_server_is_gone_and_has_its_data_when_it_is_back(
     start_redis: StartRedis, name: str
 ) -> None:
-    server = start_redis(binary=binary(name))
+    server = start_redis(binary=binary(name), config={"appendfsync": "always"})
     server.execute("SET", "kept", "yes")
     pid = server.pid
 
@@ -255,6 +255,7 @@ def test_a_killed_node_takes_the_cluster_down_until_it_is_back_with_its_data(
     redis_cluster: Cluster, namespace: str
 ) -> None:
     number = redis_cluster.node_of(namespace)
+    redis_cluster.nodes[number].execute("CONFIG", "SET", "appendfsync", "always")
     redis_cluster.nodes[number].execute("SET", namespace, "kept")
 
     redis_cluster.kill(number)
