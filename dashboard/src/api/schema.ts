@@ -107,7 +107,8 @@ export interface paths {
          *
          *     Several values of one filter are alternatives; filters combine by *and*. `submitted_after` is
          *     inclusive, `submitted_before` isn't. `q` is looked for in ids, function names, keys, workers,
-         *     arguments, reasons and errors.
+         *     arguments, reasons and errors. With `by_status` the answer also says how many there are of each
+         *     status under the other filters.
          */
         get: operations["list_jobs"];
         put?: never;
@@ -834,6 +835,11 @@ export interface components {
             finished_at: string | null;
             /** @description How many steps the job has made; rises with each */
             seq: number;
+            /**
+             * @description The first 200 characters of its arguments, which are JSON
+             * @example {"order_id":"o1","cents":100}
+             */
+            args_preview: string;
         };
         /**
          * JobDetail
@@ -874,6 +880,11 @@ export interface components {
             /** @description How many steps the job has made; rises with each */
             seq: number;
             /**
+             * @description The first 200 characters of its arguments, which are JSON
+             * @example {"order_id":"o1","cents":100}
+             */
+            args_preview: string;
+            /**
              * @example {
              *       "order_id": "o1",
              *       "cents": 100
@@ -888,6 +899,8 @@ export interface components {
         /**
          * JobPageView
          * @description Jobs that match; `total` is the exact count under the same filters.
+         *
+         *         `statuses` counts those of each status under the other filters, where `by_status` asked for it.
          */
         JobPageView: {
             items: components["schemas"]["JobSummary"][];
@@ -895,6 +908,9 @@ export interface components {
             limit: number;
             offset: number;
             next_cursor: string | null;
+            statuses: {
+                [key: string]: number;
+            } | null;
         };
         /**
          * AttemptView
@@ -1978,6 +1994,7 @@ export interface operations {
                 limit?: number;
                 offset?: number;
                 cursor?: string | null;
+                by_status?: boolean;
             };
             header?: never;
             path?: never;

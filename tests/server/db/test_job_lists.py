@@ -85,14 +85,27 @@ async def test_a_page_beyond_the_end_is_empty_and_says_the_total(some_jobs: Data
     assert (page.items, page.total, page.next_cursor) == ([], 5, None)
 
 
+async def test_statuses_are_counted_under_all_filters_but_their_own(some_jobs: Database) -> None:
+    query = JobQuery(statuses=(JobStatus.FAILED,), functions=("charge",))
+    page = await found(some_jobs, query, limit=1, by_status=True)
+    assert page.total == 1
+    assert page.statuses == {"running": 1, "failed": 1, "completed": 1, "queued": 1}
+
+    none = await found(some_jobs, JobQuery(statuses=(JobStatus.BLOCKED,)), by_status=True)
+    assert none.total == 0
+    assert none.statuses == {"running": 1, "failed": 1, "completed": 1, "queued": 2}
+    assert (await found(some_jobs, query)).statuses is None
+
+
 async def test_payloads_are_left_out_of_lists_and_told_of_one_job(database: Database) -> None:
-    await insert(database, a_job("a", args='{"x":1}', result="2", metadata='{"m":1}'))
+    args = '{"x":"' + "é" * 300 + '"}'
+    await insert(database, a_job("a", args=args, result="2", metadata='{"m":1}'))
     (listed,) = (await found(database, JobQuery())).items
-    assert (listed.args, listed.result, listed.metadata) == ("{}", None, "{}")
+    assert (listed.args, listed.result, listed.metadata) == (args[:200], None, "{}")
     async with database.read() as connection:
         job = await queries.get_job(connection, "a")
     assert job is not None
-    assert (job.args, job.result, job.metadata) == ('{"x":1}', "2", '{"m":1}')
+    assert (job.args, job.result, job.metadata) == (args, "2", '{"m":1}')
 
 
 @pytest.mark.parametrize("sort", Sort)

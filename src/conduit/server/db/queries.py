@@ -36,6 +36,8 @@ from conduit.server.db import counts, tables
 from conduit.server.db.rows import ArtifactRow, AttemptRow, JobRow, LogRow, job_row
 
 MAX_TREE = 1000
+ARGS_SHOWN = 200
+"""How many characters of a job's arguments a list shows."""
 
 _jobs = tables.jobs.c
 _BIGGEST = 2**63 - 1
@@ -102,6 +104,8 @@ class JobPage(Struct, frozen=True):
     items: list[JobRow]
     total: int
     next_cursor: str | None
+    statuses: dict[JobStatus, int] | None = None
+    """How many match in each status under the other filters, where that was asked for."""
 
 
 class Tree(Struct, frozen=True):
@@ -115,7 +119,7 @@ class Tree(Struct, frozen=True):
 # --- lists ---------------------------------------------------------------------------------------
 
 _PAYLOADS: dict[str, Label[Any]] = {
-    "args": literal("{}").label("args"),
+    "args": func.substr(_jobs.args, 1, ARGS_SHOWN).label("args"),
     "metadata": literal("{}").label("metadata"),
     "steps": literal("{}").label("steps"),
     "result": null().label("result"),
@@ -132,23 +136,26 @@ async def list_jobs(
     limit: int = 50,
     offset: int = 0,
     cursor: str | None = None,
+    by_status: bool = False,
 ) -> JobPage:
     """A page of the jobs that match, `offset` rows after the cursor's place.
 
-    The rows' payloads are left out: they are `{}`, or None. Raises `ValueError` for a cursor that
-    isn't one of this sort.
+    The rows' payloads are left out: they are `{}`, or None, and the arguments are cut. With
+    `by_status` those of each status are counted, too. Raises `ValueError` for a cursor that isn't
+    one of this sort.
     """
     conditions = _conditions(query, connection.dialect.name)
     after = [] if cursor is None else [_after(sort, cursor)]
+    statuses = await _count_by_status(connection, query) if by_status else None
     total, conditions = await _counted(connection, query, conditions)
     if not total:
-        return JobPage([], 0, None)
+        return JobPage([], 0, None, statuses)
     page = _page([*conditions, *after], sort, min(offset, _BIGGEST - limit - 1), limit + 1)
     found = (await connection.execute(page)).all()
     items = [job_row(row[: len(_LIGHT)]) for row in found[:limit]]
     more = len(found) > limit and items
     next_cursor = _cursor(sort, found[limit - 1].sorted_by, items[-1].id) if more else None
-    return JobPage(items, total, next_cursor)
+    return JobPage(items, total, next_cursor, statuses)
 
 
 async def job_ids(connection: AsyncConnection, query: JobQuery) -> list[str]:
@@ -207,6 +214,12 @@ async def _count(
         return sum(found[status] for status in set(query.statuses or JobStatus))
     statement = select(func.count()).select_from(tables.jobs).where(*conditions)
     return (await connection.execute(statement)).scalar_one()
+
+
+async def _count_by_status(connection: AsyncConnection, query: JobQuery) -> dict[JobStatus, int]:
+    conditions = _conditions(structs.replace(query, statuses=()), connection.dialect.name)
+    counted = select(_jobs.status, func.count()).where(*conditions).group_by(_jobs.status)
+    return {JobStatus(status): count for status, count in await connection.execute(counted)}
 
 
 def _conditions(query: JobQuery, dialect: str) -> list[ColumnElement[bool]]:

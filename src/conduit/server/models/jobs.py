@@ -13,6 +13,7 @@ from conduit.core.model import (
     JobError,
     JobStatus,
 )
+from conduit.server.db.queries import ARGS_SHOWN
 from conduit.server.db.rows import ArtifactRow, AttemptRow, JobRow, LogRow
 from conduit.server.models.fields import (
     FunctionName,
@@ -62,6 +63,13 @@ class JobSummary(Struct, frozen=True, kw_only=True):
     started_at: Time | None
     finished_at: Time | None
     seq: Annotated[int, Meta(description="How many steps the job has made; rises with each")]
+    args_preview: Annotated[
+        str,
+        Meta(
+            description=f"The first {ARGS_SHOWN} characters of its arguments, which are JSON",
+            examples=['{"order_id":"o1","cents":100}'],
+        ),
+    ]
 
 
 class JobDetail(JobSummary, frozen=True, kw_only=True):
@@ -75,13 +83,19 @@ class JobDetail(JobSummary, frozen=True, kw_only=True):
 
 
 class JobPageView(Struct, frozen=True, kw_only=True):
-    """Jobs that match; `total` is the exact count under the same filters."""
+    """Jobs that match; `total` is the exact count under the same filters.
+
+    `statuses` counts those of each status under the other filters, where `by_status` asked for it.
+    """
 
     items: list[JobSummary]
     total: int
     limit: int
     offset: int
     next_cursor: str | None
+    statuses: (
+        Annotated[dict[JobStatus, int], Meta(examples=[{"failed": 3, "completed": 40}])] | None
+    )
 
 
 def as_job(row: JobRow) -> Job:
@@ -123,10 +137,13 @@ def _common(job: Job, *, traceback: bool) -> dict[str, Any]:
     for name in ("submitted_at", "run_at", "expires_at", "started_at", "finished_at"):
         fields[name] = iso_or_none(fields[name])
     fields["error"] = _error_view(job.error, traceback=traceback)
+    # No character takes more than four bytes, and one that is cut at the end isn't shown.
+    fields["args_preview"] = job.args[: 4 * ARGS_SHOWN].decode(errors="ignore")[:ARGS_SHOWN]
     return fields
 
 
-_COPIED = [name for name in JobSummary.__struct_fields__ if name != "error"]
+_MADE = ("error", "args_preview")
+_COPIED = [name for name in JobSummary.__struct_fields__ if name not in _MADE]
 
 
 def _error_view(error: JobError | None, *, traceback: bool) -> ErrorView | None:

@@ -61,12 +61,14 @@ async def list_jobs(
     limit: Annotated[int, Query(ge=1, le=MOST_PER_PAGE)] = 50,
     offset: Annotated[int, Query(ge=0, le=2**31)] = 0,
     cursor: Annotated[str | None, Query(max_length=2000)] = None,
+    by_status: bool = False,
 ) -> Response:
     """Jobs that match, newest first unless sorted otherwise.
 
     Several values of one filter are alternatives; filters combine by *and*. `submitted_after` is
     inclusive, `submitted_before` isn't. `q` is looked for in ids, function names, keys, workers,
-    arguments, reasons and errors.
+    arguments, reasons and errors. With `by_status` the answer also says how many there are of each
+    status under the other filters.
     """
     query = JobQuery(
         statuses=tuple(status),
@@ -83,7 +85,13 @@ async def list_jobs(
     async with parts.database.read() as connection:
         try:
             page = await queries.list_jobs(
-                connection, query, sort=sort, limit=limit, offset=offset, cursor=cursor
+                connection,
+                query,
+                sort=sort,
+                limit=limit,
+                offset=offset,
+                cursor=cursor,
+                by_status=by_status,
             )
         except ValueError as error:
             raise invalid("query.cursor", str(error)) from error
@@ -93,6 +101,7 @@ async def list_jobs(
         limit=limit,
         offset=offset,
         next_cursor=page.next_cursor,
+        statuses=page.statuses,
     )
     return Json(view)
 
