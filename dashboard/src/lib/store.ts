@@ -47,6 +47,33 @@ export class Setting<T extends string> extends Store<T> {
   };
 }
 
+/** Something of the user's that outlives the tab, as JSON. `parse` makes what it can of what was kept, or of null. */
+export class Kept<T> extends Store<T> {
+  constructor(
+    private name: string,
+    parse: (kept: unknown) => T,
+  ) {
+    super(parse(parsed(read(name))));
+  }
+
+  keep = (value: T): void => {
+    this.set(value);
+    try {
+      localStorage.setItem(this.name, JSON.stringify(value));
+    } catch {
+      // As above.
+    }
+  };
+}
+
+function parsed(text: string | null): unknown {
+  try {
+    return text === null ? null : JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
+
 function read(name: string): string | null {
   try {
     return localStorage.getItem(name);
