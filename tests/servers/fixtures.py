@@ -152,7 +152,7 @@ def start_postgres(tmp_path: Path) -> Iterator[StartPostgres]:
 
 @pytest.fixture(scope="session")
 def object_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectServer]:
-    """An S3-compatible store that tests share, each with a bucket; none of them stops it."""
+    """An S3-compatible store that tests share, each with a prefix; none stops it."""
     server = ObjectServer(tmp_path_factory.mktemp("objects"))
     server.start()
     yield server
@@ -168,10 +168,13 @@ def aws_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def objects_url(object_server: ObjectServer, aws_environment: None) -> str:
-    """The URL of an empty bucket, and a prefix in it, that no other test has."""
-    bucket = f"test-{uuid4().hex[:12]}"
-    object_server.make_bucket(bucket)
-    return object_server.url(bucket)
+    """The URL of a prefix that no other test has, in a bucket that they share.
+
+    A bucket of its own for each would do, but SeaweedFS sets files of several megabytes aside for
+    every bucket, and a server has room for a hundred of them.
+    """
+    object_server.make_bucket("test-bucket")
+    return object_server.url("test-bucket", f"a/{uuid4().hex[:12]}")
 
 
 @pytest.fixture
