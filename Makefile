@@ -4,7 +4,7 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test lint format dashboard api bench faults lock clean
+.PHONY: help demo test lint format dashboard api bench faults screenshots lock clean
 
 # The first interpreter that is new enough; PYTHON=/path/to/python overrides.
 PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -47,7 +47,7 @@ endif
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 help: ## Show this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{printf "make %-10s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' Makefile | awk -F'|' '{printf "make %-11s %s\n", $$1, $$2}'
 
 demo: $(RUN_STAMP) ## Run the example service to its end
 	$(RUN) examples/demo.py
@@ -81,6 +81,10 @@ bench: $(DEV_STAMP) ## Measure Conduit beside its peers
 # `make faults SEED=7` runs one seed; without it there are twenty, on every pair of stores.
 faults: $(DEV_STAMP) ## Run the fault laboratory: kills, freezes, cuts, and a checker
 	$(RUN) -m tests.faults.lab $(if $(SEED),--seed $(SEED))
+
+screenshots: dashboard ## Take the pictures of the dashboard in docs/images/ anew
+	$(RUN) -m tests.dashboard.chromium
+	$(RUN) -m tests.dashboard.screenshots
 
 # `make lock` keeps versions that still fit; `make lock LOCK_ARGS=--upgrade` takes the newest.
 COMPILE = "$(UV)" pip compile --quiet --python "$(PYTHON)" --universal --python-version 3.11 \

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 from urllib.parse import urlsplit
 
 from playwright.async_api import (
@@ -89,3 +90,24 @@ async def sideways(page: Page) -> int:
     return await page.evaluate(
         "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
     )
+
+
+def session_cookie(url: str, token: str) -> Any:
+    """The cookie that a sign-in leaves in the browser."""
+    return {
+        "name": "conduit_session",
+        "value": token,
+        "url": url,
+        "httpOnly": True,
+        "sameSite": "Strict",
+    }
+
+
+async def settled(page: Page) -> None:
+    """Wait until all that the page shows has been loaded, and fonts and pictures, too."""
+    await page.wait_for_function(
+        """() => document.querySelector("h1") !== null
+            && document.querySelector("[aria-busy=true]") === null
+            && [...document.images].every((image) => image.complete)"""
+    )
+    await page.evaluate("() => document.fonts.ready.then(() => undefined)")

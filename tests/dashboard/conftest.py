@@ -11,7 +11,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page, expect
 
 from tests.dashboard import browser as browsers
-from tests.dashboard.browser import PATIENCE_MS, WIDE, Watch, hacked
+from tests.dashboard.browser import PATIENCE_MS, WIDE, Watch, hacked, session_cookie
 from tests.dashboard.shop import Shop, opened
 from tests.dashboard.site import Client
 from tests.servers.redis import RedisServer
@@ -102,17 +102,6 @@ class Pages:
             await context.close()
             faults += watch.faults
         return faults
-
-
-def session_cookie(url: str, token: str) -> Any:
-    """The cookie that a sign-in leaves in the browser."""
-    return {
-        "name": "conduit_session",
-        "value": token,
-        "url": url,
-        "httpOnly": True,
-        "sameSite": "Strict",
-    }
 
 
 @pytest_asyncio.fixture(loop_scope="session")
