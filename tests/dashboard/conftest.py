@@ -68,6 +68,7 @@ class Pages:
         *,
         url: str | None = None,
         signed_in: bool = True,
+        cookie: str | None = None,
         size: tuple[int, int] = WIDE,
         **options: Any,
     ) -> Page:
@@ -82,7 +83,7 @@ class Pages:
         context.set_default_timeout(PATIENCE_MS)
         self._contexts.append((context, Watch(context, url)))
         if signed_in:
-            await context.add_cookies([session_cookie(url, self._shop.cookie)])
+            await context.add_cookies([session_cookie(url, cookie or self._shop.cookie)])
         page = await context.new_page()
         await page.goto(path)
         return page
