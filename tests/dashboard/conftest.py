@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,15 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, BrowserContext, Page, expect
 
+from tests.containers.dockerfile import REPOSITORY
 from tests.dashboard import browser as browsers
 from tests.dashboard.browser import PATIENCE_MS, WIDE, Watch, hacked, session_cookie
 from tests.dashboard.shop import Shop, opened
 from tests.dashboard.site import Client
 from tests.servers.redis import RedisServer
+
+sys.path.insert(0, str(REPOSITORY / "dashboard"))
+import bundle
 
 expect.set_options(timeout=PATIENCE_MS)
 
@@ -26,7 +31,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """These tests share a loop, as the browser does, and the first one waits for everything."""
     here = Path(__file__).parent
     for item in items:
-        if here in item.path.parents:
+        if here in item.path.parents and pytest_asyncio.is_async_test(item):
             item.add_marker(pytest.mark.timeout(180))
             item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
 
@@ -34,6 +39,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser() -> AsyncIterator[Browser]:
     """Chromium; each test has a context of its own in it."""
+    if not bundle.is_current():
+        pytest.fail("the dashboard isn't built of the sources that are here: run `make dashboard`")
     async with browsers.launched() as browser:
         yield browser
 

@@ -1,6 +1,6 @@
 import { useEffect, useState } from "react";
 import { Link, Outlet, useLocation, useNavigate } from "@tanstack/react-router";
-import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { useIsFetching, useQuery, useQueryClient } from "@tanstack/react-query";
 import { Keyboard, LogOut, Menu as MenuIcon, Monitor, Moon, Sun, X } from "lucide-react";
 import { api, call, get, signedOut } from "@/api/client";
 import { IconButton } from "@/components/Button";
@@ -22,6 +22,7 @@ export function Layout() {
   const [menuOpen, setMenuOpen] = useState(false);
   const [helpOpen, setHelpOpen] = useState(false);
   const { pathname } = useLocation();
+  const loading = useIsFetching({ predicate: ({ state }) => state.data === undefined }) > 0;
   useEffect(() => setMenuOpen(false), [pathname]);
   useLeaveWhenSignedOut();
   useGlobalShortcuts(() => setHelpOpen(true));
@@ -35,7 +36,7 @@ export function Layout() {
       <div className="flex min-w-0 flex-1 flex-col">
         <TopBar onMenu={() => setMenuOpen(true)} onHelp={() => setHelpOpen(true)} />
         <VersionNotice />
-        <main id="main" tabIndex={-1} className="mx-auto w-full max-w-[100rem] flex-1 px-4 py-5 outline-none md:px-6">
+        <main id="main" tabIndex={-1} aria-busy={loading} className="mx-auto w-full max-w-[100rem] flex-1 px-4 py-5 outline-none md:px-6">
           <Outlet />
         </main>
       </div>

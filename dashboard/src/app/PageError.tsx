@@ -15,6 +15,7 @@ export function PageError({ error, reset }: ErrorComponentProps) {
   };
   return (
     <div role="alert">
+      <h1 className="sr-only">Error</h1>
       <EmptyState
         icon={TriangleAlert}
         title="This page broke"
@@ -34,8 +35,11 @@ export function PageError({ error, reset }: ErrorComponentProps) {
 
 export function NotFound() {
   return (
-    <EmptyState title="There is no such page" action={<Button onClick={() => history.back()}>Back</Button>}>
-      The address may be mistyped, or from another version of Conduit.
-    </EmptyState>
+    <main>
+      <h1 className="sr-only">Not found</h1>
+      <EmptyState title="There is no such page" action={<Button onClick={() => history.back()}>Back</Button>}>
+        The address may be mistyped, or from another version of Conduit.
+      </EmptyState>
+    </main>
   );
 }
