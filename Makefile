@@ -68,8 +68,9 @@ format: $(DEV_STAMP) ## Fix what ruff can fix
 	$(RUN) -m ruff check --fix-only .
 	$(RUN) -m ruff format .
 
-dashboard: $(DEV_STAMP) ## Build the dashboard, unless it is current
-	$(RUN) dashboard/bundle.py build
+dashboard: $(RUN_STAMP) ## Build the dashboard, unless it is current
+	$(INSTALL_CONDUIT)
+	@test -f src/conduit/server/dashboard/index.html
 
 api: $(DEV_STAMP) ## Write the dashboard's types anew from the server's OpenAPI document
 	$(RUN) dashboard/bundle.py api

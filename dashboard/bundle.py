@@ -120,7 +120,17 @@ def _npm(*words: str) -> None:
         check=False,
     )
     if done.returncode:
-        raise BundleError(f"`npm {' '.join(words)}` failed in {HERE}:\n{done.stdout.strip()}")
+        raise BundleError(
+            f"`npm {' '.join(words)}` failed in {HERE}:\n{_without_stacks(done.stdout)}"
+        )
+
+
+def _without_stacks(said: str) -> str:
+    """What npm said, without where in its own code it happened."""
+    told = [
+        line for line in said.splitlines() if not re.match(r"npm (warn|error)\s+at |npm warn", line)
+    ]
+    return "\n".join(told).strip()
 
 
 def _node() -> tuple[Path, Path]:
