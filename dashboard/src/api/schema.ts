@@ -570,6 +570,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/activity": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Activity
+         * @description How many jobs ended over time, by function or by queue; buckets are as those of trends.
+         */
+        get: operations["get_activity"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/apis": {
         parameters: {
             query?: never;
@@ -1339,6 +1359,29 @@ export interface components {
             before: string;
             bucket_ms: number;
             items: components["schemas"]["BucketView"][];
+        };
+        /**
+         * SeriesView
+         * @description How many jobs ended, bucket by bucket.
+         */
+        SeriesView: {
+            completed: number[];
+            failed: number[];
+            cancelled: number[];
+        };
+        /**
+         * ActivityView
+         * @description What ended over time, by function or queue; those of which nothing ended aren't there.
+         */
+        ActivityView: {
+            /** @example 2026-11-02T09:00:00.000Z */
+            after: string;
+            /** @example 2026-11-02T09:00:00.000Z */
+            before: string;
+            bucket_ms: number;
+            items: {
+                [key: string]: components["schemas"]["SeriesView"];
+            };
         };
         /**
          * ApiView
@@ -3738,6 +3781,77 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["TrendsView"];
+                };
+            };
+            /** @description No key, or one that isn't known */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key's role doesn't allow this */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request isn't valid */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many wrong keys from this address; try again after `Retry-After` seconds */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The queue or the history can't be reached; try again after `Retry-After` seconds */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_activity: {
+        parameters: {
+            query?: {
+                after?: string | null;
+                before?: string | null;
+                /** @description Seconds */
+                bucket?: number | null;
+                by?: "function" | "queue";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description As asked */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ActivityView"];
                 };
             };
             /** @description No key, or one that isn't known */

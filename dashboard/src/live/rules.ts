@@ -22,7 +22,7 @@ interface Rule {
 const RULES: readonly Rule[] = [
   { path: /^\/api\/v1\/jobs\/\{job_id\}/, topics: ["job"], every: 500 },
   { path: /^\/api\/v1\/jobs$/, topics: ["job"], every: 1000 },
-  { path: /^\/api\/v1\/(stats|trends)$/, topics: ["job"], every: 4000 },
+  { path: /^\/api\/v1\/(stats|trends|activity)$/, topics: ["job"], every: 4000 },
   { path: /^\/api\/v1\/queues/, topics: ["job", "queue"], every: 2000 },
   { path: /^\/api\/v1\/crons/, topics: ["cron"], every: 1000 },
   { path: /^\/api\/v1\/workers/, topics: ["worker"], every: 2000 },

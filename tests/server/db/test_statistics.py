@@ -12,7 +12,7 @@ from conduit.core.model import JobStatus
 from conduit.server.db import statistics
 from conduit.server.db.database import Database
 from conduit.server.db.rows import JobRow
-from conduit.server.db.statistics import NO_PERCENTILES, Bucket, Statistics, Window
+from conduit.server.db.statistics import NO_PERCENTILES, Bucket, Series, Statistics, Window
 from tests.server.db.jobs import a_job, insert
 
 WINDOW = Window(after=1000, before=2000)
@@ -147,6 +147,30 @@ async def test_trends_have_a_bucket_for_each_span_also_where_nothing_happened(
     assert [bucket.ended.completed for bucket in buckets] == [1, 0, 0, 0]
     assert [bucket.ended.failed for bucket in buckets] == [0, 0, 0, 1]
     assert [bucket.ended.run.p95 for bucket in buckets] == [5, None, None, 50]
+
+
+async def test_activity_is_told_by_function_and_by_queue(database: Database) -> None:
+    await insert(
+        database,
+        ended("a", JobStatus.COMPLETED, at=1010, wait=0, run=5, function="f", queue="p"),
+        ended("b", JobStatus.FAILED, at=1150, wait=0, run=5, function="f", queue="q"),
+        ended("c", JobStatus.FAILED, at=1199, wait=0, run=5, function="g", queue="q"),
+        ended("d", JobStatus.CANCELLED, at=1200, wait=0, run=5, function="g", queue="q"),
+        ended("e", JobStatus.COMPLETED, at=1300, wait=0, run=5, function="late"),
+        a_job("waits", function="waits"),
+    )
+    window = Window(after=1000, before=1300)
+    async with database.read() as connection:
+        functions = await statistics.activity(connection, window, 100, by="function")
+        queues = await statistics.activity(connection, window, 100, by="queue")
+    assert functions == {
+        "f": Series(completed=[1, 0, 0], failed=[0, 1, 0], cancelled=[0, 0, 0]),
+        "g": Series(completed=[0, 0, 0], failed=[0, 1, 0], cancelled=[0, 0, 1]),
+    }
+    assert queues == {
+        "p": Series(completed=[1, 0, 0], failed=[0, 0, 0], cancelled=[0, 0, 0]),
+        "q": Series(completed=[0, 0, 0], failed=[0, 2, 0], cancelled=[0, 0, 1]),
+    }
 
 
 async def test_trends_of_too_many_buckets_are_refused(database: Database) -> None:

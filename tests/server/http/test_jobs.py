@@ -181,13 +181,18 @@ async def test_statistics_count_what_happened(told: httpx.AsyncClient) -> None:
     assert stats["statuses"]["running"] == 1
     trends = (await told.get("/trends?after=0&before=5000&bucket=1")).json()
     assert [bucket["submitted"] for bucket in trends["items"]] == [0, 1, 1, 1, 1]
+    activity = (await told.get("/activity?after=0&before=5000&bucket=1&by=queue")).json()
+    assert activity["bucket_ms"] == 1000
+    for series in activity["items"].values():
+        assert [len(counts) for counts in series.values()] == [5, 5, 5]
 
 
 @pytest.mark.parametrize(
     "query", ["after=5&before=5", "bucket=0", "after=0&bucket=1", "before=x", "bucket=999999999999"]
 )
 async def test_statistics_of_no_time_are_refused(told: httpx.AsyncClient, query: str) -> None:
-    assert (await told.get(f"/trends?{query}")).status_code == 422
+    for path in ("/trends", "/activity"):
+        assert (await told.get(f"{path}?{query}")).status_code == 422
 
 
 async def test_apis_are_shown_with_rates_statuses_and_percentiles(

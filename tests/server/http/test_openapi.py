@@ -125,8 +125,8 @@ def test_every_route_of_the_contract_is_there(server_url: str) -> None:
         "POST /queues/{name}/pause", "POST /queues/{name}/resume", "GET /crons",
         "POST /crons/{name}/trigger", "POST /crons/{name}/pause", "POST /crons/{name}/resume",
         "GET /workers", "GET /workers/{worker_id}", "GET /events", "POST /events/{name}",
-        "GET /stats", "GET /trends", "GET /apis", "GET /apis/{name}", "GET /stream",
-        "GET /health", "GET /ready", "GET /metrics",
+        "GET /stats", "GET /trends", "GET /activity", "GET /apis", "GET /apis/{name}",
+        "GET /stream", "GET /health", "GET /ready", "GET /metrics",
     }  # fmt: skip
 
 

@@ -4,8 +4,7 @@ import { Chart } from "@/components/Chart";
 import { Panel } from "@/components/Panel";
 import { ErrorState, Skeleton } from "@/components/States";
 import { compact, duration } from "@/lib/format";
-import { REACH } from "./data";
-import type { Span } from "./search";
+import { REACH, type Span } from "@/lib/spans";
 
 /** What happened over time: how many, how long they waited, how long they ran. */
 export function Charts({ span, trends, error }: { span: Span; trends: Schemas["TrendsView"] | undefined; error: unknown }) {

@@ -7,8 +7,7 @@ import { Panel } from "@/components/Panel";
 import { Skeleton } from "@/components/States";
 import { Time } from "@/components/Time";
 import { count } from "@/lib/format";
-import { REACH } from "./data";
-import type { Span } from "./search";
+import { REACH, type Span } from "@/lib/spans";
 import { groupFailures } from "./verdict";
 
 const MOST = 6;

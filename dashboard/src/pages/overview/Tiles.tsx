@@ -5,8 +5,7 @@ import { Sparkline, type Colour } from "@/components/Chart";
 import { Skeleton } from "@/components/States";
 import { compact, duration, percent, rate } from "@/lib/format";
 import { cx } from "@/lib/cx";
-import { REACH } from "./data";
-import type { Span } from "./search";
+import { REACH, type Span } from "@/lib/spans";
 
 interface Props {
   span: Span;

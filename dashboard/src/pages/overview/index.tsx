@@ -1,14 +1,14 @@
 import { useNavigate, useSearch } from "@tanstack/react-router";
-import { Segments } from "@/components/Tabs";
 import { PageHeader } from "@/components/Panel";
+import { SpanSwitch } from "@/components/SpanSwitch";
 import { ErrorState, StaleNotice } from "@/components/States";
 import { Time } from "@/components/Time";
 import { useTicking } from "@/lib/clock";
+import type { Span } from "@/lib/spans";
 import { Charts } from "./Charts";
-import { REACH, useOverview } from "./data";
+import { useOverview } from "./data";
 import { Failing } from "./Failing";
 import { FirstSteps } from "./FirstSteps";
-import { SPANS, type Span } from "./search";
 import { NowPanel, QueuesPanel, WorkersPanel } from "./Panels";
 import { Tiles } from "./Tiles";
 import { Verdict } from "./Verdict";
@@ -35,12 +35,7 @@ export default function Overview() {
       <PageHeader
         title="Overview"
         actions={
-          <Segments
-            label="Span"
-            value={span}
-            onChange={(next) => void navigate({ to: "/", search: { span: next === "1h" ? undefined : next }, replace: true })}
-            options={SPANS.map((each) => ({ value: each, label: <span title={`The last ${REACH[each].words}`}>{each}</span> }))}
-          />
+          <SpanSwitch value={span} onChange={(next) => void navigate({ to: "/", search: { span: next === "1h" ? undefined : next }, replace: true })} />
         }
       />
       <StaleNotice stale={queues.data?.stale ?? false}>

@@ -1,7 +1,5 @@
 import { text } from "@/lib/search";
-
-export const SPANS = ["15m", "1h", "24h", "7d"] as const;
-export type Span = (typeof SPANS)[number];
+import { SPANS, type Span } from "@/lib/spans";
 
 export interface OverviewSearch {
   span?: Span | undefined;

@@ -9,7 +9,7 @@ completed or failed.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from msgspec import Struct, structs
 from sqlalchemy import (
@@ -104,6 +104,14 @@ class Bucket(Struct, frozen=True, kw_only=True):
     ended: Ended
 
 
+class Series(Struct, frozen=True, kw_only=True):
+    """How many jobs ended, bucket by bucket."""
+
+    completed: Sequence[int]
+    failed: Sequence[int]
+    cancelled: Sequence[int]
+
+
 async def statistics(connection: AsyncConnection, window: Window) -> Statistics:
     """Counts, wait and run times and error rates of a window, per function and overall."""
     functions = await _ended(connection, window, _jobs.function)
@@ -121,9 +129,7 @@ async def trends(connection: AsyncConnection, window: Window, bucket_ms: int) ->
 
     Buckets begin at multiples of `bucket_ms`. Raises `ValueError` for more than `MAX_BUCKETS`.
     """
-    if bucket_ms < 1 or window.before - window.after > MAX_BUCKETS * bucket_ms:
-        raise ValueError(f"the window has more than {MAX_BUCKETS} buckets of {bucket_ms} ms")
-    first, last = window.after // bucket_ms, -(-window.before // bucket_ms)
+    buckets = _buckets(window, bucket_ms)
     submitted_in = _bucket(_jobs.submitted_at, bucket_ms)
     counted = await connection.execute(
         select(submitted_in, func.count())
@@ -138,8 +144,42 @@ async def trends(connection: AsyncConnection, window: Window, bucket_ms: int) ->
             submitted=submitted.get(number, 0),
             ended=ended.get(number, Ended()),
         )
-        for number in range(first, last)
+        for number in buckets
     ]
+
+
+async def activity(
+    connection: AsyncConnection, window: Window, bucket_ms: int, *, by: Literal["function", "queue"]
+) -> dict[str, Series]:
+    """What ended over time, of each function or queue that had any; buckets are as of `trends`."""
+    buckets = _buckets(window, bucket_ms)
+    name, bucket = _jobs[by], _bucket(_jobs.finished_at, bucket_ms)
+    counted = await connection.execute(
+        select(name, bucket, _jobs.status, func.count())
+        .where(*_within(_jobs.finished_at, window))
+        .group_by(name, bucket, _jobs.status)
+        .order_by(name)
+        .with_hint(tables.jobs, *_BY_END)
+    )
+    found: dict[str, dict[JobStatus, list[int]]] = {}
+    for part, number, status, many in counted:
+        lists = found.setdefault(part, {each: [0] * len(buckets) for each in FINISHED})
+        lists[status][number - buckets.start] = many
+    return {
+        part: Series(
+            completed=lists[JobStatus.COMPLETED],
+            failed=lists[JobStatus.FAILED],
+            cancelled=lists[JobStatus.CANCELLED],
+        )
+        for part, lists in found.items()
+    }
+
+
+def _buckets(window: Window, bucket_ms: int) -> range:
+    """The numbers of a window's buckets. Raises `ValueError` for more than `MAX_BUCKETS`."""
+    if bucket_ms < 1 or window.before - window.after > MAX_BUCKETS * bucket_ms:
+        raise ValueError(f"the window has more than {MAX_BUCKETS} buckets of {bucket_ms} ms")
+    return range(window.after // bucket_ms, -(-window.before // bucket_ms))
 
 
 def _bucket(at: Column[int], bucket_ms: int) -> ColumnElement[int]:

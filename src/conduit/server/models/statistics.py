@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 from msgspec import Meta, Struct
@@ -12,7 +12,14 @@ from conduit.core.model import (
     JobStatus,
 )
 from conduit.server.db.apis import ApiCount, RouteCount
-from conduit.server.db.statistics import Bucket, Ended, Percentiles, Statistics, Window
+from conduit.server.db.statistics import (
+    Bucket,
+    Ended,
+    Percentiles,
+    Series,
+    Statistics,
+    Window,
+)
 from conduit.server.models.fields import (
     Time,
     iso,
@@ -72,6 +79,23 @@ class TrendsView(Struct, frozen=True, kw_only=True):
     items: list[BucketView]
 
 
+class SeriesView(Struct, frozen=True, kw_only=True):
+    """How many jobs ended, bucket by bucket."""
+
+    completed: list[int]
+    failed: list[int]
+    cancelled: list[int]
+
+
+class ActivityView(Struct, frozen=True, kw_only=True):
+    """What ended over time, by function or queue; those of which nothing ended aren't there."""
+
+    after: Time
+    before: Time
+    bucket_ms: int
+    items: dict[str, SeriesView]
+
+
 def stats_view(window: Window, found: Statistics) -> StatsView:
     """Statistics of a window."""
     ms = window.before - window.after
@@ -97,6 +121,23 @@ def trends_view(window: Window, bucket_ms: int, buckets: Sequence[Bucket]) -> Tr
             )
             for each in buckets
         ],
+    )
+
+
+def activity_view(window: Window, bucket_ms: int, found: Mapping[str, Series]) -> ActivityView:
+    """What ended over time, by name."""
+    return ActivityView(
+        after=iso(window.after),
+        before=iso(window.before),
+        bucket_ms=bucket_ms,
+        items={
+            name: SeriesView(
+                completed=list(each.completed),
+                failed=list(each.failed),
+                cancelled=list(each.cancelled),
+            )
+            for name, each in found.items()
+        },
     )
 
 

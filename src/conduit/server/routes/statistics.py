@@ -1,10 +1,10 @@
-"""`/stats`, `/trends`, `/apis`: how much was done, how fast, and how much of it failed."""
+"""`/stats`, `/trends`, `/activity`, `/apis`: how much was done, how fast, and how much failed."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
 from msgspec import structs
@@ -15,10 +15,12 @@ from conduit.server.db import apis, statistics
 from conduit.server.db.statistics import MAX_BUCKETS, Window
 from conduit.server.models.fields import iso
 from conduit.server.models.statistics import (
+    ActivityView,
     ApiDetail,
     ApisView,
     StatsView,
     TrendsView,
+    activity_view,
     api_view,
     route_view,
     stats_view,
@@ -31,6 +33,8 @@ from conduit.server.routes.params import Moment, Name, Texts, moment
 HOUR_MS = 3_600_000
 USUAL_BUCKETS = 60
 _BUCKETS_S = (1, 5, 10, 30, 60, 300, 900, 1800, 3600, 3 * 3600, 6 * 3600, 12 * 3600, 86_400)
+
+BucketLength = Annotated[int | None, Query(ge=1, le=366 * 86_400, description="Seconds")]
 
 router = APIRouter(tags=["statistics"])
 
@@ -58,7 +62,7 @@ async def get_trends(
     parts: TheParts,
     after: Moment | None = None,
     before: Moment | None = None,
-    bucket: Annotated[int | None, Query(ge=1, le=366 * 86_400, description="Seconds")] = None,
+    bucket: BucketLength = None,
     function: Texts = [],  # noqa: B006
     queue: Texts = [],  # noqa: B006
 ) -> Response:
@@ -67,12 +71,26 @@ async def get_trends(
     Buckets begin at multiples of their length since 1970, so the first and last may be cut.
     """
     window = _window(after, before, function, queue)
-    bucket_ms = (bucket or _usual_bucket(window)) * 1000
-    if window.before - window.after > MAX_BUCKETS * bucket_ms:
-        raise invalid("query.bucket", f"gives more than {MAX_BUCKETS} buckets: take longer ones")
+    bucket_ms = _bucket_ms(window, bucket)
     async with parts.database.read() as connection:
         found = await statistics.trends(connection, window, bucket_ms)
     return Json(trends_view(window, bucket_ms, found))
+
+
+@router.get("/activity", **answers(ActivityView))
+async def get_activity(
+    parts: TheParts,
+    after: Moment | None = None,
+    before: Moment | None = None,
+    bucket: BucketLength = None,
+    by: Literal["function", "queue"] = "function",
+) -> Response:
+    """How many jobs ended over time, by function or by queue; buckets are as those of trends."""
+    window = _window(after, before)
+    bucket_ms = _bucket_ms(window, bucket)
+    async with parts.database.read() as connection:
+        found = await statistics.activity(connection, window, bucket_ms, by=by)
+    return Json(activity_view(window, bucket_ms, found))
 
 
 @router.get("/apis", **answers(ApisView))
@@ -126,6 +144,13 @@ def _window(
 
 def _whole_minutes(window: Window) -> Window:
     return structs.replace(window, after=window.after // apis.MINUTE_MS * apis.MINUTE_MS)
+
+
+def _bucket_ms(window: Window, bucket_s: int | None) -> int:
+    bucket_ms = (bucket_s or _usual_bucket(window)) * 1000
+    if window.before - window.after > MAX_BUCKETS * bucket_ms:
+        raise invalid("query.bucket", f"gives more than {MAX_BUCKETS} buckets: take longer ones")
+    return bucket_ms
 
 
 def _usual_bucket(window: Window) -> int:
