@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
 import pytest
+import uvloop
 from redis.exceptions import RedisError
 
 from conduit.core.errors import (
@@ -275,6 +276,26 @@ async def test_an_outage_is_told_of_once_and_so_is_its_end(
 
 async def _told(caplog: pytest.LogCaptureFixture, words: str) -> bool:
     return any(words in record.getMessage() for record in caplog.records)
+
+
+def test_uvloop_has_words_of_its_own_for_a_lost_connection(start_redis: StartRedis) -> None:
+    server = start_redis()
+
+    async def lose_connections(proxy: Proxy) -> int:
+        told = 0
+        async with RedisQueue(server.url_for(port=proxy.port)) as queue:
+            for _ in range(20):
+                await queue.lock("lock", "token", 1000)
+                await asyncio.to_thread(proxy.cut)
+                try:
+                    await queue.lock("lock", "token", 1000)
+                except QueueUnavailableError:
+                    told += 1
+                    await once_back(lambda: queue.lock("lock", "token", 1000))
+        return told
+
+    with Proxy(server.port) as proxy, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(lose_connections(proxy)) > 0
 
 
 # A server that is silent

@@ -21,7 +21,13 @@ from redis.crc import key_slot
 
 from conduit.core.errors import ConfigurationError, QueueUnavailableError
 from conduit.queue.redis.address import Address, Durability
-from conduit.queue.redis.failures import is_a_cluster, translate, wants_another_node
+from conduit.queue.redis.failures import (
+    CALL_ERRORS,
+    is_a_cluster,
+    is_of_uvloop,
+    translate,
+    wants_another_node,
+)
 from conduit.queue.redis.keys import Keys
 from conduit.queue.redis.records import pack
 from conduit.queue.redis.scripts import script
@@ -128,7 +134,7 @@ class Server:
             client = self._patient
             async with asyncio.timeout(timeout + ANSWER_TIMEOUT_S):
                 return await client.execute_command(*words)
-        except (redis_errors.RedisError, OSError) as error:
+        except CALL_ERRORS as error:
             await self._after(error, client)
             raise translate(error, self.address.shown) from error
 
@@ -145,7 +151,7 @@ class Server:
                 client = await self._current()
                 async with asyncio.timeout(patience + ANSWER_TIMEOUT_S):
                     return await send(client)
-            except (redis_errors.RedisError, OSError) as error:
+            except CALL_ERRORS as error:
                 await self._after(error, client)
                 if isinstance(error, redis_errors.MovedError) and self._is_single:
                     raise is_a_cluster(self.address.shown) from error
@@ -302,7 +308,7 @@ class Server:
             try:
                 async with asyncio.timeout(LOOKUP_TIMEOUT_S):
                     slots = await _cluster_slots(client)
-            except (redis_errors.RedisError, OSError) as error:
+            except CALL_ERRORS as error:
                 told = translate(error, f"{host}:{port}")
                 if not isinstance(told, QueueUnavailableError):
                     raise told from error
@@ -320,7 +326,9 @@ class Server:
 
     async def _after(self, error: BaseException, client: Client) -> None:
         """Look the address up again where the error says that it may have changed."""
-        lost = isinstance(error, redis_errors.ConnectionError | redis_errors.TimeoutError | OSError)
+        lost = is_of_uvloop(error) or isinstance(
+            error, redis_errors.ConnectionError | redis_errors.TimeoutError | OSError
+        )
         if wants_another_node(error) or (lost and self.address.topology == "cluster"):
             await self._drop(client)
 

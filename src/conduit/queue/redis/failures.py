@@ -49,6 +49,10 @@ _CODE = re.compile("^([A-Z]{3,}) |: -?([A-Z]{3,}) ")
 _DENIED_TO_SCRIPTS = re.compile("can't run this command|can't access|ACL failure")
 
 
+CALL_ERRORS = (redis_errors.RedisError, OSError, RuntimeError)
+"""What a call can fail with; of the `RuntimeError`s, `translate` knows the one that is uvloop's."""
+
+
 class AnswerLostError(QueueUnavailableError):
     """A call was sent and its connection lost: it was carried out, or it wasn't."""
 
@@ -91,13 +95,18 @@ def translate(error: BaseException, address: str, *, sent: bool = False) -> Base
     if isinstance(error, redis_errors.TimeoutError | TimeoutError):
         late = AnswerLateError if sent else QueueUnavailableError
         return late(f"{address} doesn't answer in time")
-    if isinstance(error, redis_errors.ConnectionError | OSError):
+    if isinstance(error, redis_errors.ConnectionError | OSError) or is_of_uvloop(error):
         if sent:
             return AnswerLostError(f"the connection to {address} was lost: {text}")
         return QueueUnavailableError(f"{address} can't be reached: {text}")
     if isinstance(error, redis_errors.RedisError):
         return QueueError(f"{address}: {text}")
     return error
+
+
+def is_of_uvloop(error: BaseException) -> bool:
+    """Whether uvloop says that a connection was closed before something was to be sent by it."""
+    return isinstance(error, RuntimeError) and "the handler is closed" in str(error)
 
 
 def _told(error: redis_errors.RedisError, text: str, address: str) -> QueueError | None:

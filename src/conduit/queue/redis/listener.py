@@ -13,11 +13,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from redis import exceptions as redis_errors
-
 from conduit.core.errors import QueueAccessError, QueueError, QueueUnavailableError
 from conduit.queue.redis.connection import ANSWER_TIMEOUT_S, Server, close_client
-from conduit.queue.redis.failures import translate
+from conduit.queue.redis.failures import CALL_ERRORS, translate
 
 logger = logging.getLogger("conduit.queue")
 
@@ -60,7 +58,7 @@ class Listener:
             if self._task is None:
                 self._task = asyncio.create_task(self._listen_forever())
             elif self._pubsub is not None and new:
-                with suppress(redis_errors.RedisError, OSError):  # the listener connects anew
+                with suppress(*CALL_ERRORS):  # the listener connects anew
                     await self._pubsub.subscribe(*new)
         await self._until_confirmed(waited)
         return True
@@ -108,7 +106,7 @@ class Listener:
             self._heard = False
             try:
                 await self._listen()
-            except (QueueError, redis_errors.RedisError, OSError) as error:
+            except (QueueError, *CALL_ERRORS) as error:
                 self._trouble = translate(error, self._server.address.shown)
                 if isinstance(self._trouble, QueueAccessError):
                     self._refused.set()
