@@ -22,11 +22,12 @@ from conduit.server.db.rows import AttemptRow, JobRow, job_row
 from tests.conformance.history import Reader
 from tests.faults.lab import journal
 from tests.faults.lab.journal import Line
-from tests.faults.lab.nemesis import Strike
+from tests.faults.lab.nemesis import KillRedis, Strike
 from tests.faults.lab.system import Exit, System
 
 _PAGE = 20_000
 """What a page costs hardly depends on its size."""
+_KILL_TAKES_MS = 200
 UNFINISHED = tuple(status for status in JobStatus if status not in FINISHED)
 
 
@@ -91,6 +92,7 @@ async def gather(
         totals=totals,
         exits=system.exits(),
         strikes=strikes,
+        rewinds=_rewinds(system, strikes),
         ended_at=ended_at,
     )
 
@@ -155,10 +157,14 @@ def _total(system: System, **parameters: str) -> int:
     return total
 
 
-def rewinds_of(strikes: Sequence[Strike], fault: str, *, before_ms: int) -> list[tuple[int, int]]:
-    """The spans that each strike of a fault may have undone."""
+def _rewinds(system: System, strikes: Sequence[Strike]) -> list[tuple[int, int]]:
+    forgets_s = system.queue.forgets_s
+    if forgets_s is None:
+        return []
     return [
-        (strike.at - before_ms, strike.at + 1000) for strike in strikes if strike.fault == fault
+        (strike.at - round(forgets_s * 1000), strike.at + _KILL_TAKES_MS)
+        for strike in strikes
+        if strike.fault == KillRedis.name
     ]
 
 

@@ -143,16 +143,23 @@ class System:
             process.start()
 
     def busy_workers(self) -> list[Process]:
-        """Workers that have jobs to lose, where others are there to take them over."""
-        there = [each for each in self.workers if each.running and not each.frozen]
-        if len(there) < min(len(self.workers), _OTHERS + 1):
-            return []
+        """Workers that have jobs to lose, where others are there to take them over.
+
+        Those that have just been started don't count as there until they have run a job.
+        """
         running = Counter[int]()
         for line in journal.read(self.journal):
             if line.what is What.BEGIN:
                 running[line.pid] += 1
             elif line.what is What.END:
                 running[line.pid] -= 1
+        there = [
+            each
+            for each in self.workers
+            if each.running and not each.frozen and each.pid in running
+        ]
+        if len(there) < min(len(self.workers), _OTHERS + 1):
+            return []
         return [each for each in there if running[each.pid] > 0]
 
     def look_after(self) -> None:
