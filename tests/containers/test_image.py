@@ -32,7 +32,7 @@ def test_without_keys_it_says_what_is_missing_instead_of_serving_strangers(image
 
 
 def test_it_keeps_its_files_in_its_volume(image: Image, image_address: str) -> None:
-    assert httpx.get(f"{image_address}/ready").status_code == 200
+    assert httpx.get(f"{image_address}/ready", timeout=20).status_code == 200
     assert {"history.db", "queue.db"} <= {path.name for path in image.data.iterdir()}
     assert not list(image.folder.iterdir())
 

@@ -95,14 +95,14 @@ async def test_whether_it_lives_is_no_secret_and_where_its_stores_are_is(
 
 
 async def test_a_load_balancer_may_ask_with_head(server: ServerService) -> None:
-    async with httpx.AsyncClient(base_url=server.url) as client:
+    async with httpx.AsyncClient(base_url=server.url, timeout=20) as client:
         for path in ("/health", "/ready", f"{API}/health", f"{API}/ready"):
             answer = await client.head(path)
             assert (answer.status_code, answer.content) == (200, b"")
 
 
 async def test_requests_are_counted_by_the_route_as_it_is_served(server: ServerService) -> None:
-    async with httpx.AsyncClient(base_url=server.url) as client:
+    async with httpx.AsyncClient(base_url=server.url, timeout=20) as client:
         for path in (f"{API}/jobs/secret-1", f"{API}/health", "/health", f"{API}/none", "/page"):
             await client.get(path)
         told = (await client.get("/metrics")).text
@@ -257,7 +257,7 @@ async def test_a_request_keeps_the_id_that_it_came_with_or_gets_one(
 
 @pytest.mark.parametrize("path", [f"{API}/nothing", f"{API}/", f"{API}/jobs/", "/api/v2/jobs"])
 async def test_under_the_api_an_unknown_path_is_a_problem(server: ServerService, path: str) -> None:
-    async with httpx.AsyncClient(base_url=server.url) as client:
+    async with httpx.AsyncClient(base_url=server.url, timeout=20) as client:
         answer = await client.get(path)
     assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
 

@@ -110,7 +110,7 @@ def test_random_requests_are_answered_as_described(label: str, server_url: str) 
 
 
 def test_every_route_of_the_contract_is_there(server_url: str) -> None:
-    paths = httpx.get(f"{server_url}/api/v1/openapi.json").json()["paths"]
+    paths = httpx.get(f"{server_url}/api/v1/openapi.json", timeout=20).json()["paths"]
     routes = {
         f"{method.upper()} {path.removeprefix('/api/v1')}"
         for path, methods in paths.items()
@@ -131,7 +131,7 @@ def test_every_route_of_the_contract_is_there(server_url: str) -> None:
 
 
 def test_each_operation_has_a_name_and_says_what_it_answers(server_url: str) -> None:
-    page = httpx.get(f"{server_url}/api/v1/openapi.json").json()
+    page = httpx.get(f"{server_url}/api/v1/openapi.json", timeout=20).json()
     operations = [each for methods in page["paths"].values() for each in methods.values()]
     names = [each["operationId"] for each in operations]
     assert len(names) == len(set(names))

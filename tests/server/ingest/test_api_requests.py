@@ -203,7 +203,8 @@ async def test_requests_of_an_api_arrive_in_the_history(
     async def order(order_id: int) -> int:
         return order_id
 
-    async with api, httpx.AsyncClient(base_url=f"http://127.0.0.1:{api.port}") as client:
+    address = f"http://127.0.0.1:{api.port}"
+    async with api, httpx.AsyncClient(base_url=address, timeout=20) as client:
         for number in (1, 2, "three"):
             await client.get(f"/orders/{number}")
 
