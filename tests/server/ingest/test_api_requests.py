@@ -203,10 +203,9 @@ async def test_requests_of_an_api_arrive_in_the_history(
     async def order(order_id: int) -> int:
         return order_id
 
-    address = f"http://127.0.0.1:{api.port}"
-    async with api, httpx.AsyncClient(base_url=address, timeout=20) as client:
+    async with api, httpx.AsyncClient(timeout=20) as client:
         for number in (1, 2, "three"):
-            await client.get(f"/orders/{number}")
+            await client.get(f"http://127.0.0.1:{api.port}/orders/{number}")
 
     ingest = Ingest(live_queue, database, heard)
     await ingest.start()
