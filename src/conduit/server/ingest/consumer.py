@@ -39,9 +39,10 @@ MAX_DELIVERIES = 5
 """How often a piece that can't be applied is tried before it becomes a dead letter."""
 READ_S = 1.0
 _SHORTEST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 5.0
-_SHORT_S, _LONG_S = 0.1, 0.5
+_SHORT_S, _LONG_S = 0.2, 0.5
 """A batch that takes less is small enough to be doubled, one that takes more is halved."""
-_FIRST_ENTRIES, _MOST_ENTRIES = 16, 1000
+_FEWEST_ENTRIES, _FIRST_ENTRIES, _MOST_ENTRIES = 8, 16, 1000
+"""Never fewer: what a transaction takes by itself, on a busy machine, is shared by them."""
 
 _log = logging.getLogger(__name__)
 
@@ -170,7 +171,7 @@ class Ingest(Duty):
     def _fit_limit(self, entries: Sequence[StoredEntry], took: float) -> None:
         """Read as much next time as makes a good transaction: its time says how much that is."""
         if took > _LONG_S:
-            self._limit = max(1, self._limit // 2)
+            self._limit = max(_FEWEST_ENTRIES, self._limit // 2)
         elif took < _SHORT_S and len(entries) >= self._limit:
             self._limit = min(2 * self._limit, _MOST_ENTRIES)
 
