@@ -177,8 +177,8 @@ function SignOut() {
 function useLeaveWhenSignedOut() {
   const out = useStore(signedOut);
   const navigate = useNavigate();
-  const { href } = useLocation();
   useEffect(() => {
+    const href = location.pathname + location.search;
     if (out) void navigate({ to: "/sign-in", search: { next: href === "/" ? undefined : href }, replace: true });
   }, [out]);
 }

@@ -68,8 +68,10 @@ export function Chart({ label, times, lines, format = compact, height = 160, cla
   }, [times, lines]);
 
   const time = at === null ? undefined : times[at];
+  const isEmpty = lines.every((line) => line.values.every((value) => !value));
   return (
-    <figure className={cx("min-w-0", className)}>
+    <figure className={cx("relative min-w-0", className)}>
+      {isEmpty && <p className="absolute inset-x-0 top-[38%] z-10 text-center text-muted">Nothing in this time</p>}
       <div ref={box} role="img" aria-label={label} className="w-full overflow-hidden" style={{ height }} />
       <figcaption className="flex h-5 items-center gap-4 overflow-hidden pl-11.5 text-xs whitespace-nowrap text-muted">
         {lines.toReversed().map((line) => (
@@ -131,7 +133,7 @@ function options(
     scales: { x: { range: (made, min, max) => (bars ? widened(made, min, max) : [min, max]) }, y: { range: (_, __, max) => [0, max > 0 ? max * 1.1 : 1] } },
     axes: [
       { ...axis, grid: { show: false }, space: 70, size: 26, values: (_, splits) => tickLabels(splits, zone) },
-      { ...axis, size: 46, space: 36, values: (_, splits) => splits.map((each) => format(each)) },
+      { ...axis, size: 46, space: 36, values: (_, splits) => distinct(splits.map((each) => format(each))) },
     ],
     series: [
       {},
@@ -151,6 +153,11 @@ function options(
     legend: { show: false },
     hooks: { setCursor: [(made) => onCursor(made.cursor.idx ?? null)] },
   };
+}
+
+/** Counts between 0 and 2 would be told as "0, 1, 1, 2, 2": each label stands there once. */
+function distinct(labels: readonly string[]): string[] {
+  return labels.map((label, index) => (label === labels[index - 1] ? "" : label));
 }
 
 /** Half a bucket more on both sides, where the outer halves of the first and last bars are. */

@@ -45,7 +45,7 @@ export function Tiles({ span, stats, trends, queues, workers, fresh }: Props) {
       />
       <Tile
         name="Wait, p95"
-        note={overall && `half within ${spent(overall.wait_ms.p50)}`}
+        note={overall && half(overall.wait_ms.p50)}
         value={overall && spent(overall.wait_ms.p95)}
         trend={line((each) => each.ended.wait_ms.p95)}
         colour="amber"
@@ -54,7 +54,7 @@ export function Tiles({ span, stats, trends, queues, workers, fresh }: Props) {
       />
       <Tile
         name="Run, p95"
-        note={overall && `half within ${spent(overall.run_ms.p50)}`}
+        note={overall && half(overall.run_ms.p50)}
         value={overall && spent(overall.run_ms.p95)}
         trend={line((each) => each.ended.run_ms.p95)}
         colour="blue"
@@ -79,6 +79,10 @@ export function Tiles({ span, stats, trends, queues, workers, fresh }: Props) {
 
 function spent(ms: number | null): string {
   return ms === null ? "–" : duration(ms);
+}
+
+function half(ms: number | null): string {
+  return ms === null ? "nothing ran" : `half within ${duration(ms)}`;
 }
 
 interface TileProps {

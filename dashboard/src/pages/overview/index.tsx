@@ -29,7 +29,7 @@ export default function Overview() {
       </>
     );
   }
-  const isNew = stats.data && workers.data && Object.keys(stats.data.statuses).length === 0 && workers.data.items.length === 0;
+  const isNew = stats.data && workers.data?.items.length === 0 && Object.values(stats.data.statuses).every((many) => many === 0);
   return (
     <>
       <PageHeader

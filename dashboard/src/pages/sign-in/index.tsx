@@ -6,6 +6,7 @@ import { asApiError } from "@/api/errors";
 import { Logo } from "@/app/Logo";
 import { Button } from "@/components/Button";
 import { Field, Input } from "@/components/Field";
+import { useStore } from "@/lib/store";
 
 /** The door, where the server asks for keys. */
 export default function SignIn() {
@@ -13,7 +14,10 @@ export default function SignIn() {
   const [key, setKey] = useState("");
   const navigate = useNavigate();
   const client = useQueryClient();
-  const session = useQuery({ ...get("/api/v1/session"), retry: false });
+  const refused = useStore(signedOut);
+  const asked = useQuery({ ...get("/api/v1/session"), retry: false });
+  // What was known before the server refused us isn't so any more.
+  const session = refused ? undefined : asked.data;
   const enter = () => {
     client.clear();
     signedOut.set(false);
@@ -28,9 +32,9 @@ export default function SignIn() {
           <Logo className="size-7" />
           <h1 className="text-lg font-semibold tracking-tight">Sign in to Conduit</h1>
         </div>
-        {session.data ? (
+        {session ? (
           <div className="flex flex-col gap-4 rounded-xl border border-line bg-surface p-5">
-            <p>{session.data.keys_required ? `You are signed in as ${session.data.name ?? session.data.role}.` : "This server asks nobody for a key."}</p>
+            <p>{session.keys_required ? `You are signed in as ${session.name ?? session.role}.` : "This server asks nobody for a key."}</p>
             <Button kind="primary" onClick={enter}>To the dashboard</Button>
           </div>
         ) : (
@@ -41,6 +45,8 @@ export default function SignIn() {
               signIn.mutate();
             }}
           >
+            {/* Password managers keep keys by their name. */}
+            <input type="text" name="username" autoComplete="username" defaultValue="Conduit" hidden readOnly />
             <Field
               label="API key"
               hint="One of those in the server's CONDUIT_API_KEYS. It isn't kept in the browser."
@@ -51,7 +57,7 @@ export default function SignIn() {
             <Button kind="primary" type="submit" busy={signIn.isPending}>Sign in</Button>
           </form>
         )}
-        {next && !session.data && <p className="mt-4 text-center text-sm text-muted">You come back to where you were.</p>}
+        {next && !session && <p className="mt-4 text-center text-sm text-muted">You come back to where you were.</p>}
       </div>
     </main>
   );
