@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
@@ -16,7 +17,16 @@ from msgspec import Struct
 
 from conduit.core.errors import ConfigurationError, quoted
 
-_KEYS = ("queue_url", "data_dir", "namespace", "durability", "database_url", "artifacts_url")
+_KEPT = ("jobs", "logs", "artifacts")
+_KEYS = (
+    "queue_url",
+    "data_dir",
+    "namespace",
+    "durability",
+    "database_url",
+    "artifacts_url",
+    *(f"keep_{what}" for what in _KEPT),
+)
 _NAMESPACE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _DURABILITIES = ("none", "aof", "replica", "fsync")
 ENVIRONMENT = (
@@ -27,6 +37,7 @@ ENVIRONMENT = (
     "CONDUIT_DATA_DIR",
     "CONDUIT_NAMESPACE",
     "CONDUIT_DURABILITY",
+    *(f"CONDUIT_KEEP_{what.upper()}" for what in _KEPT),
 )
 """The variables that are read here."""
 
@@ -35,13 +46,14 @@ class Settings(Struct, frozen=True, kw_only=True):
     """Where things are. `data_dir` holds the queue and the history unless their URLs say otherwise.
 
     `database_url` is the history's and `artifacts_url` that of what jobs kept; a server alone needs
-    them.
+    them. `keep` says what it keeps of jobs, logs and artifacts, where that was said.
     """
 
     data_dir: Path
     queue_url: str
     database_url: str
     artifacts_url: str
+    keep: dict[str, str]
 
 
 def load_settings(
@@ -49,6 +61,7 @@ def load_settings(
     queue_url: str | None = None,
     database_url: str | None = None,
     artifacts_url: str | None = None,
+    keep: Mapping[str, str | None] | None = None,
 ) -> Settings:
     """Read the settings that apply in the current folder; explicit URLs win.
 
@@ -97,7 +110,18 @@ def load_settings(
         queue_url=_with_options(url, options),
         database_url=database_url,
         artifacts_url=artifacts_url,
+        keep=_keep(keep or {}, table),
     )
+
+
+def _keep(given: Mapping[str, str | None], table: Mapping[str, str]) -> dict[str, str]:
+    said = {
+        what: given.get(what)
+        or os.environ.get(f"CONDUIT_KEEP_{what.upper()}")
+        or table.get(f"keep_{what}")
+        for what in _KEPT
+    }
+    return {what: limit for what, limit in said.items() if limit}
 
 
 def _with_options(url: str, options: dict[str, str | None]) -> str:

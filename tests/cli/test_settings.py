@@ -115,3 +115,23 @@ def test_an_address_that_cannot_be_read_is_a_setting_that_is_wrong(url: str) -> 
         load_settings(queue_url=url)
     with pytest.raises(ConfigurationError, match="can't be read as a queue's URL"):
         open_queue(url)
+
+
+def test_what_the_history_keeps_comes_from_arguments_environment_and_pyproject_in_that_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert load_settings().keep == {}
+    (tmp_path / "pyproject.toml").write_text(
+        "[tool.conduit]\nkeep_jobs = '1d'\nkeep_logs = '2d'\nkeep_artifacts = '3d'\n"
+    )
+    monkeypatch.setenv("CONDUIT_KEEP_LOGS", "20")
+    monkeypatch.setenv("CONDUIT_KEEP_ARTIFACTS", "30")
+    kept = load_settings(keep={"artifacts": "300", "jobs": None}).keep
+    assert kept == {"jobs": "1d", "logs": "20", "artifacts": "300"}
+
+
+def test_a_server_that_cannot_know_what_to_keep_does_not_start(cli: Cli) -> None:
+    refused = cli("server", "start", "--port", "0", "--keep-logs", "long")
+    assert refused.returncode == 3
+    assert "what is kept of logs can't be 'long': give an age such as 30d" in refused.stderr

@@ -8,15 +8,18 @@ from typing import Any
 import pytest
 from sqlalchemy import Table, func, select
 
+from conduit.core.errors import ConfigurationError
 from conduit.core.model import JobStatus
 from conduit.server import retention
 from conduit.server.db import tables
 from conduit.server.db.database import Database
-from conduit.server.retention import Forgotten, Keep, forget
+from conduit.server.retention import Forgotten, Keep, Limit, forget, parse_keep
 from tests.server.db.jobs import a_job, insert
 
 NOW = 1_000_000
-KEEP = Keep(jobs_ms=1000, changes_ms=100, deleted_ms=100, replayed_ms=100, requests_ms=100)
+KEEP = Keep(
+    jobs=Limit(age_ms=1000), changes_ms=100, deleted_ms=100, replayed_ms=100, requests_ms=100
+)
 
 
 async def add(database: Database, table: Table, **values: Any) -> None:
@@ -113,3 +116,55 @@ async def test_numbers_of_changes_are_never_given_again(database: Database) -> N
     await add(database, tables.changes, **change)
     async with database.read() as connection:
         assert (await connection.execute(select(tables.changes.c.id))).scalar_one() == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "limit"),
+    [
+        ("30d", Limit(age_ms=30 * 86_400_000)),
+        ("12h, 500", Limit(age_ms=12 * 3_600_000, count=500)),
+        ("1000000", Limit(count=1_000_000)),
+    ],
+)
+def test_a_limit_is_an_age_a_number_or_both(text: str, limit: Limit) -> None:
+    assert parse_keep({"logs": text}) == Keep(logs=limit)
+
+
+@pytest.mark.parametrize("text", ["0", "0d", "-1", "30d,30d", "5,5", "30 days", "d", "1.5h", ","])
+def test_a_limit_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(ConfigurationError, match="what is kept of jobs can't be"):
+        parse_keep({"jobs": text})
+
+
+async def test_of_finished_jobs_the_newest_are_kept_as_many_as_was_said(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "BATCH", 10)
+    await insert(
+        database,
+        *(a_job(f"j{n:02}", status=JobStatus.COMPLETED, finished_at=n) for n in range(35)),
+        a_job("waits", submitted_at=0),
+    )
+    few, many = Keep(jobs=Limit(count=3)), Keep(jobs=Limit(count=36))
+    assert (await forget(database, many, NOW)).jobs == 0
+    async with Database(database.url) as other:
+        done = await asyncio.gather(forget(database, few, NOW), forget(other, few, NOW))
+    assert sum(forgotten.jobs for forgotten in done) == 32
+    assert await ids(database) == {"j32", "j33", "j34", "waits"}
+
+
+async def test_of_a_job_that_stays_old_lines_and_artifacts_go(database: Database) -> None:
+    await insert(database, a_job("runs", status=JobStatus.RUNNING, started_at=0))
+    for n in range(5):
+        at = NOW - 40 + 10 * n
+        line = {"number": n, "attempt": 1, "level": "info", "logger": "x", "message": "x"}
+        file = {"name": str(n), "content_type": "text/plain", "size": 1, "sha256": "0" * 64}
+        await add(database, tables.logs, job_id="runs", at=at, **line)
+        await add(database, tables.artifacts, job_id="runs", at=at, **file)
+    keep = Keep(logs=Limit(age_ms=20), artifacts=Limit(age_ms=1000, count=2))
+    assert await forget(database, keep, NOW) == Forgotten(others=5)
+    async with database.read() as connection:
+        lines = (await connection.scalars(select(tables.logs.c.number))).all()
+        files = (await connection.scalars(select(tables.artifacts.c.name))).all()
+    assert (sorted(lines), sorted(files)) == ([2, 3, 4], ["3", "4"])
+    assert await ids(database) == {"runs"}

@@ -34,6 +34,8 @@ class ServerPlan(Struct, frozen=True, kw_only=True):
     port: int = 8080
     database_url: str | None = None
     artifacts_url: str | None = None
+    keep: dict[str, str | None] = {}
+    """What the history keeps of jobs, logs and artifacts, where that was said."""
     migrate: bool = False
     insecure: bool = False
 

@@ -35,6 +35,16 @@ ArtifactsUrl = Annotated[
     ),
 ]
 
+Keep = Annotated[
+    str | None,
+    Parameter(
+        help="How much of them the history keeps: an age (30d, 12h), a number of the newest, or "
+        "both (30d,1000000). Else CONDUIT_KEEP_…, pyproject.toml, or jobs for 30d and the others "
+        "as long as their jobs.",
+        show_default=False,
+    ),
+]
+
 app = App(name="server", help="Run the server: history, HTTP API and live updates.")
 app.command(db)
 
@@ -47,6 +57,9 @@ def start(
     database_url: DatabaseUrl = None,
     artifacts_url: ArtifactsUrl = None,
     queue_url: QueueUrl = None,
+    keep_jobs: Keep = None,
+    keep_logs: Keep = None,
+    keep_artifacts: Keep = None,
     migrate: bool = False,
     insecure: bool = False,
     reload: bool = False,
@@ -77,6 +90,7 @@ def start(
             artifacts_url=artifacts_url,
             migrate=migrate,
             insecure=insecure,
+            keep={"jobs": keep_jobs, "logs": keep_logs, "artifacts": keep_artifacts},
         ),
     )
     if reload:
@@ -93,13 +107,17 @@ def server_service(plan: ServerPlan, queue_url: str | None) -> ServerService:
     """The server of a plan. Raises `ConfigurationError`."""
     logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells of each of its plugins
     try:
+        from conduit.server.retention import parse_keep
         from conduit.server.service import ServerOptions, ServerService
     except ImportError as error:
         raise ConfigurationError(
             f"the server needs {error.name}, which isn't installed: pip install 'conduit[server]'"
         ) from error
     settings = load_settings(
-        queue_url=queue_url, database_url=plan.database_url, artifacts_url=plan.artifacts_url
+        queue_url=queue_url,
+        database_url=plan.database_url,
+        artifacts_url=plan.artifacts_url,
+        keep=plan.keep,
     )
     options = ServerOptions(
         host=plan.host,
@@ -111,5 +129,6 @@ def server_service(plan: ServerPlan, queue_url: str | None) -> ServerService:
         migrate=plan.migrate,
         insecure=plan.insecure,
         artifacts_url=settings.artifacts_url,
+        keep=parse_keep(settings.keep),
     )
     return ServerService(options)

@@ -1,7 +1,7 @@
 """Forgets what the history has kept for long enough, a little at a time.
 
-Only finished jobs are ever forgotten. Each step is a small transaction, so that nothing else waits
-for it; several servers on one database share the work.
+Of jobs only finished ones are ever forgotten. Each step is a small transaction, so that nothing
+else waits for it; several servers on one database share the work.
 """
 
 from __future__ import annotations
@@ -9,14 +9,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import re
 import time
+from collections.abc import Mapping
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, structs
 from sqlalchemy import ColumnElement, Table, delete, select, tuple_
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from conduit.core.errors import ConfigurationError, quoted
+from conduit.core.model import Job
 from conduit.server.artifacts.store import Store
 from conduit.server.db import tables
 from conduit.server.db.database import Database, DatabaseUnavailableError
@@ -26,17 +30,29 @@ _HOUR = 3_600_000
 _DAY = 24 * _HOUR
 BATCH = 500
 EVERY_S = 300.0
+_LIMIT = re.compile(r"(?P<number>[1-9][0-9]{0,11})(?P<unit>[smhd]?)")
+_UNITS = {"s": 1000, "m": 60_000, "h": _HOUR, "d": _DAY}
 
 _OF_A_JOB = (tables.attempts, tables.logs, tables.artifacts, tables.parked_events)
 
 _log = logging.getLogger(__name__)
 
 
-class Keep(Struct, frozen=True, kw_only=True):
-    """How long what is kept, in milliseconds."""
+class Limit(Struct, frozen=True, kw_only=True):
+    """What is kept: nothing older than `age_ms`, and no more than the `count` newest."""
 
-    jobs_ms: int = 30 * _DAY
-    """Since they finished."""
+    age_ms: int | None = None
+    count: int | None = None
+
+
+class Keep(Struct, frozen=True, kw_only=True):
+    """How much of what is kept, and for how long in milliseconds."""
+
+    jobs: Limit = Limit(age_ms=30 * _DAY)
+    """Finished ones, by their end, with all that belongs to them."""
+    logs: Limit = Limit()
+    """Lines of log, where less of them is kept than of their jobs."""
+    artifacts: Limit = Limit()
     changes_ms: int = _HOUR
     """For how long a live stream can be resumed."""
     deleted_ms: int = 7 * _DAY
@@ -44,6 +60,26 @@ class Keep(Struct, frozen=True, kw_only=True):
     replayed_ms: int = 7 * _DAY
     """Dead letters, since they were replayed; others stay until they are."""
     requests_ms: int = 30 * _DAY
+
+
+def parse_keep(said: Mapping[str, str]) -> Keep:
+    """Read what is kept of `jobs`, `logs` and `artifacts`. Raises `ConfigurationError`."""
+    limits = {what: _limit(what, text) for what, text in said.items()}
+    return structs.replace(Keep(), **limits)
+
+
+def _limit(what: str, text: str) -> Limit:
+    found: dict[str, int] = {}
+    for part in text.split(","):
+        match = _LIMIT.fullmatch(part.strip())
+        field = "age_ms" if match and match["unit"] else "count"
+        if match is None or field in found:
+            raise ConfigurationError(
+                f"what is kept of {what} can't be {quoted(text)}: give an age such as 30d, 12h or "
+                "90m, a number of the newest, or both with a comma between: 30d,1000000"
+            )
+        found[field] = int(match["number"]) * _UNITS.get(match["unit"], 1)
+    return Limit(**found)
 
 
 class Forgotten(Struct, frozen=True, kw_only=True):
@@ -61,9 +97,15 @@ async def forget(
     Raises `DatabaseUnavailableError`.
     """
     jobs = others = 0
-    while forgotten := await _forget_jobs(database, now - keep.jobs_ms, artifacts):
+    before = await oldest_kept(database, tables.jobs.c.finished_at, keep.jobs, now)
+    while forgotten := await _forget_jobs(database, before, artifacts):
         jobs += forgotten
+    lines_before = await oldest_kept(database, tables.logs.c.at, keep.logs, now)
+    files_before = await oldest_kept(database, tables.artifacts.c.at, keep.artifacts, now)
     old: list[tuple[Table, ColumnElement[bool]]] = [
+        (tables.logs, tables.logs.c.at < lines_before),
+        # What the store has of them goes when it is tidied.
+        (tables.artifacts, tables.artifacts.c.at < files_before),
         (tables.changes, tables.changes.c.at < now - keep.changes_ms),
         (tables.deleted_jobs, tables.deleted_jobs.c.deleted_at < now - keep.deleted_ms),
         (tables.dead_letters, tables.dead_letters.c.replayed_at < now - keep.replayed_ms),
@@ -75,6 +117,23 @@ async def forget(
         while forgotten := await _forget_rows(database, table, condition):
             others += forgotten
     return Forgotten(jobs=jobs, others=others)
+
+
+async def oldest_kept(
+    database: Database, column: ColumnElement[int], limit: Limit, now: int
+) -> int:
+    """The time in `column` before which nothing is kept; 0: all is.
+
+    Several servers that take this turn by turn come to the same rows: what was beyond a limit stays
+    so.
+    """
+    before = 0 if limit.age_ms is None else now - limit.age_ms
+    if limit.count is None:
+        return before
+    newest = select(column).where(column.is_not(None)).order_by(column.desc())
+    async with database.read() as connection:
+        last = await connection.scalar(newest.offset(limit.count - 1).limit(1))
+    return max(before, last or 0)
 
 
 async def _forget_jobs(database: Database, before: int, artifacts: Store | None) -> int:
@@ -117,16 +176,34 @@ async def _count(connection: AsyncConnection, statement: Any) -> int:
     return result.rowcount
 
 
-async def forget_forever(database: Database, artifacts: Store, keep: Keep | None = None) -> None:
-    """Forget what is old, again and again, until cancelled. A database that is away is awaited."""
-    while True:
-        try:
-            now = int(time.time() * 1000)
-            forgotten = await forget(database, keep or Keep(), now, artifacts)
-        except DatabaseUnavailableError as error:
-            _log.debug("nothing was forgotten: %s", error)
-        else:
-            if forgotten.jobs:
-                _log.info("%d old jobs were removed from the history", forgotten.jobs)
-        # Not all servers at once.
-        await asyncio.sleep(EVERY_S * random.uniform(0.8, 1.2))
+class Forgetting:
+    """Forgets what is old, again and again, for one server."""
+
+    def __init__(self, database: Database, artifacts: Store, keep: Keep) -> None:
+        self._database = database
+        self._artifacts = artifacts
+        self._keep = keep
+        self._jobs_before = 0
+
+    def has_forgotten(self, job: Job) -> bool:
+        """Whether the history has rightly forgotten a job that its queue still has."""
+        return job.finished_at is not None and job.finished_at < self._jobs_before
+
+    async def run(self) -> None:
+        """Until cancelled. A database that is away is awaited."""
+        while True:
+            try:
+                await self._forget()
+            except DatabaseUnavailableError as error:
+                _log.debug("nothing was forgotten: %s", error)
+            # Not all servers at once.
+            await asyncio.sleep(EVERY_S * random.uniform(0.8, 1.2))
+
+    async def _forget(self) -> None:
+        now = int(time.time() * 1000)
+        self._jobs_before = await oldest_kept(
+            self._database, tables.jobs.c.finished_at, self._keep.jobs, now
+        )
+        forgotten = await forget(self._database, self._keep, now, self._artifacts)
+        if forgotten.jobs:
+            _log.info("%d old jobs were removed from the history", forgotten.jobs)

@@ -24,7 +24,7 @@ from conduit.server.live import Broker
 from conduit.server.metrics import Metrics, counter, gauge, gauges
 from conduit.server.parts import Parts
 from conduit.server.queue_link import QueueLink
-from conduit.server.retention import forget_forever
+from conduit.server.retention import Forgetting, Keep
 
 GRACE_S = 10
 """For how long a stop waits for requests under way."""
@@ -47,6 +47,7 @@ class ServerOptions(Struct, frozen=True, kw_only=True):
     api_keys: str = ""
     migrate: bool = False
     insecure: bool = False
+    keep: Keep = Keep()
 
 
 class ServerService:
@@ -68,6 +69,7 @@ class ServerService:
             artifacts=open_store(options.artifacts_url, database.identity),
         )
         self._options = options
+        self._forgetting = Forgetting(database, self.parts.artifacts, options.keep)
         self._http = HttpServer(
             build_app(self.parts), "the server", options.host, options.port, grace_s=GRACE_S
         )
@@ -108,7 +110,7 @@ class ServerService:
             self._run("live updates", parts.broker.run())
             self._run("listings", parts.listings.keep_forever())
             self._run("history", self._keep_history())
-            self._run("retention", forget_forever(parts.database, parts.artifacts))
+            self._run("retention", self._forgetting.run())
             await self._http.start()
         except BaseException:
             await self._close()
@@ -119,7 +121,13 @@ class ServerService:
         queue = await self.parts.link.opened()
         database, publish = self.parts.database, self.parts.broker.publish
         ingest = Ingest(queue, database, publish)
-        reconciler = Reconciler(queue, database, publish, caught_up=lambda: ingest.caught_up)
+        reconciler = Reconciler(
+            queue,
+            database,
+            publish,
+            caught_up=lambda: ingest.caught_up,
+            forgotten=self._forgetting.has_forgotten,
+        )
         copier = Copier(queue, database, self.parts.artifacts)
         self._keepers = (ingest, reconciler, copier)
         for keeper in self._keepers:

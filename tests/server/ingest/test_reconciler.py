@@ -97,6 +97,15 @@ async def test_a_job_that_the_history_never_heard_of_is_found(
     assert (attempt.outcome, attempt.worker_id) == ("completed", "w1")
 
 
+async def test_what_the_history_has_forgotten_before_the_queue_stays_forgotten(
+    queue: Queue, database: Database, heard: Heard
+) -> None:
+    old, young = await completed(queue), await completed(queue)
+    done = await reconcile(queue, database, heard, forgotten=lambda job: job.id == old.id)
+    assert done.healed == 1
+    assert await rows(database) == rows_of(await queue.get([young.id]))
+
+
 async def test_a_finished_job_whose_new_generation_went_unheard_is_found(
     queue: Queue, database: Database, heard: Heard
 ) -> None:

@@ -136,6 +136,7 @@ logs = Table(
     Column("logger", _text(), nullable=False),
     Column("message", _text(), nullable=False),
 )
+Index("ix_logs_at", logs.c.at)
 
 artifacts = Table(
     "artifacts",
@@ -156,6 +157,7 @@ Index(
     sqlite_where=text("location IS NULL"),
 )
 Index("ix_artifacts_location", artifacts.c.location)
+Index("ix_artifacts_at", artifacts.c.at)
 
 parked_events = Table(
     "parked_events",
