@@ -196,13 +196,16 @@ async def demonstrate(console: Console, url: str, folder: Path) -> bool:
 
 def show_next_steps(console: Console, url: str, folder: Path) -> None:
     command = Path(sys.executable).with_name("conduit")
+    history = f"sqlite:///{folder / 'history.db'}"
     with suppress(ValueError):
         command = command.relative_to(Path.cwd())
     console.print(
         Text.assemble(
             "\nThumbnails and index: ",
             (f"{folder}/", "cyan"),
-            "\nGo on with\n",
+            "\nSee these jobs in the dashboard, at http://127.0.0.1:8080\n",
+            (f"  {command} server start --queue-url {url} --database-url {history}\n", "cyan"),
+            "Go on with\n",
             (f"  {command} jobs list --queue-url {url}\n", "cyan"),
             (f"  {command} run examples/hello.py", "cyan"),
         ),

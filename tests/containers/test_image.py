@@ -31,6 +31,12 @@ def test_without_keys_it_says_what_is_missing_instead_of_serving_strangers(image
     assert "CONDUIT_API_KEYS" in refused.stderr
 
 
+def test_it_has_the_dashboard(image_address: str) -> None:
+    index = httpx.get(image_address).text
+    (script,) = re.findall(r'src="(/assets/[^"]+\.js)"', index)
+    assert httpx.get(f"{image_address}{script}").headers["content-type"].startswith("text/javas")
+
+
 def test_it_keeps_its_files_in_its_volume(image: Image, image_address: str) -> None:
     assert httpx.get(f"{image_address}/ready", timeout=20).status_code == 200
     assert {"history.db", "queue.db"} <= {path.name for path in image.data.iterdir()}

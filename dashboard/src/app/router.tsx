@@ -23,6 +23,7 @@ const routes = [
   createRoute({ getParentRoute: () => layout, path: "/apis", component: lazyRouteComponent(() => import("@/pages/apis")) }),
   createRoute({ getParentRoute: () => layout, path: "/events", component: lazyRouteComponent(() => import("@/pages/events")) }),
   createRoute({ getParentRoute: () => layout, path: "/dead-letters", component: lazyRouteComponent(() => import("@/pages/dead-letters")) }),
+  createRoute({ getParentRoute: () => layout, path: "$", component: NotFound }),
 ] as const;
 
 const signIn = createRoute({

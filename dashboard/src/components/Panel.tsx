@@ -1,4 +1,5 @@
 import type { ReactNode } from "react";
+import { useTitle } from "@/app/title";
 import { cx } from "@/lib/cx";
 
 /** A part of a page with a heading of its own. */
@@ -25,6 +26,7 @@ export function Panel({ title, actions, children, className, flush = false }: {
 
 /** The top of a page: its name, what can be done with it, and a line about it. */
 export function PageHeader({ title, badge, actions, children }: { title: ReactNode; badge?: ReactNode; actions?: ReactNode; children?: ReactNode }) {
+  useTitle(typeof title === "string" ? title : undefined);
   return (
     <header className="mb-5 flex flex-wrap items-center gap-x-4 gap-y-2">
       <div className="min-w-0 flex-1">

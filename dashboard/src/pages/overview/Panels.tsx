@@ -51,10 +51,10 @@ export function QueuesPanel({ queues, error }: { queues: Schemas["QueuesView"] |
       {items.slice(0, MOST).map((queue) => (
         <li key={queue.name} className="border-t border-line">
           <Link to="/jobs" search={{ queue: [queue.name], status: ["queued", "running"] }} className="flex h-10 items-center gap-3 px-4 hover:bg-hover">
-            <bdi className="truncate font-medium">{queue.name}</bdi>
+            <bdi className="min-w-0 truncate font-medium">{queue.name}</bdi>
             {queue.paused && <Badge tone="amber">Paused</Badge>}
-            <span className="ml-auto shrink-0 text-muted max-sm:hidden">
-              {queue.oldest_at && queue.queued > 0 && <>oldest <Duration from={queue.oldest_at} /></>}
+            <span className="min-w-0 flex-1 truncate text-right text-muted">
+              {queue.oldest_at && queue.queued > 0 && <span className="max-sm:hidden">oldest <Duration from={queue.oldest_at} /></span>}
             </span>
             <span className="w-24 shrink-0 text-right"><span className="font-medium">{compact(queue.queued)}</span> <span className="text-muted">waiting</span></span>
             <span className="w-20 shrink-0 text-right"><span className="font-medium">{compact(queue.running)}</span> <span className="text-muted">running</span></span>

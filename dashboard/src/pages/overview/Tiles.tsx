@@ -102,7 +102,7 @@ function Tile({ name, value, note, link, tone, trend, colour = "accent", words =
       <span className="text-sm font-medium text-muted">{name}</span>
       {value === undefined ? <Skeleton className="mt-2 h-6 w-16" /> : <span className={cx("mt-0.5 text-2xl leading-8 font-semibold tracking-tight whitespace-nowrap", tone === "red" && "text-red")}>{value}</span>}
       <span className="truncate text-sm text-muted">{note ?? " "}</span>
-      {trend && trend.some((each) => (each ?? 0) > 0) && <Sparkline values={trend} colour={colour} label={words} className="pointer-events-none absolute inset-x-0 bottom-0 h-8 w-full" />}
+      {trend && trend.some((each) => (each ?? 0) > 0) && <Sparkline values={trend} colour={colour} label={words} className="pointer-events-none absolute inset-x-0 bottom-0 h-6 w-full" />}
     </Link>
   );
 }

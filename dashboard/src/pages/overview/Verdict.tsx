@@ -1,14 +1,12 @@
 import type { ReactNode } from "react";
 import { Link } from "@tanstack/react-router";
 import { ChevronRight, CircleAlert, CircleCheck, TriangleAlert } from "lucide-react";
-import { Skeleton } from "@/components/States";
 import { count, rate } from "@/lib/format";
 import { cx } from "@/lib/cx";
 import { judge, type Finding, type Known } from "./verdict";
 
 /** All is well, or what isn't. */
-export function Verdict({ known, pending }: { known: Known; pending: boolean }) {
-  if (pending) return <Skeleton className="h-16 rounded-lg" />;
+export function Verdict({ known }: { known: Known }) {
   const findings = judge(known);
   const bad = findings.some((each) => each.severity === "bad");
   const well = findings.length === 0;

@@ -1,7 +1,7 @@
 import { useNavigate, useSearch } from "@tanstack/react-router";
 import { PageHeader } from "@/components/Panel";
 import { SpanSwitch } from "@/components/SpanSwitch";
-import { ErrorState, StaleNotice } from "@/components/States";
+import { ErrorState, Skeleton, StaleNotice } from "@/components/States";
 import { Time } from "@/components/Time";
 import { useTicking } from "@/lib/clock";
 import type { Span } from "@/lib/spans";
@@ -29,6 +29,8 @@ export default function Overview() {
       </>
     );
   }
+  // The verdict comes all at once, and first: what follows it would move otherwise.
+  const pending = [recent, queues, workers, letters, ready].some((each) => each.isPending);
   const isNew = stats.data && workers.data?.items.length === 0 && Object.values(stats.data.statuses).every((many) => many === 0);
   return (
     <>
@@ -41,14 +43,13 @@ export default function Overview() {
       <StaleNotice stale={queues.data?.stale ?? false}>
         <Time at={queues.data?.at} />
       </StaleNotice>
-      {isNew ? (
+      {pending ? (
+        <Loading />
+      ) : isNew ? (
         <FirstSteps />
       ) : (
         <div className="flex flex-col gap-4">
-          <Verdict
-            pending={recent.isPending || queues.isPending || workers.isPending}
-            known={{ now, stats: recent.data, queues: queues.data, workers: workers.data, letters: letters.data, ready: ready.data }}
-          />
+          <Verdict known={{ now, stats: recent.data, queues: queues.data, workers: workers.data, letters: letters.data, ready: ready.data }} />
           <Tiles span={span} stats={stats.data} trends={trends.data} queues={queues.data} workers={workers.data} fresh={!stats.isPlaceholderData} />
           <div className="grid gap-4 lg:grid-cols-[minmax(0,1fr)_17rem]">
             <Charts span={span} trends={trends.data} error={trends.isError && !trends.data ? trends.error : null} />
@@ -62,5 +63,20 @@ export default function Overview() {
         </div>
       )}
     </>
+  );
+}
+
+/** The page's shape until its first answers are there. */
+function Loading() {
+  return (
+    <div className="flex flex-col gap-4" aria-busy="true">
+      <Skeleton className="h-16 rounded-lg" />
+      <div className="grid grid-cols-2 gap-3 md:grid-cols-3 xl:grid-cols-6">
+        {Array.from({ length: 6 }, (_, index) => (
+          <Skeleton key={index} className="h-29 rounded-lg" />
+        ))}
+      </div>
+      <Skeleton className="h-96 rounded-lg" />
+    </div>
   );
 }

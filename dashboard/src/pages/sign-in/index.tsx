@@ -4,12 +4,14 @@ import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { api, call, get, signedOut } from "@/api/client";
 import { asApiError } from "@/api/errors";
 import { Logo } from "@/app/Logo";
+import { useTitle } from "@/app/title";
 import { Button } from "@/components/Button";
 import { Field, Input } from "@/components/Field";
 import { useStore } from "@/lib/store";
 
 /** The door, where the server asks for keys. */
 export default function SignIn() {
+  useTitle("Sign in");
   const { next } = useSearch({ from: "/sign-in" });
   const [key, setKey] = useState("");
   const navigate = useNavigate();
