@@ -9,7 +9,7 @@ import pytest
 from tests.faults.lab.run import run
 from tests.faults.lab.scenarios import MANY, SHORT, Scenario
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(400)
 
 
 async def holds(scenario: Scenario, folder: Path, *, queue: str, history: str, seed: int) -> None:

@@ -109,16 +109,19 @@ async def all_jobs(queue: Queue, *statuses: JobStatus) -> list[Job]:
             return found
 
 
+async def is_idle(queue: Queue) -> bool:
+    """Whether no job is unfinished; False also while the queue can't be asked."""
+    try:
+        return not (await queue.find(JobFilter(statuses=UNFINISHED), limit=1)).total
+    except ConduitError:
+        return False
+
+
 async def until_finished(queue: Queue, patience_s: float) -> bool:
     """Wait until no job is unfinished: False where that takes too long."""
     deadline = time.monotonic() + patience_s
     while time.monotonic() < deadline:
-        try:
-            page = await queue.find(JobFilter(statuses=UNFINISHED), limit=1)
-        except ConduitError:
-            await asyncio.sleep(0.2)
-            continue
-        if not page.total:
+        if await is_idle(queue):
             return True
         await asyncio.sleep(0.05)
     return False

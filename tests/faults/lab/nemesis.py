@@ -10,16 +10,22 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import NamedTuple
 
 from msgspec import Struct
 from redis.exceptions import RedisError
 
+from tests.faults.lab import journal
+from tests.faults.lab.journal import Line, What
 from tests.faults.lab.service import LEASE_MS
 from tests.faults.lab.stores import HistoryStore, PostgresHistoryStore, QueueStore, RedisQueueStore
 from tests.faults.lab.system import Process, System
 from tests.servers.proxy import Proxy
 
 Undo = Callable[[], None]
+
+_LONGEST_S = 15.0
+"""For how long something without effect goes on beyond its time."""
 
 
 class Strike(Struct, frozen=True, kw_only=True):
@@ -34,6 +40,14 @@ class Strike(Struct, frozen=True, kw_only=True):
         return f"{self.fault} {self.target}{f' (pid {self.pid})' if self.pid else ''}"
 
 
+class Harm(NamedTuple):
+    """What was done: how to undo it, if that is to be, and whether it has had its effect yet."""
+
+    strike: Strike
+    undo: Undo | None = None
+    has_told: Callable[[], bool] = lambda: True
+
+
 class Fault:
     """One way to do harm, for a while that is drawn from `lasts` (seconds)."""
 
@@ -44,8 +58,8 @@ class Fault:
         """Whether it can be done to these stores."""
         return True
 
-    def strike(self, system: System, chance: random.Random) -> tuple[Strike, Undo | None] | None:
-        """Do it: what was done, and how to undo it. None: nobody was there to be struck."""
+    def strike(self, system: System, chance: random.Random) -> Harm | None:
+        """Do it. None: nobody was there to be struck."""
         raise NotImplementedError
 
 
@@ -68,14 +82,14 @@ class _Signal(Fault):
         """Who may be struck."""
         raise NotImplementedError
 
-    def strike(self, system: System, chance: random.Random) -> tuple[Strike, Undo | None] | None:
+    def strike(self, system: System, chance: random.Random) -> Harm | None:
         """See `Fault`."""
         victim = _one_of(self.victims(system), chance)
         if victim is None:
             return None
         struck = _struck(self.name, victim.name, victim.pid)
         victim.send(self.number)
-        return struck, None
+        return Harm(struck)
 
 
 class KillWorker(_Signal):
@@ -116,12 +130,12 @@ class KillSubmitter(_Signal):
 
 
 class FreezeWorker(Fault):
-    """Stop a worker for longer than its leases last, so that it wakes while its successors run."""
+    """Stop a worker until others run what it had, which takes longer than its leases last."""
 
     name = "worker-freeze"
     lasts = (1.2 * LEASE_MS / 1000, 2.0 * LEASE_MS / 1000)
 
-    def strike(self, system: System, chance: random.Random) -> tuple[Strike, Undo | None] | None:
+    def strike(self, system: System, chance: random.Random) -> Harm | None:
         """See `Fault`."""
         victim = _one_of(system.busy_workers(), chance)
         if victim is None:
@@ -132,7 +146,24 @@ class FreezeWorker(Fault):
             victim.send(signal.SIGCONT)
             time.sleep(0.01)
             victim.send(signal.SIGSTOP)
-        return _struck(self.name, victim.name, pid), lambda: victim.send(signal.SIGCONT)
+        return Harm(
+            _struck(self.name, victim.name, pid),
+            lambda: victim.send(signal.SIGCONT),
+            lambda: _has_successor(journal.read(system.journal), pid),
+        )
+
+
+def _has_successor(lines: Sequence[Line], pid: int) -> bool:
+    """Whether a job that a process began has begun elsewhere since."""
+    held: dict[str, int] = {}
+    for line in lines:
+        if line.what is not What.BEGIN:
+            continue
+        if line.pid == pid:
+            held[line.job_id] = line.fence
+        elif line.fence > held.get(line.job_id, line.fence):
+            return True
+    return False
 
 
 # --- Redis ---------------------------------------------------------------------------------------
@@ -147,12 +178,12 @@ class _RedisFault(Fault):
         """Do it."""
         raise NotImplementedError
 
-    def strike(self, system: System, chance: random.Random) -> tuple[Strike, Undo | None] | None:
+    def strike(self, system: System, chance: random.Random) -> Harm | None:
         """See `Fault`."""
         assert isinstance(system.queue, RedisQueueStore)
         with suppress(RedisError):
             struck = _struck(self.name, system.queue.name)
-            return struck, self.harm(system.queue, chance)
+            return Harm(struck, self.harm(system.queue, chance))
         return None
 
 
@@ -226,11 +257,11 @@ class _NetworkFault(Fault):
         """Do it."""
         raise NotImplementedError
 
-    def strike(self, system: System, chance: random.Random) -> tuple[Strike, Undo | None] | None:
+    def strike(self, system: System, chance: random.Random) -> Harm | None:
         """See `Fault`."""
         assert isinstance(system.queue, RedisQueueStore)
         assert system.queue.proxy is not None
-        return _struck(self.name, "the network"), self.harm(system.queue.proxy, chance)
+        return Harm(_struck(self.name, "the network"), self.harm(system.queue.proxy, chance))
 
 
 class CutNetwork(_NetworkFault):
@@ -299,12 +330,12 @@ class RestartPostgres(Fault):
         """See `Fault`."""
         return isinstance(history, PostgresHistoryStore)
 
-    def strike(self, system: System, chance: random.Random) -> tuple[Strike, Undo | None] | None:
+    def strike(self, system: System, chance: random.Random) -> Harm | None:
         """See `Fault`."""
         assert isinstance(system.history, PostgresHistoryStore)
         struck = _struck(self.name, system.history.name)
         system.history.server.stop()
-        return struck, system.history.server.start
+        return Harm(struck, system.history.server.start)
 
 
 FAULTS: tuple[Fault, ...] = (
@@ -332,7 +363,7 @@ BY_NAME = {fault.name: fault for fault in FAULTS}
 class Planned(Struct, frozen=True, kw_only=True):
     """A fault that is to be struck so many seconds after the start, and undone after so many.
 
-    `must`: where nobody is there to be struck it is tried again, as long as there is load.
+    `must`: where nobody is there to be struck it is tried again.
     """
 
     after_s: float
@@ -359,6 +390,13 @@ def plan(
     return planned
 
 
+class _Lasting(NamedTuple):
+    fault: str
+    until_s: float
+    harm: Harm
+    undo: Undo
+
+
 class Nemesis:
     """Strikes what is planned, when it is due; `act` is to be called again and again."""
 
@@ -366,26 +404,9 @@ class Nemesis:
         self.strikes: list[Strike] = []
         self._system = system
         self._planned = sorted(planned, key=lambda each: each.after_s)
-        self._undo: list[tuple[float, str, Undo]] = []
+        self._lasting: list[_Lasting] = []
         self._begun = time.monotonic()
         self._is_stopping = False
-
-    def act(self) -> None:
-        """Undo what has lasted long enough, and strike what is due."""
-        passed = time.monotonic() - self._begun
-        for item in [each for each in self._undo if each[0] <= passed or self._is_stopping]:
-            self._undo.remove(item)
-            item[2]()
-        if self._is_stopping:
-            return
-        due = [each for each in self._planned if each.after_s <= passed]
-        del self._planned[: len(due)]
-        for each in due:
-            self._strike(each, passed)
-
-    def stop(self) -> None:
-        """Strike no more, and undo at the next `act` what still lasts."""
-        self._is_stopping = True
 
     @property
     def is_through(self) -> bool:
@@ -395,18 +416,40 @@ class Nemesis:
     @property
     def has_stopped(self) -> bool:
         """Whether nothing lasts any more."""
-        return self._is_stopping and not self._undo
+        return self._is_stopping and not self._lasting
 
-    def _strike(self, planned: Planned, passed: float) -> None:
-        done = None
-        lasts_still = any(name == planned.fault for _, name, _ in self._undo)
-        if not lasts_still or planned.fault == FreezeWorker.name:  # several may be frozen at once
-            done = BY_NAME[planned.fault].strike(self._system, random.Random(planned.seed))
-        if done is None:
-            if planned.must and not self._system.all_is_submitted:
-                self._planned.insert(0, planned)
+    def stop(self) -> None:
+        """Strike no more, and undo at the next `act` what still lasts."""
+        self._is_stopping = True
+
+    def act(self) -> None:
+        """Undo what has lasted long enough, and strike what is due."""
+        passed = time.monotonic() - self._begun
+        for each in [each for each in self._lasting if self._is_over(each, passed)]:
+            self._lasting.remove(each)
+            each.undo()
+        if self._is_stopping:
             return
-        struck, undo = done
-        self.strikes.append(struck)
-        if undo is not None:
-            self._undo.append((passed + planned.lasts_s, planned.fault, undo))
+        due = [each for each in self._planned if each.after_s <= passed]
+        del self._planned[: len(due)]
+        for each in due:
+            if not self._strike(each, passed) and each.must:
+                self._planned.insert(0, each)
+
+    def _is_over(self, lasting: _Lasting, passed: float) -> bool:
+        if self._is_stopping or passed >= lasting.until_s + _LONGEST_S:
+            return True
+        return passed >= lasting.until_s and lasting.harm.has_told()
+
+    def _strike(self, planned: Planned, passed: float) -> bool:
+        lasts_still = any(each.fault == planned.fault for each in self._lasting)
+        if lasts_still and planned.fault != FreezeWorker.name:  # several may be frozen at once
+            return False
+        harm = BY_NAME[planned.fault].strike(self._system, random.Random(planned.seed))
+        if harm is None:
+            return False
+        self.strikes.append(harm.strike)
+        if harm.undo is not None:
+            until_s = passed + planned.lasts_s
+            self._lasting.append(_Lasting(planned.fault, until_s, harm, harm.undo))
+        return True

@@ -16,6 +16,7 @@ from tests.faults.lab.evidence import (
     Evidence,
     ask_totals,
     gather,
+    is_idle,
     logs_of,
     until_finished,
     until_told,
@@ -88,6 +89,7 @@ async def run(scenario: Scenario, *, queue: str, history: str, seed: int, folder
             workers=scenario.workers,
             servers=scenario.servers,
             concurrency=scenario.concurrency,
+            due_at=time.time() + scenario.due_after_s,
             orders=[
                 [scenario.draw, *map(str, (seed, number, scenario.jobs, scenario.rate))]
                 for number in range(scenario.submitters)
@@ -128,8 +130,12 @@ async def _carry_out(
         return time.monotonic() < deadline
 
     try:
-        while not (system.all_is_submitted and nemesis.is_through) and goes_on():  # noqa: ASYNC110
+        while not system.all_is_submitted and goes_on():  # noqa: ASYNC110
             await asyncio.sleep(_LOOK_S)
+        # As long as there is something left to do there is somebody left to strike.
+        async with open_queue(system.queue.direct_url) as queue:
+            while not (nemesis.is_through or await is_idle(queue)) and goes_on():  # noqa: ASYNC110
+                await asyncio.sleep(_LOOK_S)
         nemesis.stop()
         while not nemesis.has_stopped and goes_on():  # noqa: ASYNC110
             await asyncio.sleep(_LOOK_S)

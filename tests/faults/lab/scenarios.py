@@ -55,8 +55,11 @@ class Scenario(Struct, frozen=True, kw_only=True):
     lasts_s: float = 0.0
     every_s: float = 1.0
     schedule: tuple[Planned, ...] = ()
+    due_after_s: float = 0.0
+    """When the jobs of `due_together` are due, counted from the start."""
     floors: Mapping[str, int] = {}
-    patience_s: float = 120.0
+    patience_s: float = 300.0
+    """After so long what hasn't settled is taken for stuck: a machine may be busy."""
 
     def planned(self, seed: int, queue: QueueStore, history: HistoryStore) -> list[Planned]:
         """The faults of a run, those that fit its stores."""
@@ -82,17 +85,19 @@ SHORT = Scenario(
     name="short",
     jobs=120,
     rate=12,
-    faults=EVERYTHING,
+    faults={**EVERYTHING, "server-kill": 0},
     lasts_s=11,
     every_s=0.8,
-    # Whatever the seed draws: somebody is killed, and somebody comes back to life.
+    # Whatever the seed draws: somebody is killed, and somebody comes back to life. What a killed
+    # server had read is taken over after ten seconds: it is killed early, for the run to be short.
     schedule=(
         _at(2.0, "worker-freeze", 2.2),
+        _at(3.0, "server-kill"),
         _at(4.0, "worker-kill"),
         _at(5.0, "worker-freeze", 2.6),
         _at(8.0, "worker-freeze", 2.2),
     ),
-    floors={"rescues": 3, "stale": 1, "worker-kill": 1, "worker-freeze": 2},
+    floors={"rescues": 3, "stale": 1, "worker-kill": 1, "worker-freeze": 2, "server-kill": 1},
 )
 LONG = Scenario(
     name="long",
@@ -100,7 +105,7 @@ LONG = Scenario(
     rate=20,
     faults=EVERYTHING,
     lasts_s=32,
-    every_s=0.6,
+    every_s=0.8,
     schedule=(
         *(_at(2.0 + 3 * number, "worker-freeze", 2.2) for number in range(10)),
         *(_at(3.0 + 5 * number, "worker-kill") for number in range(6)),
@@ -123,4 +128,18 @@ MANY = Scenario(
     ),
     floors={"jobs": 20_000, "server-kill": 2, "history-restart": 1},
 )
-SCENARIOS = {each.name: each for each in (SHORT, LONG, MANY)}
+DUE = Scenario(
+    name="due",
+    draw="due_together",
+    jobs=5_000,
+    rate=0,
+    due_after_s=10.0,
+    faults={},
+    schedule=(
+        _at(10.0, "worker-freeze", 2.2),
+        _at(10.5, "worker-kill"),
+        _at(11.0, "server-kill"),
+    ),
+    floors={"jobs": 10_000, "rescues": 1, "worker-kill": 1, "server-kill": 1},
+)
+SCENARIOS = {each.name: each for each in (SHORT, LONG, MANY, DUE)}

@@ -17,7 +17,7 @@ import httpx
 from msgspec import Struct
 
 import conduit
-from tests.faults.lab import journal, service
+from tests.faults.lab import journal, service, workload
 from tests.faults.lab.journal import What
 from tests.faults.lab.stores import HistoryStore, QueueStore
 from tests.servers.process import ServerProcess, free_port
@@ -96,9 +96,10 @@ class System:
         workers: int,
         servers: int,
         concurrency: int,
+        due_at: float,
         orders: Sequence[Sequence[str]],
     ) -> None:
-        """`orders`: for each submitter, the arguments of `submitter.py`."""
+        """`orders`: what each submitter is told. `due_at`: when those of `workload.DUE` are due."""
         self.queue = queue
         self.history = history
         self.journal = folder / "journal"
@@ -109,6 +110,7 @@ class System:
             "CONDUIT_DATA_DIR": str(folder / "data"),
             journal.VARIABLE: str(self.journal),
             service.CONCURRENCY: str(concurrency),
+            workload.DUE: str(due_at),
         }
         self._ports = [free_port() for _ in range(servers)]
         self.workers = [

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from msgspec import Struct
@@ -11,6 +13,8 @@ from msgspec import Struct
 from conduit.core.model import JobStatus, Reason
 from tests.faults.lab.service import LEASE_MS, MOST_BYTES
 
+DUE = "LAB_DUE"
+"""Names the variable with the moment of `due_together`, in seconds since the epoch."""
 KEYS = 5
 """So few keys that they are fought for."""
 
@@ -222,3 +226,9 @@ def small(chance: random.Random, label: str) -> Order:
         options={"delay": chance.uniform(1.0, 3.0)},
         cancel_after_s=0.0,
     )
+
+
+def due_together(_: random.Random, label: str) -> Order:
+    """Jobs that are all due at the same moment."""
+    at = datetime.fromtimestamp(float(os.environ[DUE]), UTC)
+    return Order(label=label, function="work", arguments={"seconds": 0}, options={"at": at})
