@@ -56,7 +56,7 @@ async def test_a_connection_lost_within_a_transaction_undoes_it(
                 execute,
                 postgres_history_url,
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-                "WHERE application_name = 'conduit-server'",
+                "WHERE application_name = 'conduit-server' AND datname = current_database()",
             )
             await connection.execute(text("SELECT 1"))
 

@@ -98,10 +98,27 @@ async def test_pages_follow_each_other_by_cursor_or_by_offset(told: httpx.AsyncC
     assert (shifted["limit"], shifted["offset"], shifted["total"]) == (2, 1, 4)
 
 
+async def test_words_of_sql_are_only_words(told: httpx.AsyncClient) -> None:
+    words = ("'; DROP TABLE jobs; --", "%' OR '1'='1", "x' UNION SELECT 1 --", "$1 :q ? %s")
+    for field in ("q", "key", "function", "queue", "worker_id", "root_id"):
+        for each in words:
+            answer = await told.get("/jobs", params={field: each})
+            assert (answer.status_code, answer.json()["total"]) == (200, 0)
+    assert (await told.get("/jobs/x' OR '1'='1")).status_code == 404
+    assert await ids(told, "") == "dcba"
+
+
+async def test_broken_utf_8_is_no_fault_of_the_server(told: httpx.AsyncClient) -> None:
+    for path in ("/jobs?q=%ff%fe", "/jobs?key=%c3%28", "/jobs/%ff", "/jobs?%ff=1"):
+        assert (await told.get(path)).status_code in (200, 404, 422)
+    assert await ids(told, "") == "dcba"
+
+
 @pytest.mark.parametrize(
     "query",
     [
-        "status=done", "limit=0", "limit=501", "offset=-1", "offset=x", "cursor=nonsense",
+        "status=done", "limit=0", "limit=501", "limit=1000000000", "limit=many",
+        "offset=-1", "offset=x", "cursor=nonsense",
         "sort=colour", "submitted_after=yesterday", "submitted_after=-1",
         "submitted_before=99999999999999999999", "q=", "q=%00", "key=a%00b", "worker_id=%00",
     ],
