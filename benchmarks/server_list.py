@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +119,7 @@ def fill_postgresql(url: str, count: int) -> None:
 async def fill_sqlite(database: Database, count: int) -> None:
     """Put the jobs in, and tell SQLite of their numbers."""
     rows = jobs(count)
-    while batch := [structs.asdict(row) for row, _ in zip(rows, range(20_000), strict=False)]:
+    while batch := [structs.asdict(row) for row in islice(rows, 20_000)]:
         async with database.begin() as connection:
             await connection.execute(tables.jobs.insert(), batch)
     await database.take_stock()

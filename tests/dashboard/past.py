@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 import math
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from msgspec import Struct, structs
 from sqlalchemy import Table
@@ -55,12 +56,15 @@ _WORKERS = ("orders", "mails", "media", "reports")
 _CUSTOMERS = ("Ada", "Grace", "Edsger", "Barbara", "Alan", "Katherine", "Donald", "Frances")
 
 
-async def fill(database: Database, rows: Iterator[Struct] | Sequence[Struct], table: Table) -> None:
-    """Put rows into a table, many at a time."""
+async def fill(database: Database, rows: Iterable[Struct], table: Table) -> None:
+    """Put rows into a table of SQLite, many at a time."""
     rows = iter(rows)
-    while batch := [structs.asdict(row) for row, _ in zip(rows, range(_BATCH), strict=False)]:
+    while batch := list(islice(rows, _BATCH)):
+        names = ", ".join(f'"{name}"' for name in batch[0].__struct_fields__)
+        places = ", ".join("?" * len(batch[0].__struct_fields__))
+        statement = f"INSERT INTO {table.name} ({names}) VALUES ({places})"
         async with database.begin() as connection:
-            await connection.execute(table.insert(), batch)
+            await connection.exec_driver_sql(statement, [structs.astuple(row) for row in batch])
 
 
 def jobs(count: int, now: int, span: int = 7 * DAY) -> Iterator[JobRow]:

@@ -15,6 +15,7 @@ from tests.dashboard.seed_service import HOSTILE, HOSTILE_NAME
 from tests.dashboard.site import Client, ConduitServer, Workers, all_reach, until
 
 MEBIBYTE = 1024 * 1024
+DEPTH = 60
 LARGEST = MEBIBYTE - 2  # and its quotes
 CUSTOMERS = ("Ada", "Grace", "Edsger", "Barbara")
 
@@ -65,7 +66,7 @@ async def play(server: ConduitServer, workers: Workers, client: Client, talkativ
     closed = await submit("close_books", 1066)
     hostile = await submit(HOSTILE_NAME, metadata={"note": HOSTILE})
     large = await submit("large_result", LARGEST)
-    deep = await submit("deep_result", 60)
+    deep = await submit("deep_result", DEPTH)
     foreign = await submit("foreign_words")
     prices = await submit("import_prices", "Acme & Söhne")
     scheduled = await submit(

@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw
 
 import conduit
 
-orders = conduit.Worker("orders", concurrency=30, queues={"payments": 3, "default": 1})
+orders = conduit.Worker("orders", concurrency=30, queues={"default": 1, "payments": 3})
 mails = conduit.Worker("mails", concurrency=10, queues=["mail"])
 media = conduit.Worker("media", concurrency=4, queues=["media"])
 reports = conduit.Worker("reports", concurrency=4, queues=["reports"])
