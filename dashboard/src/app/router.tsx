@@ -1,7 +1,6 @@
 import { createRootRoute, createRoute, createRouter, lazyRouteComponent, Outlet } from "@tanstack/react-router";
 import { parseSearch, stringifySearch, text } from "@/lib/search";
 import { validateFunction, validateFunctions } from "@/pages/functions/search";
-import { validateJob } from "@/pages/job/search";
 import { validateJobs } from "@/pages/jobs/search";
 import { validateOverview } from "@/pages/overview/search";
 import { Layout } from "./Layout";
@@ -14,7 +13,7 @@ const layout = createRoute({ getParentRoute: () => root, id: "layout", component
 const routes = [
   createRoute({ getParentRoute: () => layout, path: "/", validateSearch: validateOverview, component: lazyRouteComponent(() => import("@/pages/overview")) }),
   createRoute({ getParentRoute: () => layout, path: "/jobs", validateSearch: validateJobs, component: lazyRouteComponent(() => import("@/pages/jobs")) }),
-  createRoute({ getParentRoute: () => layout, path: "/jobs/$id", validateSearch: validateJob, component: lazyRouteComponent(() => import("@/pages/job")) }),
+  createRoute({ getParentRoute: () => layout, path: "/jobs/$id", component: lazyRouteComponent(() => import("@/pages/job")) }),
   createRoute({ getParentRoute: () => layout, path: "/functions", validateSearch: validateFunctions, component: lazyRouteComponent(() => import("@/pages/functions")) }),
   createRoute({ getParentRoute: () => layout, path: "/functions/$name", validateSearch: validateFunction, component: lazyRouteComponent(() => import("@/pages/functions/function")) }),
   createRoute({ getParentRoute: () => layout, path: "/queues", component: lazyRouteComponent(() => import("@/pages/queues")) }),

@@ -23,7 +23,7 @@ export function Copy({ text, label = "Copy", children, className }: { text: stri
 }
 
 /** Beyond this machine and without TLS, browsers have no `clipboard`: the old way works there. */
-async function copyText(text: string): Promise<void> {
+export async function copyText(text: string): Promise<void> {
   if (navigator.clipboard) return navigator.clipboard.writeText(text);
   const field = document.createElement("textarea");
   field.value = text;

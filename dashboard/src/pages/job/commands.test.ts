@@ -1,0 +1,44 @@
+import { expect, it } from "vitest";
+import { asCall, asCli, asCurl, losesDigits, quoted, type Submission } from "./commands";
+
+const JOB: Submission = { function: "charge", args: [], kwargs: { order_id: "o'1", cents: 100 }, queue: "payments", priority: 0, key: null };
+
+it.each([
+  ["plain-word_1.0", "plain-word_1.0"],
+  ["", "''"],
+  ["two words", "'two words'"],
+  ["it's $HOME `x` \\ \n", "'it'\\''s $HOME `x` \\ \n'"],
+])("quotes %j for a shell", (text, word) => expect(quoted(text)).toBe(word));
+
+it("makes a command", () => {
+  expect(asCli(JOB)).toBe(`conduit submit charge --kwargs '{"order_id":"o'\\''1","cents":100}' --queue payments`);
+  expect(asCli({ ...JOB, function: "-x", args: [1, "a"], kwargs: {}, priority: -5, key: "pay:1 2" })).toBe(
+    `conduit submit -- -x --args '[1,"a"]' --queue payments --priority -5 --key 'pay:1 2'`,
+  );
+});
+
+it("makes a request that names no key", () => {
+  expect(asCurl(JOB, "http://127.0.0.1:8080", true)).toBe(
+    [
+      "curl --fail-with-body http://127.0.0.1:8080/api/v1/jobs",
+      `--header "Authorization: Bearer $CONDUIT_API_KEY"`,
+      "--header 'Content-Type: application/json'",
+      `--data '{"function":"charge","kwargs":{"order_id":"o'\\''1","cents":100},"queue":"payments"}'`,
+    ].join(" \\\n  "),
+  );
+  expect(asCurl(JOB, "http://h", false)).not.toContain("Authorization");
+});
+
+it.each([
+  ["pay(order: Order, cents: int = 100)", { order: 1, cents: 2 }, [], { order: 1, cents: 2 }],
+  ["pay(order, /, cents)", { order: 1, cents: 2 }, [1], { cents: 2 }],
+  ["pay(a, *rest: int, flag: bool = True)", { a: 1, rest: [2, 3], flag: false }, [1, 2, 3], { flag: false }],
+  ["pay(a, **more: dict[str, int])", { a: 1, more: { b: 2 } }, [], { a: 1, b: 2 }],
+  ["pay(a: Literal['x, y', \"(\"] = '*', *rest)", { a: 1 }, [], { a: 1 }],
+  [undefined, { a: 1 }, [], { a: 1 }],
+  ["pay()", [1], [], {}],
+])("calls %s with %j", (signature, kept, args, kwargs) => expect(asCall(kept, signature)).toEqual({ args, kwargs }));
+
+it("knows numbers that browsers can't keep", () => {
+  expect([losesDigits({ a: [1, { b: 2 ** 53 }] }), losesDigits([1.5, 2 ** 53 - 1, "9007199254740993", null])]).toEqual([true, false]);
+});
