@@ -42,3 +42,16 @@ export function StatusBadge({ status, cancelling = false }: { status: JobStatus;
   if (cancelling && status === "running") return <Badge tone="amber" icon={LoaderCircle} spin>Cancelling</Badge>;
   return <Badge tone={tone} icon={icon} spin={status === "running"}>{label}</Badge>;
 }
+
+export const TEXTS: Record<Tone, string> = { gray: "text-gray", green: "text-green", red: "text-red", amber: "text-amber", blue: "text-blue", violet: "text-violet" };
+
+/** A status where there is no room for its name, which is read out and shown on hover. */
+export function StatusIcon({ status, className }: { status: JobStatus; className?: string }) {
+  const { tone, icon: Icon, label } = STATUSES[status];
+  return (
+    <span title={label} className={cx("inline-flex shrink-0", TEXTS[tone], className)}>
+      <Icon className={cx("size-4", status === "running" && "animate-spin [animation-duration:2s]")} aria-hidden />
+      <span className="sr-only">{label}</span>
+    </span>
+  );
+}

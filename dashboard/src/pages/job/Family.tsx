@@ -2,7 +2,7 @@ import { useState } from "react";
 import { Link } from "@tanstack/react-router";
 import { useQuery } from "@tanstack/react-query";
 import { get } from "@/api/client";
-import { STATUSES, STATUS_NAMES, StatusBadge } from "@/components/Badge";
+import { STATUSES, STATUS_NAMES, StatusIcon } from "@/components/Badge";
 import { Panel } from "@/components/Panel";
 import { Duration, Time } from "@/components/Time";
 import { cx } from "@/lib/cx";
@@ -39,7 +39,7 @@ export function Family({ jobId, isAlone }: { jobId: string; isAlone: boolean }) 
           <li key={job.id} aria-current={job.id === jobId || undefined} className={cx("flex items-center gap-2 rounded px-1.5 py-1", job.id === jobId && "bg-selected")}>
             <span className="flex min-w-0 flex-1 items-center gap-2" style={{ paddingLeft: `${Math.min(depth, DEEPEST) * 1.1}rem` }}>
               {depth > 0 && <span aria-hidden className="-ml-3 h-3 w-2.5 shrink-0 -translate-y-1 rounded-bl border-b border-l border-line-strong/60" />}
-              <StatusBadge status={job.status} cancelling={job.cancel_requested} />
+              <StatusIcon status={job.status} />
               {job.id === jobId ? (
                 <bdi className="min-w-0 truncate font-medium">{job.function}</bdi>
               ) : (

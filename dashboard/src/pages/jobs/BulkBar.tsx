@@ -39,14 +39,14 @@ export function BulkBar({ selection, search, asOf, total, counts, wholePage, onA
   const able = asking && selection.all ? allowing(asking, counts, search.status) : selected;
   return (
     <>
-      <div role="region" aria-label="Selected jobs" className="sticky bottom-4 z-10 mx-auto mt-4 flex w-fit max-w-full flex-wrap items-center gap-2 rounded-xl border border-line-strong/60 bg-raised p-2 pl-4 shadow-float">
+      <div role="region" aria-label="Selected jobs" className="sticky bottom-4 z-10 mx-auto mt-4 flex w-fit max-w-full flex-wrap items-center gap-1.5 rounded-xl border border-line-strong/60 bg-raised p-2 pl-3 shadow-float">
         <span role="status" className="font-medium">
           {selection.all ? `All ${number(total)} selected` : `${number(selected)} selected`}
         </span>
         {!selection.all && wholePage && total > selected && (
           <Button kind="quiet" size="small" className="text-accent" onClick={onAll}>Select all {number(total)} that match</Button>
         )}
-        <span className="h-5 w-px bg-line" aria-hidden />
+        <span className="mx-1 h-5 w-px bg-line max-sm:hidden" aria-hidden />
         <Button size="small" icon={RotateCcw} onClick={() => setAsking("retry")}>Retry</Button>
         <Button size="small" icon={Ban} onClick={() => setAsking("cancel")}>Cancel</Button>
         <Button size="small" icon={Trash2} kind="danger" onClick={() => setAsking("delete")}>Delete</Button>

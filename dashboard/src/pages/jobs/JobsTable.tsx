@@ -18,7 +18,7 @@ type Job = Schemas["JobSummary"];
 
 /** Up to so many rows are all drawn, so that the browser's own search finds them. */
 const FEW = 100;
-const ROW = 36;
+const ROW = 33;
 const PHONE_ROW = 62;
 
 interface Props {
@@ -72,7 +72,7 @@ export function JobsTable({ rows, heard, columns, sort, onSort, selection, onSel
               <Check label="Select all on this page" checked={whole} mixed={some} onClick={onSelectPage} disabled={rows.length === 0} />
             </th>
             <HeadCell className="w-31 max-sm:hidden">Status</HeadCell>
-            <HeadCell className="sm:w-56">Function</HeadCell>
+            <HeadCell className="sm:w-52">Function</HeadCell>
             {shown.map((column) => {
               const by = "sort" in column ? column.sort : undefined;
               return (
@@ -155,7 +155,7 @@ function JobRow({ job, index, long, columns, selected, marked, deleted, onSelect
       onClick={open}
       onMouseDown={(event) => event.shiftKey && event.preventDefault()}
       className={cx(
-        "group h-9 cursor-pointer scroll-mt-24 scroll-mb-20 border-b border-line last:border-0 hover:bg-hover max-sm:h-[62px]",
+        "group h-[33px] cursor-pointer scroll-mt-24 scroll-mb-20 border-b border-line last:border-0 hover:bg-hover max-sm:h-[62px]",
         selected && "bg-selected hover:bg-selected",
         marked && "shadow-[inset_2px_0_0_var(--accent)]",
         marked && !selected && "bg-hover",
@@ -195,7 +195,7 @@ function tail(id: string): string {
 
 function Check({ label, checked, mixed = false, disabled = false, onClick }: { label: string; checked: boolean; mixed?: boolean; disabled?: boolean; onClick: (event: MouseEvent) => void }) {
   return (
-    <label className="flex size-9 -ml-3 cursor-pointer items-center justify-center">
+    <label className="flex h-8 w-9 -ml-3 cursor-pointer items-center justify-center">
       <input
         ref={(input) => {
           if (input) input.indeterminate = mixed;
@@ -223,7 +223,7 @@ function Space({ height }: { height: number }) {
 function Loading({ row, columns }: { row: number; columns: Shown }) {
   const bar = (width: number) => <div className="h-3 animate-pulse rounded bg-hover" style={{ width: `${width}%` }} />;
   return (
-    <tr aria-hidden className="h-9 border-b border-line last:border-0 max-sm:h-[62px]">
+    <tr aria-hidden className="h-[33px] border-b border-line last:border-0 max-sm:h-[62px]">
       <td />
       <td className="px-3 max-sm:hidden">{bar(80)}</td>
       <td className="px-3">{bar(50 + ((row * 7) % 4) * 10)}</td>

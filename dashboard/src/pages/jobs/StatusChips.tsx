@@ -1,9 +1,7 @@
-import { STATUSES, STATUS_NAMES } from "@/components/Badge";
+import { STATUSES, STATUS_NAMES, TEXTS } from "@/components/Badge";
 import type { JobStatus } from "@/api/client";
 import { compact, number } from "@/lib/format";
 import { cx } from "@/lib/cx";
-
-const COLOURS = { gray: "text-gray", green: "text-green", red: "text-red", amber: "text-amber", blue: "text-blue", violet: "text-violet" };
 
 /** Which statuses are shown, with how many jobs there are of each. */
 export function StatusChips({ chosen, counts, onChange }: { chosen: readonly JobStatus[]; counts: Partial<Record<JobStatus, number>> | null | undefined; onChange: (chosen: JobStatus[]) => void }) {
@@ -18,7 +16,7 @@ export function StatusChips({ chosen, counts, onChange }: { chosen: readonly Job
         const { label, icon: Icon, tone, help } = STATUSES[name];
         return (
           <Chip key={name} label={label} help={help} count={counts ? (counts[name] ?? 0) : undefined} pressed={chosen.includes(name)} onPress={() => toggle(name)}>
-            <Icon className={cx("size-3.5", COLOURS[tone])} aria-hidden />
+            <Icon className={cx("size-3.5", TEXTS[tone])} aria-hidden />
           </Chip>
         );
       })}
