@@ -54,7 +54,9 @@ function isTaken(event: KeyboardEvent): boolean {
   if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return true;
   const target = event.target as HTMLElement | null;
   if (!(target instanceof HTMLElement)) return false;
-  return target.isContentEditable || target.closest("input, textarea, select, [role=dialog], [role=alertdialog], [role=menu], [role=listbox]") !== null;
+  // What has the focus may be pressed by keys.
+  if ((event.key === "Enter" || event.key === " ") && target.closest("a, button, summary, [role=button]")) return true;
+  return target.isContentEditable || target.closest("input:not([type=checkbox]), textarea, select, [role=dialog], [role=alertdialog], [role=menu], [role=listbox]") !== null;
 }
 
 /** Listen to the keyboard. */

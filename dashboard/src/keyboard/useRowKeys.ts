@@ -2,7 +2,7 @@ import { useState } from "react";
 import { useShortcuts } from "./shortcuts";
 
 /**
- * `j` and `k` move through rows, `o` opens the one that is marked, `x`
+ * `j` and `k` move through rows, `Enter` and `o` open the one that is marked, `x`
  * selects it. Pass `marked` to the row, so that it is drawn so and scrolled into view.
  */
 export function useRowKeys({
@@ -21,6 +21,7 @@ export function useRowKeys({
   useShortcuts([
     { keys: "j", label: "Next row", group, run: () => move(1) },
     { keys: "k", label: "Previous row", group, run: () => move(-1) },
+    { keys: "Enter", label: "Open the row", group, run: () => current >= 0 && onOpen(current) },
     { keys: "o", label: "Open the row", group, run: () => current >= 0 && onOpen(current) },
     ...(onSelect ? [{ keys: "x", label: "Select the row", group, run: () => current >= 0 && onSelect(current) }] : []),
   ]);

@@ -76,17 +76,18 @@ function Lines({ lines, follows }: { lines: readonly LogLine[]; follows: boolean
   useEffect(() => {
     if (!following) return;
     setSeen(lines.length);
-    if (follows) toEnd();
+    toEnd();
   }, [lines.length, following]);
   const onScroll = () => {
     const element = box.current;
     if (!element) return;
-    const isAtEnd = element.scrollHeight - element.scrollTop - element.clientHeight < NEAR;
-    setFollowing(isAtEnd && follows);
+    setFollowing(element.scrollHeight - element.scrollTop - element.clientHeight < NEAR);
   };
   const onKeyDown = (event: KeyboardEvent) => {
     if (event.key === "End") {
       event.preventDefault();
+      // Also of lines that are still being loaded.
+      setFollowing(true);
       toEnd();
     } else if (event.key === "Home") {
       event.preventDefault();

@@ -1,4 +1,4 @@
-import { useEffect, useLayoutEffect, useRef, useState, type MouseEvent } from "react";
+import { memo, useCallback, useEffect, useLayoutEffect, useMemo, useRef, useState, type MouseEvent } from "react";
 import { Link, useNavigate } from "@tanstack/react-router";
 import { useWindowVirtualizer } from "@tanstack/react-virtual";
 import type { Schemas } from "@/api/client";
@@ -48,6 +48,8 @@ export function JobsTable({ rows, heard, columns, sort, onSort, selection, onSel
     estimateSize: () => (isPhone ? PHONE_ROW : ROW),
     overscan: rows.length <= FEW ? FEW : 20,
     scrollMargin: top,
+    // Rows are cheap to leave out for a frame, and dear to draw in the midst of a scroll event.
+    useFlushSync: false,
   });
   useEffect(() => virtualizer.measure(), [isPhone]);
   const isLong = rows.length > FEW;
@@ -60,7 +62,12 @@ export function JobsTable({ rows, heard, columns, sort, onSort, selection, onSel
     if (isLong && marked >= 0 && marked !== last.current) virtualizer.scrollToIndex(marked, { align: "auto" });
     last.current = marked;
   }, [marked]);
-  const shown = COLUMNS.filter((column) => columns.includes(column.name));
+  const shown = useMemo(() => COLUMNS.filter((column) => columns.includes(column.name)), [columns]);
+  // The same from drawing to drawing, so that rows are drawn anew only when something of theirs changes.
+  const acts = useRef({ onSelect, onMark });
+  acts.current = { onSelect, onMark };
+  const select = useCallback((id: string, range: boolean) => acts.current.onSelect(id, range), []);
+  const mark = useCallback((index: number) => acts.current.onMark(index), []);
   const whole = isWholePage(selection, rows.map((job) => job.id));
   const some = !whole && rows.some((job) => isSelected(selection, job.id));
   return (
@@ -103,8 +110,8 @@ export function JobsTable({ rows, heard, columns, sort, onSort, selection, onSel
                   selected={isSelected(selection, job.id)}
                   marked={index === marked}
                   deleted={isDeleted(job, heard)}
-                  onSelect={(range) => onSelect(job.id, range)}
-                  onMark={() => onMark(index)}
+                  onSelect={select}
+                  onMark={mark}
                 />
               )
             );
@@ -127,11 +134,11 @@ interface RowProps {
   selected: boolean;
   marked: boolean;
   deleted: boolean;
-  onSelect: (range: boolean) => void;
-  onMark: () => void;
+  onSelect: (id: string, range: boolean) => void;
+  onMark: (index: number) => void;
 }
 
-function JobRow({ job, index, long, columns, selected, marked, deleted, onSelect, onMark }: RowProps) {
+const JobRow = memo(function JobRow({ job, index, long, columns, selected, marked, deleted, onSelect, onMark }: RowProps) {
   const link = useRef<HTMLAnchorElement>(null);
   const navigate = useNavigate();
   useEffect(() => {
@@ -142,7 +149,7 @@ function JobRow({ job, index, long, columns, selected, marked, deleted, onSelect
   }, [marked]);
   const open = (event: MouseEvent) => {
     if (event.target instanceof Element && event.target.closest("a, button, input, label")) return;
-    if (event.shiftKey) onSelect(true);
+    if (event.shiftKey) onSelect(job.id, true);
     else if (event.ctrlKey || event.metaKey) window.open(`/jobs/${encodeURIComponent(job.id)}`, "_blank", "noopener");
     else if (getSelection()?.isCollapsed !== false) void navigate({ to: "/jobs/$id", params: { id: job.id } });
   };
@@ -163,12 +170,12 @@ function JobRow({ job, index, long, columns, selected, marked, deleted, onSelect
       )}
     >
       <td className="pl-3">
-        <Check label={`Select ${job.function} ${shortId(job.id)}`} checked={selected} onClick={(event) => onSelect(event.shiftKey)} />
+        <Check label={`Select ${job.function} ${shortId(job.id)}`} checked={selected} onClick={(event) => onSelect(job.id, event.shiftKey)} />
       </td>
       <td className="px-3 max-sm:hidden">{deleted ? <span className="text-muted">Deleted</span> : <StatusBadge status={job.status} cancelling={job.cancel_requested} />}</td>
       <td className="min-w-0 px-3">
         <span className="flex min-w-0 items-baseline gap-2">
-          <Link ref={link} to="/jobs/$id" params={{ id: job.id }} onFocus={() => !marked && onMark()} className="min-w-0 truncate rounded font-medium hover:underline" title={job.function}>
+          <Link ref={link} to="/jobs/$id" params={{ id: job.id }} onFocus={() => !marked && onMark(index)} className="min-w-0 truncate rounded font-medium hover:underline" title={job.function}>
             <bdi>{job.function}</bdi>
           </Link>
           <span className="shrink-0 font-mono text-xs text-faint max-sm:hidden" title={job.id} dir="ltr">{tail(job.id)}</span>
@@ -186,7 +193,7 @@ function JobRow({ job, index, long, columns, selected, marked, deleted, onSelect
       ))}
     </tr>
   );
-}
+});
 
 /** The end of an id: of jobs that were submitted together, the beginnings are the same. */
 function tail(id: string): string {

@@ -8,7 +8,6 @@ import { ErrorState } from "@/components/States";
 import { useRowKeys } from "@/keyboard/useRowKeys";
 import { useShortcuts } from "@/keyboard/shortcuts";
 import { now } from "@/lib/clock";
-import { count } from "@/lib/format";
 import { useStore } from "@/lib/store";
 import { BulkBar } from "./BulkBar";
 import { Filters } from "./Filters";
@@ -81,9 +80,10 @@ export default function Jobs() {
       <Filters search={search} onChange={(changes) => go(changes, "q" in changes && search.q !== undefined)} />
       <div className="relative">
         {page === 1 && fresh > 0 && (
-          <div role="status" className="pointer-events-none sticky top-23 z-20 -mb-8 flex h-8 justify-center">
-            <Button kind="primary" size="small" icon={ArrowUp} className="pointer-events-auto mt-0.5 rounded-full shadow-float" onClick={showLatest}>
-              {fresh >= limit ? `${limit}+ new` : `${count(fresh, "new", "new")}`}
+          // In the head of the table, where the column of the functions leaves room: it covers nothing and moves nothing.
+          <div role="status" className="pointer-events-none sticky top-13 z-20 -mb-8 flex h-8 justify-end pr-4 sm:justify-start sm:pl-56">
+            <Button kind="primary" size="small" icon={ArrowUp} className="animate-appear pointer-events-auto mt-1 h-6 rounded-full" onClick={showLatest}>
+              {fresh >= limit ? `${limit}+ new` : `${fresh} new`}
             </Button>
           </div>
         )}
