@@ -6,9 +6,9 @@ import { Button } from "@/components/Button";
 import { Panel } from "@/components/Panel";
 import { Skeleton } from "@/components/States";
 import { Time } from "@/components/Time";
+import { groupFailures } from "@/lib/failures";
 import { count } from "@/lib/format";
 import { REACH, type Span } from "@/lib/spans";
-import { groupFailures } from "./verdict";
 
 const MOST = 6;
 

@@ -3,9 +3,9 @@ import { PageHeader } from "@/components/Panel";
 import { SpanSwitch } from "@/components/SpanSwitch";
 import { ErrorState, Skeleton, StaleNotice } from "@/components/States";
 import { Time } from "@/components/Time";
+import { TrendCharts } from "@/components/TrendCharts";
 import { useTicking } from "@/lib/clock";
 import type { Span } from "@/lib/spans";
-import { Charts } from "./Charts";
 import { useOverview } from "./data";
 import { Failing } from "./Failing";
 import { FirstSteps } from "./FirstSteps";
@@ -52,7 +52,7 @@ export default function Overview() {
           <Verdict known={{ now, stats: recent.data, queues: queues.data, workers: workers.data, letters: letters.data, ready: ready.data }} />
           <Tiles span={span} stats={stats.data} trends={trends.data} queues={queues.data} workers={workers.data} fresh={!stats.isPlaceholderData} />
           <div className="grid gap-4 lg:grid-cols-[minmax(0,1fr)_17rem]">
-            <Charts span={span} trends={trends.data} error={trends.isError && !trends.data ? trends.error : null} />
+            <TrendCharts span={span} trends={trends.data} error={trends.isError && !trends.data ? trends.error : null} />
             <NowPanel stats={stats.data} />
           </div>
           <Failing span={span} stats={stats.data} jobs={failed.data?.items} />

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Schemas } from "@/api/client";
-import { groupFailures, judge, type Known } from "./verdict";
+import { judge, type Known } from "./verdict";
 
 const NOW = Date.UTC(2026, 10, 2, 9);
 const ago = (ms: number) => new Date(NOW - ms).toISOString();
@@ -83,14 +83,4 @@ describe("judge", () => {
     const items = [letter, { ...letter, replayed_at: ago(0) }];
     expect(told(known({ letters: { items, next_before: null } }))).toEqual(["odd: One event couldn't be applied to the history"]);
   });
-});
-
-it("groups failed jobs by function and error", () => {
-  const job = (id: string, name: string, type: string | null) =>
-    ({ id, function: name, reason: "queue_data_lost", error: type && { type, message: `of ${id}` } }) as Schemas["JobSummary"];
-  const groups = groupFailures([job("1", "charge", "CardError"), job("2", "mail", null), job("3", "charge", "CardError")]);
-  expect(groups.map((each) => [each.function, each.type, each.message, each.many, each.last.id])).toEqual([
-    ["charge", "CardError", "of 1", 2, "1"],
-    ["mail", "queue_data_lost", "", 1, "2"],
-  ]);
 });

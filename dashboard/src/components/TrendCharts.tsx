@@ -1,13 +1,13 @@
 import { useMemo } from "react";
 import type { Schemas } from "@/api/client";
-import { Chart } from "@/components/Chart";
-import { Panel } from "@/components/Panel";
-import { ErrorState, Skeleton } from "@/components/States";
 import { compact, duration } from "@/lib/format";
 import { REACH, type Span } from "@/lib/spans";
+import { Chart } from "./Chart";
+import { Panel } from "./Panel";
+import { ErrorState, Skeleton } from "./States";
 
 /** What happened over time: how many, how long they waited, how long they ran. */
-export function Charts({ span, trends, error }: { span: Span; trends: Schemas["TrendsView"] | undefined; error: unknown }) {
+export function TrendCharts({ span, trends, error }: { span: Span; trends: Schemas["TrendsView"] | undefined; error: unknown }) {
   const words = REACH[span].words;
   return (
     <div className="grid min-w-0 gap-4 md:grid-cols-2">

@@ -1,0 +1,111 @@
+import { expect, it } from "vitest";
+import { fromAnswer } from "@/api/errors";
+import { argumentsOf, asObject, emptyValues, faultsOf, fieldsOf, fromObject, parseJson, parseSpan, type ArgumentField, type Values } from "./form";
+
+const ORDER = {
+  properties: {
+    order: { $ref: "Order" },
+    cents: { type: "integer" },
+    note: { anyOf: [{ type: "string" }, { type: "null" }] },
+    speed: { $ref: "Speed" },
+    due: { type: "string", format: "date-time" },
+    either: { anyOf: [{ type: "integer" }, { type: "string" }] },
+  },
+  $defs: {
+    Order: { type: "object", properties: { id: { type: "string" }, lines: { type: "array", items: { $ref: "Line" } } }, required: ["id", "lines"] },
+    Line: { type: "object", properties: { sku: { type: "string" } }, required: ["sku"] },
+    Speed: { enum: ["express", "standard"] },
+  },
+};
+const SIGNATURE = "ship(order: Order, cents: int, note: str | None = None, speed: Speed = <Speed.STANDARD: 'standard'>, due: datetime = ..., either: int | str = 1) -> None";
+
+function fields(signature: string, described: unknown = {}): ArgumentField[] {
+  const found = fieldsOf(signature, described);
+  if (!found) throw new Error("no fields");
+  return found;
+}
+
+function filled(of: readonly ArgumentField[], texts: Record<string, string>): Values {
+  return { ...emptyValues(of), ...Object.fromEntries(Object.entries(texts).map(([name, text]) => [name, { mode: "value", text }])) };
+}
+
+it("makes a field of each parameter, by what it takes", () => {
+  expect(fields(SIGNATURE, ORDER).map(({ name, control, nullable, preset }) => [name, control, nullable, preset === undefined])).toEqual([
+    ["order", "json", false, true],
+    ["cents", "integer", false, true],
+    ["note", "text", true, false],
+    ["speed", "choice", false, false],
+    ["due", "text", false, false],
+    ["either", "json", false, false],
+  ]);
+});
+
+it("takes the annotation's word where nothing is described", () => {
+  expect(fields("f(a: str, b: bool, c, d: Model)").map(({ control }) => control)).toEqual(["text", "boolean", "json", "json"]);
+  expect(fieldsOf("f(", {})).toBeNull();
+});
+
+it("begins JSON with the shape that is wanted", () => {
+  expect(JSON.parse(fields(SIGNATURE, ORDER)[0]?.sample ?? "")).toEqual({ id: "", lines: [{ sku: "" }] });
+});
+
+it("shapes of types within themselves come to an end", () => {
+  const tree = { properties: { root: { $ref: "Node" } }, $defs: { Node: { type: "object", properties: { next: { $ref: "Node" } }, required: ["next"] } } };
+  expect(fields("f(root: Node)", tree)[0]?.sample).toContain("{}");
+});
+
+it("reads values, and leaves defaults to the function", () => {
+  const of = fields(SIGNATURE, ORDER);
+  const read = argumentsOf(of, filled(of, { order: '{"id": "a", "lines": []}', cents: " 42 ", speed: '"express"' }));
+  expect(read).toEqual({ ok: true, arguments: { args: [], kwargs: { order: { id: "a", lines: [] }, cents: 42, speed: "express" } } });
+});
+
+it("gives None where that is chosen", () => {
+  const of = fields("f(note: str | None)", ORDER);
+  expect(argumentsOf(of, { note: { mode: "none", text: "" } })).toEqual({ ok: true, arguments: { args: [], kwargs: { note: null } } });
+});
+
+it("says what is wrong at its field", () => {
+  const of = fields("f(a: int, b: float, c: str, d: bool, e, g: int)");
+  const read = argumentsOf(of, filled(of, { a: "1.5", b: "x", c: "", d: "", e: "{", g: "99999999999999999999" }));
+  expect(read.ok ? null : Object.keys(read.faults)).toEqual(["a", "b", "c", "d", "e", "g"]);
+});
+
+it("gives by position what can't be named", () => {
+  const of = fields("f(a: int, /, b: int, *rest: int, c: int, **extra: int)");
+  const both = argumentsOf(of, filled(of, { a: "1", b: "2", rest: "[3, 4]", c: "5", extra: '{"d": 6}' }));
+  expect(both).toEqual({ ok: true, arguments: { args: [1, 2, 3, 4], kwargs: { c: 5, d: 6 } } });
+  const named = argumentsOf(of, filled(of, { a: "1", b: "2", c: "5" }));
+  expect(named).toEqual({ ok: true, arguments: { args: [1], kwargs: { b: 2, c: 5 } } });
+  const wrong = argumentsOf(of, filled(of, { a: "1", b: "2", c: "5", rest: "{}", extra: "[]" }));
+  expect(wrong.ok ? null : Object.keys(wrong.faults)).toEqual(["rest", "extra"]);
+});
+
+it("goes from the form to JSON and back", () => {
+  const of = fields(SIGNATURE, ORDER);
+  const values = filled(of, { order: '{"id":"a","lines":[]}', cents: "42", speed: '"express"', due: "2026-11-02T09:00:00Z" });
+  values.note = { mode: "none", text: "" };
+  const object = asObject(of, values);
+  expect(object).toEqual({ order: { id: "a", lines: [] }, cents: 42, note: null, speed: "express", due: "2026-11-02T09:00:00Z" });
+  expect(asObject(of, fromObject(of, object).values)).toEqual(object);
+  expect(fromObject(of, { other: 1 }).unknown).toEqual(["other"]);
+});
+
+it("puts the server's faults where they belong", () => {
+  const of = fields("charge(order_id: str, cents: int)");
+  const answer = (detail: string, errors?: { where: string; message: string }[]) =>
+    faultsOf(fromAnswer(422, { type: "urn:conduit:invalid", title: "The request isn't valid", status: 422, detail, instance: "", request_id: "", ...(errors ? { errors } : {}) }), of);
+  expect(answer("argument 'cents' of function 'charge': expected int, got str 'x'; its signature is charge(order_id: str, cents: int) -> str").fields).toEqual({ cents: "Expected int, got str 'x'" });
+  expect(answer("function 'charge' is missing arguments 'order_id', 'cents'; its signature is charge(…)").fields).toEqual({ order_id: "Has to be filled in", cents: "Has to be filled in" });
+  expect(answer("body.priority: Expected `int` <= 100", [{ where: "body.priority", message: "Expected `int` <= 100" }]).options).toEqual({ priority: "Expected `int` <= 100" });
+  expect(answer("function 'charge' has no parameter 'x' that kwargs could give; its signature is charge(…)").rest).toBe("Function 'charge' has no parameter 'x' that kwargs could give");
+});
+
+it("says where JSON breaks off", () => {
+  expect(() => parseJson('{\n  "a": 1,\n}')).toThrow(/line 3, column 1/);
+});
+
+it("reads spans as people write them", () => {
+  expect(["90", "1.5s", "1h30m", "2 d", "250ms"].map(parseSpan)).toEqual([90_000, 1500, 5_400_000, 172_800_000, 250]);
+  expect(["", "soon", "1x", "-3"].map(parseSpan)).toEqual([null, null, null, null]);
+});
