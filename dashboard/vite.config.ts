@@ -35,6 +35,7 @@ export default defineConfig({
     reportCompressedSize: false,
   },
   // `npm run dev` beside `conduit dev`: the server's address is the one that it says.
-  server: { proxy: { "/api": process.env.CONDUIT_SERVER ?? "http://127.0.0.1:8080" } },
+  // It keeps the name that it was asked by, for the server takes actions of its own origin alone.
+  server: { proxy: { "/api": { target: process.env.CONDUIT_SERVER ?? "http://127.0.0.1:8080", changeOrigin: false } } },
   test: { environment: "jsdom", pool: "vmThreads", include: ["src/**/*.test.{ts,tsx}"], globals: false },
 });
