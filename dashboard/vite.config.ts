@@ -36,6 +36,6 @@ export default defineConfig({
   },
   // `npm run dev` beside `conduit dev`: the server's address is the one that it says.
   // It keeps the name that it was asked by, for the server takes actions of its own origin alone.
-  server: { proxy: { "/api": { target: process.env.CONDUIT_SERVER ?? "http://127.0.0.1:8080", changeOrigin: false } } },
+  server: { proxy: { "/api/": { target: process.env.CONDUIT_SERVER ?? "http://127.0.0.1:8080", changeOrigin: false } } },
   test: { environment: "jsdom", pool: "vmThreads", include: ["src/**/*.test.{ts,tsx}"], globals: false },
 });

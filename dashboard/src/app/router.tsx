@@ -1,8 +1,14 @@
 import { createRootRoute, createRoute, createRouter, lazyRouteComponent, Outlet } from "@tanstack/react-router";
 import { parseSearch, stringifySearch, text } from "@/lib/search";
+import { validateApis } from "@/pages/apis/search";
+import { validateDeadLetters } from "@/pages/dead-letters/search";
+import { validateEvents } from "@/pages/events/search";
 import { validateFunction, validateFunctions } from "@/pages/functions/search";
 import { validateJobs } from "@/pages/jobs/search";
 import { validateOverview } from "@/pages/overview/search";
+import { validateQueues } from "@/pages/queues/search";
+import { validateSchedules } from "@/pages/schedules/search";
+import { validateWorkers } from "@/pages/workers/search";
 import { Layout } from "./Layout";
 import { NotFound, PageError } from "./PageError";
 
@@ -16,12 +22,12 @@ const routes = [
   createRoute({ getParentRoute: () => layout, path: "/jobs/$id", component: lazyRouteComponent(() => import("@/pages/job")) }),
   createRoute({ getParentRoute: () => layout, path: "/functions", validateSearch: validateFunctions, component: lazyRouteComponent(() => import("@/pages/functions")) }),
   createRoute({ getParentRoute: () => layout, path: "/functions/$name", validateSearch: validateFunction, component: lazyRouteComponent(() => import("@/pages/functions/function")) }),
-  createRoute({ getParentRoute: () => layout, path: "/queues", component: lazyRouteComponent(() => import("@/pages/queues")) }),
-  createRoute({ getParentRoute: () => layout, path: "/schedules", component: lazyRouteComponent(() => import("@/pages/schedules")) }),
-  createRoute({ getParentRoute: () => layout, path: "/workers", component: lazyRouteComponent(() => import("@/pages/workers")) }),
-  createRoute({ getParentRoute: () => layout, path: "/apis", component: lazyRouteComponent(() => import("@/pages/apis")) }),
-  createRoute({ getParentRoute: () => layout, path: "/events", component: lazyRouteComponent(() => import("@/pages/events")) }),
-  createRoute({ getParentRoute: () => layout, path: "/dead-letters", component: lazyRouteComponent(() => import("@/pages/dead-letters")) }),
+  createRoute({ getParentRoute: () => layout, path: "/queues", validateSearch: validateQueues, component: lazyRouteComponent(() => import("@/pages/queues")) }),
+  createRoute({ getParentRoute: () => layout, path: "/schedules", validateSearch: validateSchedules, component: lazyRouteComponent(() => import("@/pages/schedules")) }),
+  createRoute({ getParentRoute: () => layout, path: "/workers", validateSearch: validateWorkers, component: lazyRouteComponent(() => import("@/pages/workers")) }),
+  createRoute({ getParentRoute: () => layout, path: "/apis", validateSearch: validateApis, component: lazyRouteComponent(() => import("@/pages/apis")) }),
+  createRoute({ getParentRoute: () => layout, path: "/events", validateSearch: validateEvents, component: lazyRouteComponent(() => import("@/pages/events")) }),
+  createRoute({ getParentRoute: () => layout, path: "/dead-letters", validateSearch: validateDeadLetters, component: lazyRouteComponent(() => import("@/pages/dead-letters")) }),
   createRoute({ getParentRoute: () => layout, path: "$", component: NotFound }),
 ] as const;
 

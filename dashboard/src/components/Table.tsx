@@ -37,7 +37,7 @@ export function HeadCell({ sorted, onSort, numeric = false, className, children,
       {...rest}
     >
       {onSort ? (
-        <button type="button" onClick={onSort} className="group inline-flex items-center gap-1 hover:text-ink">
+        <button type="button" onClick={onSort} className={cx("group inline-flex items-center gap-1 hover:text-ink", numeric && "flex-row-reverse")}>
           {children}
           <Arrow className={cx("size-3", !sorted && "opacity-0 group-hover:opacity-60")} aria-hidden />
         </button>

@@ -127,7 +127,7 @@ function FunctionLine({ row: { name, info, ended }, span, series, buckets, marke
   const run = () => void navigate({ to: "/functions/$name", params: { name }, search: { span: search.span, run: "now" } });
   return (
     <Row marked={marked} onOpen={onOpen}>
-      <Cell className="max-w-96 min-w-44">
+      <Cell className="max-w-96 min-w-44 max-sm:max-w-52">
         <span className="flex items-center gap-2">
           <Link to="/functions/$name" params={{ name }} search={{ span: search.span }} className="truncate font-medium hover:underline" title={info?.signature ?? name}>
             <bdi>{name}</bdi>

@@ -1,5 +1,214 @@
+import { useState } from "react";
+import { Link, useNavigate, useSearch } from "@tanstack/react-router";
+import { queryOptions, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { CalendarClock, CirclePause, CirclePlay, Play, SearchX } from "lucide-react";
+import { api, call, get, refresh, type Schemas } from "@/api/client";
+import { useRefusal } from "@/api/role";
+import { useZone } from "@/app/settings";
+import { Badge, StatusBadge } from "@/components/Badge";
+import { Button } from "@/components/Button";
+import { CodeBlock } from "@/components/Code";
+import { ConfirmDialog } from "@/components/Dialog";
+import { SearchInput } from "@/components/Field";
+import { FilterBar } from "@/components/FilterBar";
 import { PageHeader } from "@/components/Panel";
+import { EmptyState, ErrorState, StaleNotice } from "@/components/States";
+import { Cell, Head, HeadCell, Row, SkeletonRows, Table } from "@/components/Table";
+import { Time } from "@/components/Time";
+import { toast, toastError } from "@/components/Toaster";
+import { useRowKeys } from "@/keyboard/useRowKeys";
+import { useTicking } from "@/lib/clock";
+import { clock, count, day, duration, exact, shortId } from "@/lib/format";
+import { tickOf } from "./ticks";
+import { inWords } from "./words";
 
+const EXAMPLE = `@worker.cron("0 9 * * MON-FRI", timezone="Europe/Zurich")
+async def daily_report() -> None: ...
+
+@worker.cron("@every 15s")
+async def take_stock() -> int: ...`;
+
+/** What runs by itself, when it runs next, and how it went last. */
 export default function Schedules() {
-  return <PageHeader title="Schedules" />;
+  const { q } = useSearch({ from: "/layout/schedules" });
+  const navigate = useNavigate();
+  const search = (text: string) => void navigate({ to: "/schedules", search: { q: text || undefined }, replace: true });
+  const crons = useQuery(get("/api/v1/crons"));
+  const [asking, setAsking] = useState<Schemas["CronView"] | null>(null);
+  const client = useQueryClient();
+  const words = (q ?? "").toLowerCase().split(/\s+/).filter(Boolean);
+  const rows = crons.data?.items.filter((cron) => {
+    const text = [cron.name, cron.function, cron.schedule, cron.timezone, inWords(cron.schedule)].join(" ").toLowerCase();
+    return words.every((word) => text.includes(word));
+  });
+  const open = (cron: Schemas["CronView"]) => void navigate({ to: "/functions/$name", params: { name: cron.function } });
+  const { marked } = useRowKeys({ count: rows?.length ?? 0, onOpen: (index) => rows?.[index] && open(rows[index]) });
+  if (crons.isError && !crons.data) {
+    return (
+      <>
+        <PageHeader title="Schedules" />
+        <ErrorState error={crons.error} onRetry={() => void crons.refetch()} />
+      </>
+    );
+  }
+  const pause = async (cron: Schemas["CronView"]) => {
+    await call(api.POST("/api/v1/crons/{name}/pause", { params: { path: { name: cron.name } } }));
+    toast({ title: `${cron.name} is paused`, detail: "Its ticks pass without a job until it is resumed." });
+    refresh(client, "/api/v1/crons");
+  };
+  return (
+    <>
+      <PageHeader title="Schedules">{crons.data ? `${count(crons.data.items.length, "schedule")}, of functions that run by themselves` : " "}</PageHeader>
+      <StaleNotice stale={crons.data?.stale ?? false}>
+        <Time at={crons.data?.at} />
+      </StaleNotice>
+      {crons.data?.items.length === 0 ? (
+        <div className="rounded-lg border border-line bg-surface">
+          <EmptyState icon={CalendarClock} title="Nothing is scheduled" className="pb-6">
+            Give a function a schedule, and its worker submits a job at each tick: once, however many workers there are.
+          </EmptyState>
+          <div className="mx-auto max-w-2xl px-4 pb-8">
+            <CodeBlock label="Two schedules" code={EXAMPLE} />
+          </div>
+        </div>
+      ) : (
+        <>
+          <FilterBar onClear={q ? () => search("") : undefined}>
+            <SearchInput label="Search schedules" placeholder="Name, schedule or zone" value={q ?? ""} onChange={search} className="w-64 max-w-full" />
+          </FilterBar>
+          {rows?.length === 0 ? (
+            <EmptyState icon={SearchX} title="No schedule is like that" action={<Button onClick={() => search("")}>Show all {crons.data?.items.length}</Button>} />
+          ) : (
+            <Table label="Schedules">
+              <Head>
+                <HeadCell>Schedule</HeadCell>
+                <HeadCell>When</HeadCell>
+                <HeadCell>Next tick</HeadCell>
+                <HeadCell>Last job</HeadCell>
+                <HeadCell className="max-xl:hidden">If missed</HeadCell>
+                <HeadCell><span className="sr-only">Actions</span></HeadCell>
+              </Head>
+              <tbody>
+                {!rows && <SkeletonRows rows={4} columns={6} />}
+                {rows?.map((cron, index) => (
+                  <CronLine key={cron.name} cron={cron} marked={index === marked} onOpen={() => open(cron)} onPause={() => setAsking(cron)} />
+                ))}
+              </tbody>
+            </Table>
+          )}
+        </>
+      )}
+      {asking && (
+        <ConfirmDialog
+          open
+          onOpenChange={() => setAsking(null)}
+          title={`Pause ${asking.name}?`}
+          description="Its ticks pass without a job until it is resumed; they aren't made up for. A job that it has submitted already isn't affected."
+          confirm="Pause the schedule"
+          danger={false}
+          onConfirm={() => pause(asking)}
+        />
+      )}
+    </>
+  );
+}
+
+const CATCHUP: Record<string, [word: string, meaning: string]> = {
+  skip: ["skipped", "A tick that nobody was there for is left out"],
+  one: ["one job", "Ticks that nobody was there for become one job"],
+  all: ["all of them", "Each tick that nobody was there for becomes a job"],
+};
+
+/** The last job of a function, whoever submitted it. */
+function lastOf(name: string) {
+  return queryOptions({
+    queryKey: ["/api/v1/jobs", { lastOf: name, every: 3000 }] as const,
+    queryFn: ({ signal }) => call(api.GET("/api/v1/jobs", { params: { query: { function: [name], limit: 1 } }, signal })),
+  });
+}
+
+function CronLine({ cron, marked, onOpen, onPause }: { cron: Schemas["CronView"]; marked: boolean; onOpen: () => void; onPause: () => void }) {
+  const latest = useQuery(lastOf(cron.function));
+  const last = latest.data?.items[0];
+  const words = inWords(cron.schedule);
+  const [catchup, meaning] = CATCHUP[cron.catchup] ?? [cron.catchup, ""];
+  return (
+    <Row marked={marked} onOpen={onOpen}>
+      <Cell className="max-w-64 min-w-36">
+        <span className="flex items-center gap-2">
+          <Link to="/functions/$name" params={{ name: cron.function }} className="truncate font-medium hover:underline"><bdi>{cron.name}</bdi></Link>
+          {cron.paused && <Badge tone="amber" icon={CirclePause}>Paused</Badge>}
+        </span>
+        <span className="block truncate text-sm text-muted">
+          {cron.function !== cron.name && <><bdi>{cron.function}</bdi> · </>}
+          queue <bdi>{cron.queue}</bdi>
+        </span>
+      </Cell>
+      <Cell className="whitespace-nowrap">
+        <span className="block">{words ?? <code className="font-mono text-sm">{cron.schedule}</code>}</span>
+        <span className="block text-sm text-muted">
+          {words && <code className="font-mono">{cron.schedule}</code>}
+          {!/^@?every/.test(cron.schedule) && <>{words && " · "}{cron.timezone}</>}
+        </span>
+      </Cell>
+      <Cell>{cron.paused ? <span className="text-muted">when resumed</span> : <NextTick at={cron.next_tick} />}</Cell>
+      <Cell className="whitespace-nowrap">
+        {last ? (
+          <Link to="/jobs/$id" params={{ id: last.id }} className="inline-flex items-center gap-2 hover:underline">
+            <StatusBadge status={last.status} />
+            <span className="text-sm text-muted"><Time at={last.submitted_at} />{tickOf(last.id, cron.name) === null && ", by hand"}</span>
+          </Link>
+        ) : (
+          <span className="text-faint">{latest.data ? "none yet" : " "}</span>
+        )}
+      </Cell>
+      <Cell className="text-muted max-xl:hidden"><span title={meaning}>{catchup}</span></Cell>
+      <Cell className="py-0"><Actions cron={cron} onPause={onPause} /></Cell>
+    </Row>
+  );
+}
+
+/** How long until then, counting; and when that is. */
+function NextTick({ at }: { at: string | null }) {
+  const zone = useZone();
+  const left = useTicking((now) => (at === null ? null : Math.max(0, Math.round((Date.parse(at) - now) / 1000)) * 1000));
+  if (at === null || left === null) return <span className="text-faint">never</span>;
+  return (
+    <span className="whitespace-nowrap">
+      <span className="block">{left === 0 ? "now" : `in ${duration(left)}`}</span>
+      <span className="block text-sm text-muted"><time dateTime={at} title={exact(Date.parse(at), zone)}>{day(Date.parse(at), zone)} {clock(Date.parse(at), zone, Date.parse(at) % 60_000 !== 0)}</time></span>
+    </span>
+  );
+}
+
+function Actions({ cron, onPause }: { cron: Schemas["CronView"]; onPause: () => void }) {
+  const refused = useRefusal("operate");
+  const client = useQueryClient();
+  const params = { params: { path: { name: cron.name } } };
+  const trigger = useMutation({
+    mutationFn: () => call(api.POST("/api/v1/crons/{name}/trigger", params)),
+    onSuccess: ({ job_id }) => {
+      toast({ title: `${cron.name} was triggered`, detail: `The job is ${shortId(job_id)}.` });
+      refresh(client, "/api/v1/jobs", "/api/v1/crons");
+    },
+    onError: toastError,
+  });
+  const resume = useMutation({
+    mutationFn: () => call(api.POST("/api/v1/crons/{name}/resume", params)),
+    onSuccess: () => {
+      toast({ title: `${cron.name} goes on` });
+      refresh(client, "/api/v1/crons");
+    },
+    onError: toastError,
+  });
+  return (
+    <span className="flex justify-end gap-2">
+      <Button size="small" icon={Play} busy={trigger.isPending} refused={refused} onClick={() => trigger.mutate()} aria-label={`Trigger ${cron.name}`}>Trigger</Button>
+      {cron.paused ? (
+        <Button size="small" icon={CirclePlay} busy={resume.isPending} refused={refused} onClick={() => resume.mutate()} aria-label={`Resume ${cron.name}`}>Resume</Button>
+      ) : (
+        <Button size="small" icon={CirclePause} refused={refused} onClick={onPause} aria-label={`Pause ${cron.name}`}>Pause</Button>
+      )}
+    </span>
+  );
 }
