@@ -495,7 +495,7 @@ export interface paths {
         };
         /**
          * List Workers
-         * @description Workers that were heard of in the last minute.
+         * @description Workers that were heard of in the last minute, and those that went in the last hour.
          */
         get: operations["list_workers"];
         put?: never;
@@ -1230,6 +1230,26 @@ export interface components {
             seen_at: string;
         };
         /**
+         * GoneWorkerView
+         * @description A worker that was there and isn't any more; `gone_at` is when that was noticed.
+         *
+         *         One that stops says so, and is gone at once. One that is lost is gone a minute after `seen_at`.
+         */
+        GoneWorkerView: {
+            id: string;
+            name: string;
+            host: string;
+            pid: number;
+            version: string;
+            queues: string[];
+            /** @example 2026-11-02T09:00:00.000Z */
+            started_at: string;
+            /** @example 2026-11-02T09:00:00.000Z */
+            seen_at: string;
+            /** @example 2026-11-02T09:00:00.000Z */
+            gone_at: string;
+        };
+        /**
          * FunctionsView
          * @description Functions by name. `stale`: the queue is out of reach, and this is from `at`.
          */
@@ -1262,12 +1282,15 @@ export interface components {
         /**
          * WorkersView
          * @description Workers by id. `stale`: the queue is out of reach, and this is from `at`.
+         *
+         *         `gone` are those that went within the last hour, as far as this server was there; latest first.
          */
         WorkersView: {
             items: components["schemas"]["WorkerView"][];
             stale: boolean;
             /** @example 2026-11-02T09:00:00.000Z */
             at: string;
+            gone: components["schemas"]["GoneWorkerView"][];
         };
         /**
          * EventView

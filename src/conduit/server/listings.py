@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 import msgspec
 from msgspec import Struct
@@ -29,6 +29,8 @@ from conduit.server.queue_link import QueueLink
 T = TypeVar("T", bound=Struct)
 
 REFRESH_S = 15.0
+GONE_MS = 3_600_000
+"""How long workers that have gone are remembered, by each server for itself."""
 
 _log = logging.getLogger(__name__)
 
@@ -39,6 +41,13 @@ class Listing(Struct, Generic[T], frozen=True):
     items: Sequence[T]
     at: int
     stale: bool
+
+
+class Gone(Struct, frozen=True):
+    """A worker that was there and isn't any more; `at` is when that was noticed."""
+
+    worker: WorkerInfo
+    at: int
 
 
 class _Kind(Struct, Generic[T], frozen=True):
@@ -62,6 +71,7 @@ class Listings:
         self._database = database
         self._known: dict[str, Listing[Any]] = {}
         self._kept: dict[str, bytes] = {}
+        self._gone: dict[str, Gone] = {}
 
     async def get(self, kind: _Kind[T]) -> Listing[T]:
         """The listing now, or as it was known last. Raises the queue's error if it never was."""
@@ -78,11 +88,28 @@ class Listings:
         listing = self._known.get(kind.name)
         return () if listing is None else listing.items
 
+    def gone(self) -> list[Gone]:
+        """Workers that went within the last hour, as far as this server was there; latest first."""
+        return sorted(self._gone.values(), key=lambda gone: gone.at, reverse=True)
+
     async def _ask(self, kind: _Kind[T]) -> Listing[T]:
         items = await self._link.ask(kind.ask)
         listing = Listing(items, time.time_ns() // 1_000_000, stale=False)
+        if kind.type is WorkerInfo:
+            self._note_gone(cast("Listing[WorkerInfo]", listing))
         self._known[kind.name] = listing
         return listing
+
+    def _note_gone(self, listing: Listing[WorkerInfo]) -> None:
+        present = {worker.id for worker in listing.items}
+        for worker in self.known(WORKERS):
+            if worker.id not in present:
+                self._gone.setdefault(worker.id, Gone(worker, listing.at))
+        self._gone = {
+            name: gone
+            for name, gone in self._gone.items()
+            if name not in present and listing.at - gone.at < GONE_MS
+        }
 
     async def _remembered(self, kind: _Kind[T]) -> Listing[T] | None:
         query = select(tables.listings.c.body, tables.listings.c.at).where(

@@ -249,3 +249,23 @@ async def test_functions_and_workers_are_listed_and_shown(api: httpx.AsyncClient
     (worker,) = (await api.get("/workers")).json()["items"]
     assert worker == (await api.get(f"/workers/{worker['id']}")).json()
     assert (await api.get("/workers/nothing")).status_code == 404
+
+
+async def test_a_worker_that_has_gone_is_told_of_until_it_comes_back(
+    api: httpx.AsyncClient, queue: Queue
+) -> None:
+    second = registration("later", "later-1", "tidy_up")
+    await queue.register(second)
+    listed = (await api.get("/workers")).json()
+    assert (len(listed["items"]), listed["gone"]) == (2, [])
+
+    await queue.unregister("later-1")
+    listed = (await api.get("/workers")).json()
+    assert [worker["id"] for worker in listed["gone"]] == ["later-1"]
+    assert "later-1" not in {worker["id"] for worker in listed["items"]}
+    assert listed["gone"][0]["gone_at"] >= listed["gone"][0]["started_at"]
+    assert (await api.get("/workers")).json()["gone"] == listed["gone"]
+
+    await queue.register(second)
+    listed = (await api.get("/workers")).json()
+    assert (len(listed["items"]), listed["gone"]) == (2, [])

@@ -18,7 +18,7 @@ function worker(fields: Partial<Schemas["WorkerView"]> = {}): Schemas["WorkerVie
 
 function known(fields: Omit<Partial<Known>, "queues" | "workers"> & { queues?: Schemas["QueueView"][]; workers?: Schemas["WorkerView"][]; stale?: boolean } = {}): Known {
   const { queues = [queue()], workers = [worker()], stale = false, ...rest } = fields;
-  return { now: NOW, ...rest, queues: { items: queues, stale, at: ago(0) }, workers: { items: workers, stale, at: ago(0) } };
+  return { now: NOW, ...rest, queues: { items: queues, stale, at: ago(0) }, workers: { items: workers, stale, at: ago(0), gone: [] } };
 }
 
 function ended(failed: number, completed: number): Schemas["EndedView"] {

@@ -1,7 +1,7 @@
 import type { ReactNode } from "react";
 import { Link, useNavigate, useSearch } from "@tanstack/react-router";
 import { useQuery } from "@tanstack/react-query";
-import { SearchX, Server, Unplug } from "lucide-react";
+import { LogOut, SearchX, Server, Unplug } from "lucide-react";
 import { get, type Schemas } from "@/api/client";
 import { Badge } from "@/components/Badge";
 import { Button } from "@/components/Button";
@@ -12,11 +12,12 @@ import { FilterBar } from "@/components/FilterBar";
 import { Meter } from "@/components/Meter";
 import { PageHeader, Panel } from "@/components/Panel";
 import { EmptyState, ErrorState, Skeleton, StaleNotice } from "@/components/States";
+import { Cell, Head, HeadCell, Row, Table } from "@/components/Table";
 import { Duration, Time } from "@/components/Time";
 import { useTicking } from "@/lib/clock";
 import { cx } from "@/lib/cx";
 import { count, number, percent, shortId } from "@/lib/format";
-import { matching, parted } from "./silence";
+import { matching, parted, wasLost } from "./silence";
 
 /** How many of a worker's jobs are shown here; the list has them all. */
 const MOST = 6;
@@ -39,6 +40,7 @@ export default function Workers() {
   }
   const all = workers.data?.items;
   const { present, silent } = parted(matching(all ?? [], q), workers.data?.stale ? Date.parse(workers.data.at) : now);
+  const gone = workers.data?.gone ?? [];
   const versions = new Set(all?.map(({ version }) => version));
   const jobsOf = (id: string) => running.data?.items.filter((job) => job.worker_id === id) ?? [];
   return (
@@ -83,7 +85,40 @@ export default function Workers() {
           )}
         </>
       )}
+      {gone.length > 0 && (
+        <section aria-labelledby="gone" className="mt-6">
+          <h2 id="gone" className="mb-3 font-semibold">Gone within the last hour</h2>
+          <Table label="Workers that have gone">
+            <Head>
+              <HeadCell>Worker</HeadCell>
+              <HeadCell>How</HeadCell>
+              <HeadCell>Host</HeadCell>
+              <HeadCell className="max-md:hidden">Version</HeadCell>
+              <HeadCell className="max-md:hidden">Was up for</HeadCell>
+              <HeadCell>Gone</HeadCell>
+            </Head>
+            <tbody>
+              {gone.map((worker) => <GoneLine key={worker.id} worker={worker} />)}
+            </tbody>
+          </Table>
+        </section>
+      )}
     </>
+  );
+}
+
+function GoneLine({ worker }: { worker: Schemas["GoneWorkerView"] }) {
+  return (
+    <Row>
+      <Cell>
+        <Link to="/jobs" search={{ worker_id: [worker.id] }} title={`What ${worker.id} has run`} className="font-medium hover:underline"><bdi>{worker.name}</bdi></Link>
+      </Cell>
+      <Cell>{wasLost(worker) ? <Badge tone="amber" icon={Unplug}>Lost</Badge> : <Badge icon={LogOut}>Stopped</Badge>}</Cell>
+      <Cell className="text-muted"><bdi>{worker.host}</bdi> · {worker.pid}</Cell>
+      <Cell className="text-muted max-md:hidden">{worker.version}</Cell>
+      <Cell className="text-muted max-md:hidden"><Duration from={worker.started_at} until={worker.seen_at} /></Cell>
+      <Cell className="text-muted"><Time at={worker.seen_at} /></Cell>
+    </Row>
   );
 }
 

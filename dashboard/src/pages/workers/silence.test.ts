@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import type { Schemas } from "@/api/client";
-import { matching, parted } from "./silence";
+import { matching, parted, wasLost } from "./silence";
 
 const NOW = Date.parse("2026-11-02T09:00:00Z");
 const worker = (name: string, fields: Partial<Schemas["WorkerView"]> = {}) =>
@@ -18,4 +18,10 @@ it("finds workers by whatever is told of them", () => {
   expect(names(matching(workers, "CELLAR orders"))).toEqual(["orders"]);
   expect(names(matching(workers, "mail"))).toEqual(["mails"]);
   expect(names(matching(workers, undefined))).toHaveLength(2);
+});
+
+it("tells workers that stopped from those that were lost", () => {
+  const seen_at = new Date(NOW).toISOString();
+  expect(wasLost({ seen_at, gone_at: new Date(NOW + 20_000).toISOString() })).toBe(false);
+  expect(wasLost({ seen_at, gone_at: new Date(NOW + 61_000).toISOString() })).toBe(true);
 });

@@ -13,6 +13,14 @@ export function parted(workers: readonly Worker[], now: number): { present: Work
   return { present: ordered.filter((each) => !isSilent(each)), silent: ordered.filter(isSilent) };
 }
 
+/** Whether a worker that has gone fell silent first: one that stops says so, and is gone within moments. */
+export function wasLost({ seen_at, gone_at }: Pick<Schemas["GoneWorkerView"], "seen_at" | "gone_at">): boolean {
+  return Date.parse(gone_at) - Date.parse(seen_at) > LOST_AFTER;
+}
+
+/** A server looks every 15 seconds, and takes a worker for lost after a minute. */
+const LOST_AFTER = 45_000;
+
 /** With each word in what is told of them. */
 export function matching(workers: readonly Worker[], q: string | undefined): Worker[] {
   const words = (q ?? "").toLowerCase().split(/\s+/).filter(Boolean);

@@ -13,6 +13,7 @@ from conduit.core.model import (
     WorkerInfo,
 )
 from conduit.core.schedule import parse_schedule
+from conduit.server.listings import Gone
 from conduit.server.models.fields import (
     FunctionName,
     Time,
@@ -119,6 +120,39 @@ def worker_view(info: WorkerInfo) -> WorkerView:
     return WorkerView(**fields_of(info, WorkerView.__struct_fields__, **times))
 
 
+class GoneWorkerView(Struct, frozen=True, kw_only=True):
+    """A worker that was there and isn't any more; `gone_at` is when that was noticed.
+
+    One that stops says so, and is gone at once. One that is lost is gone a minute after `seen_at`.
+    """
+
+    id: str
+    name: str
+    host: str
+    pid: int
+    version: str
+    queues: tuple[str, ...]
+    started_at: Time
+    seen_at: Time
+    gone_at: Time
+
+
+def gone_worker_view(gone: Gone) -> GoneWorkerView:
+    """A worker as it reported itself last."""
+    worker = gone.worker
+    return GoneWorkerView(
+        id=worker.id,
+        name=worker.name,
+        host=worker.host,
+        pid=worker.pid,
+        version=worker.version,
+        queues=worker.queues,
+        started_at=iso(worker.started_at),
+        seen_at=iso(worker.seen_at),
+        gone_at=iso(gone.at),
+    )
+
+
 class FunctionsView(Struct, frozen=True):
     """Functions by name. `stale`: the queue is out of reach, and this is from `at`."""
 
@@ -144,11 +178,15 @@ class CronsView(Struct, frozen=True):
 
 
 class WorkersView(Struct, frozen=True):
-    """Workers by id. `stale`: the queue is out of reach, and this is from `at`."""
+    """Workers by id. `stale`: the queue is out of reach, and this is from `at`.
+
+    `gone` are those that went within the last hour, as far as this server was there; latest first.
+    """
 
     items: list[WorkerView]
     stale: bool
     at: Time
+    gone: list[GoneWorkerView]
 
 
 class EventView(Struct, frozen=True):

@@ -8,7 +8,12 @@ from starlette.responses import Response
 from conduit.server.answers import Json, answers
 from conduit.server.listings import WORKERS
 from conduit.server.models.fields import iso
-from conduit.server.models.listings import WorkersView, WorkerView, worker_view
+from conduit.server.models.listings import (
+    WorkersView,
+    WorkerView,
+    gone_worker_view,
+    worker_view,
+)
 from conduit.server.parts import TheParts
 from conduit.server.problems import not_found
 from conduit.server.routes.params import Name
@@ -18,10 +23,11 @@ router = APIRouter(prefix="/workers", tags=["workers"])
 
 @router.get("", **answers(WorkersView))
 async def list_workers(parts: TheParts) -> Response:
-    """Workers that were heard of in the last minute."""
+    """Workers that were heard of in the last minute, and those that went in the last hour."""
     found = await parts.listings.get(WORKERS)
     items = [worker_view(info) for info in found.items]
-    return Json(WorkersView(items, found.stale, iso(found.at)))
+    gone = [gone_worker_view(each) for each in parts.listings.gone()]
+    return Json(WorkersView(items, found.stale, iso(found.at), gone))
 
 
 @router.get("/{worker_id:path}", **answers(WorkerView, 404))
