@@ -6,6 +6,7 @@ import { api, call, get, refresh, type Schemas } from "@/api/client";
 import { asApiError } from "@/api/errors";
 import { useRefusal } from "@/api/role";
 import { stats, trends } from "@/api/statistics";
+import { useTitle } from "@/app/title";
 import { Badge } from "@/components/Badge";
 import { Button } from "@/components/Button";
 import { ConfirmDialog } from "@/components/Dialog";
@@ -27,6 +28,7 @@ import type { FunctionSearch } from "./search";
 /** One function: how it goes, what goes wrong, and a form to run it. */
 export default function FunctionPage() {
   const { name } = useParams({ from: "/layout/functions/$name" });
+  useTitle(name);
   const search = useSearch({ from: "/layout/functions/$name" });
   const navigate = useNavigate();
   const set = (changes: Partial<FunctionSearch>) => void navigate({ to: "/functions/$name", params: { name }, search: { ...search, ...changes }, replace: true });
