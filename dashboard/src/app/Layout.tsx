@@ -13,6 +13,7 @@ import { useStore } from "@/lib/store";
 import { ConnectionBadge } from "./ConnectionBadge";
 import { KeyboardHelp } from "./KeyboardHelp";
 import { Logo } from "./Logo";
+import { LostNotice } from "./LostNotice";
 import { NAVIGATION } from "./navigation";
 import { theme, zone, type Theme } from "./settings";
 import { VersionNotice } from "./VersionNotice";
@@ -40,6 +41,7 @@ export function Layout() {
           <Outlet />
         </main>
       </div>
+      <LostNotice />
       <KeyboardHelp open={helpOpen} onOpenChange={setHelpOpen} />
     </div>
   );
@@ -158,7 +160,8 @@ function ThemeSwitch() {
 
 /** Only where keys are asked for: else there is nothing to sign out of. */
 function SignOut() {
-  const { data: session } = useQuery(get("/api/v1/session"));
+  // A page that asks for nothing else learns here that its session has ended.
+  const { data: session } = useQuery({ ...get("/api/v1/session"), refetchInterval: 60_000 });
   const client = useQueryClient();
   if (!session?.keys_required) return null;
   const leave = async () => {

@@ -1,5 +1,5 @@
 import { queryOptions, useQuery } from "@tanstack/react-query";
-import { api, get, type Schemas } from "@/api/client";
+import { api, call, get, type Schemas } from "@/api/client";
 import { asApiError } from "@/api/errors";
 import { stats, trends } from "@/api/statistics";
 import type { Span } from "@/lib/spans";
@@ -18,7 +18,12 @@ const ready = queryOptions({
   refetchInterval: 10_000,
 });
 
-const failed = get("/api/v1/jobs", { params: { query: { status: ["failed"], sort: "-finished_at", limit: 50 } } });
+/** The latest failures. Every change of any job could be one, so it isn't asked for at each. */
+const failed = queryOptions({
+  queryKey: ["/api/v1/jobs", { status: ["failed"], every: 5_000 }] as const,
+  queryFn: ({ signal }) =>
+    call(api.GET("/api/v1/jobs", { params: { query: { status: ["failed"], sort: "-finished_at", limit: 50 } }, signal })),
+});
 
 /** All that the page shows. The verdict is about the last 15 minutes, whatever span is looked at. */
 export function useOverview(span: Span) {
