@@ -51,7 +51,7 @@ export function SearchInput({ value, onChange, label, className, ...rest }: Omit
         {...rest}
       />
       {value && (
-        <button type="button" aria-label="Clear the search" onClick={() => onChange("")} className="absolute top-1 right-1 rounded p-1 text-muted hover:text-ink">
+        <button type="button" aria-label="Clear the search" onClick={() => onChange("")} className="absolute top-0.5 right-0.5 rounded p-1.5 text-muted hover:text-ink">
           <X className="size-4" aria-hidden />
         </button>
       )}

@@ -1,19 +1,17 @@
 import { useState } from "react";
 import { useNavigate } from "@tanstack/react-router";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { Ban, ChevronDown, ClipboardCopy, Play, RotateCcw, Terminal, Trash2, type LucideIcon } from "lucide-react";
+import { Ban, ChevronDown, ClipboardCopy, Play, RotateCcw, Terminal, Trash2 } from "lucide-react";
 import { api, call, get, refresh, type Schemas } from "@/api/client";
 import { asApiError } from "@/api/errors";
 import { Button } from "@/components/Button";
 import { copyText } from "@/components/Copy";
 import { ConfirmDialog } from "@/components/Dialog";
 import { Menu, MenuItem } from "@/components/Menu";
-import { Tooltip } from "@/components/Tooltip";
 import { toast, toastError } from "@/components/Toaster";
 import { useShortcuts } from "@/keyboard/shortcuts";
-import { cx } from "@/lib/cx";
 import { RunAgain } from "./RunAgain";
-import { hindrances } from "./actions";
+import { refusals } from "./actions";
 import { asCall, asCli, asCurl, type Submission } from "./commands";
 
 type Job = Schemas["JobDetail"];
@@ -24,7 +22,7 @@ export function Actions({ job }: { job: Job }) {
   const navigate = useNavigate();
   const { data: session } = useQuery(get("/api/v1/session"));
   const [asking, setAsking] = useState<"cancel" | "delete" | "run" | null>(null);
-  const not = hindrances(job, session?.keys_required === false ? undefined : session?.role);
+  const not = refusals(job, session?.role);
   const path = { params: { path: { job_id: job.id } } };
   const after = (title: string, detail?: string) => {
     toast(detail ? { title, detail } : { title });
@@ -57,18 +55,19 @@ export function Actions({ job }: { job: Job }) {
     client.removeQueries({ predicate: ({ queryKey }) => JSON.stringify(queryKey).includes(job.id) });
     refresh(client, "/api/v1/jobs");
   };
+  const unless = (refused: string | undefined, act: () => void) => () => (refused ? toast({ tone: "blue", title: "That isn't possible", detail: `${refused}.` }) : act());
   useShortcuts([
-    { keys: "r", label: "Retry", group: "Job", run: () => (not.retry ? toast({ tone: "blue", title: "It can't be retried", detail: not.retry }) : retry.mutate()) },
-    { keys: "c", label: "Cancel", group: "Job", run: () => (not.cancel ? toast({ tone: "blue", title: "It can't be cancelled", detail: not.cancel }) : setAsking("cancel")) },
-    { keys: "e", label: "Run again, edited", group: "Job", run: () => !not.submit && setAsking("run") },
+    { keys: "r", label: "Retry", group: "Job", run: unless(not.retry, () => retry.mutate()) },
+    { keys: "c", label: "Cancel", group: "Job", run: unless(not.cancel, () => setAsking("cancel")) },
+    { keys: "e", label: "Run again, edited", group: "Job", run: unless(not.submit, () => setAsking("run")) },
   ]);
   return (
     <>
-      <Act icon={RotateCcw} label="Retry" keys="r" kind={job.status === "failed" ? "primary" : "plain"} hindrance={not.retry} busy={retry.isPending} onAct={() => retry.mutate()} />
-      <Act icon={Ban} label="Cancel" keys="c" hindrance={not.cancel} onAct={() => setAsking("cancel")} />
-      <Act icon={Play} label="Run again…" keys="e" hindrance={not.submit} onAct={() => setAsking("run")} />
+      <Button icon={RotateCcw} kind={job.status === "failed" ? "primary" : "plain"} refused={not.retry} busy={retry.isPending} onClick={() => retry.mutate()}>Retry</Button>
+      <Button icon={Ban} refused={not.cancel} onClick={() => setAsking("cancel")}>Cancel</Button>
+      <Button icon={Play} refused={not.submit} onClick={() => setAsking("run")}>Run again…</Button>
       <CopyAs job={job} withKey={session?.keys_required ?? true} />
-      <Act icon={Trash2} label="Delete" kind="danger" hindrance={not.delete} onAct={() => setAsking("delete")} />
+      <Button icon={Trash2} kind={not.delete ? "plain" : "danger"} refused={not.delete} onClick={() => setAsking("delete")}>Delete</Button>
       {asking === "run" && <RunAgain job={job} onClose={() => setAsking(null)} />}
       {asking === "cancel" && (
         <ConfirmDialog
@@ -85,33 +84,6 @@ export function Actions({ job }: { job: Job }) {
       )}
     </>
   );
-}
-
-interface ActProps {
-  icon: LucideIcon;
-  label: string;
-  keys?: string;
-  kind?: "plain" | "primary" | "danger";
-  hindrance: string | undefined;
-  busy?: boolean;
-  onAct: () => void;
-}
-
-/** A button that can be reached even when it can't be used, so that everybody learns why. */
-function Act({ icon, label, keys, kind = "plain", hindrance, busy = false, onAct }: ActProps) {
-  const button = (
-    <Button
-      icon={icon}
-      kind={hindrance ? "plain" : kind}
-      busy={busy}
-      aria-disabled={hindrance ? true : undefined}
-      className={cx(hindrance && "cursor-not-allowed text-faint hover:bg-surface")}
-      onClick={() => (hindrance ? toast({ tone: "blue", title: `${label.replace("…", "")} isn't possible`, detail: `${hindrance}.` }) : onAct())}
-    >
-      {label}
-    </Button>
-  );
-  return <Tooltip text={hindrance ?? label.replace("…", "")} keys={hindrance ? undefined : keys}>{button}</Tooltip>;
 }
 
 function CopyAs({ job, withKey }: { job: Job; withKey: boolean }) {

@@ -10,7 +10,7 @@ import { count, duration } from "@/lib/format";
 import { Failure } from "./Failure";
 import { axisOf, outcomeOf, stepsOf, type Axis, type Span, type SpanKind, type Step } from "./waterfall";
 
-const MOST = 50;
+const MOST = 8;
 const LOOKS: Record<SpanKind, { label: string; bar: string }> = {
   delay: { label: "Not due yet", bar: "bg-violet/35" },
   wait: { label: "Waiting for a worker", bar: "bg-amber/60" },

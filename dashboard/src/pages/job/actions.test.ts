@@ -1,9 +1,9 @@
 import { expect, it } from "vitest";
 import type { JobStatus } from "@/api/client";
-import { hindrances } from "./actions";
+import { refusals } from "./actions";
 
 const of = (status: JobStatus, role: "read" | "operate" | "admin" = "admin", cancel_requested = false) => {
-  const found = hindrances({ status, cancel_requested }, role);
+  const found = refusals({ status, cancel_requested }, role);
   return (["retry", "cancel", "delete", "submit"] as const).filter((name) => found[name] === undefined);
 };
 
@@ -19,5 +19,5 @@ it("allows what the role allows", () => {
 });
 
 it("says why not", () => {
-  expect(hindrances({ status: "completed", cancel_requested: false }, "admin").retry).toMatch(/run it again/);
+  expect(refusals({ status: "completed", cancel_requested: false }, "admin").retry).toMatch(/run it again/);
 });

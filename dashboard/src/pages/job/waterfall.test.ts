@@ -5,7 +5,7 @@ import { axisOf, outcomeOf, stepsOf, type Step } from "./waterfall";
 type Attempt = Schemas["AttemptView"];
 
 const at = (ms: number) => new Date(ms).toISOString();
-const job = (status: Schemas["JobStatus"], due: number, finished: number | null = null) => ({ status, submitted_at: at(1000), run_at: at(due), finished_at: finished === null ? null : at(finished) });
+const job = (status: Schemas["JobStatus"], due: number, finished: number | null = null) => ({ status, submitted_at: at(1000), run_at: at(due), finished_at: finished === null ? null : at(finished), generation: 1, attempt: 1 });
 
 function attempt(started: number, ended: number | null, outcome: string | null, rest: Partial<Attempt> = {}): Attempt {
   return { number: 1, generation: 1, attempt: 1, worker_id: "w", started_at: at(started), ended_at: ended === null ? null : at(ended), outcome, reason: null, error: null, ...rest };
@@ -29,6 +29,11 @@ it("tells what lies between attempts", () => {
     "wait 2300-2500, run 2500-2600",
     "idle 2600-7900, wait 7900-8000, run 8000-8100",
   ]);
+});
+
+it("doesn't take the due time of an attempt that isn't known yet for that of an earlier one", () => {
+  const retried = { ...job("running", 8000), generation: 2 };
+  expect(words(stepsOf(retried, [attempt(1200, 1500, "failed")], 9000))).toEqual(["wait 1000-1200, run 1200-1500"]);
 });
 
 it("shows what is waited for now", () => {

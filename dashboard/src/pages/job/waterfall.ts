@@ -1,7 +1,7 @@
 import type { Schemas } from "@/api/client";
 
 type Attempt = Schemas["AttemptView"];
-type Job = Pick<Schemas["JobDetail"], "status" | "submitted_at" | "run_at" | "finished_at">;
+type Job = Pick<Schemas["JobDetail"], "status" | "submitted_at" | "run_at" | "finished_at" | "generation" | "attempt">;
 
 /** `delay`: not due yet. `wait`: for a worker. `backoff`: until the next attempt. `idle`: ended, until somebody retried it. */
 export type SpanKind = "delay" | "wait" | "backoff" | "idle" | "run";
@@ -30,9 +30,9 @@ export function stepsOf(job: Job, attempts: readonly Attempt[], now: number): St
   for (const attempt of attempts) {
     const started = Math.max(end, Date.parse(attempt.started_at));
     const until = attempt.ended_at === null ? null : Math.max(started, Date.parse(attempt.ended_at));
-    const isLast = attempt === attempts.at(-1);
     // Of the job's due times only the last is known, so only the last wait can be told from its delay.
-    const spans = pauses(before, end, started, isLast ? due : null);
+    const isCurrent = attempt.generation === job.generation && attempt.attempt === job.attempt && attempt === attempts.at(-1);
+    const spans = pauses(before, end, started, isCurrent ? due : null);
     spans.push({ kind: "run", from: started, until: until ?? Math.max(started, now), open: until === null });
     steps.push({ attempt, spans });
     end = until ?? Math.max(started, now);

@@ -1,6 +1,7 @@
 import { useState } from "react";
 import { Ban, RotateCcw, Trash2, X } from "lucide-react";
 import { api, call, type JobStatus } from "@/api/client";
+import { useRefusal } from "@/api/role";
 import { Button, IconButton } from "@/components/Button";
 import { ConfirmDialog } from "@/components/Dialog";
 import { toast } from "@/components/Toaster";
@@ -27,6 +28,8 @@ interface Props {
 /** What can be done with the selected jobs; it floats, so that nothing moves when it comes. */
 export function BulkBar({ selection, search, asOf, total, counts, wholePage, onAll, onClear, onDone }: Props) {
   const [asking, setAsking] = useState<Act | null>(null);
+  const mayNotAct = useRefusal("operate");
+  const mayNotDelete = useRefusal("admin");
   const selected = selection.all ? total : selection.ids.size;
   if (selected === 0) return null;
   const act = async (action: Act) => {
@@ -47,9 +50,9 @@ export function BulkBar({ selection, search, asOf, total, counts, wholePage, onA
           <Button kind="quiet" size="small" className="text-accent" onClick={onAll}>Select all {number(total)} that match</Button>
         )}
         <span className="mx-1 h-5 w-px bg-line max-sm:hidden" aria-hidden />
-        <Button size="small" icon={RotateCcw} onClick={() => setAsking("retry")}>Retry</Button>
-        <Button size="small" icon={Ban} onClick={() => setAsking("cancel")}>Cancel</Button>
-        <Button size="small" icon={Trash2} kind="danger" onClick={() => setAsking("delete")}>Delete</Button>
+        <Button size="small" icon={RotateCcw} refused={mayNotAct} onClick={() => setAsking("retry")}>Retry</Button>
+        <Button size="small" icon={Ban} refused={mayNotAct} onClick={() => setAsking("cancel")}>Cancel</Button>
+        <Button size="small" icon={Trash2} kind="danger" refused={mayNotDelete} onClick={() => setAsking("delete")}>Delete</Button>
         <IconButton label="Clear the selection" icon={X} className="size-7" onClick={onClear} />
       </div>
       {asking && asked && (

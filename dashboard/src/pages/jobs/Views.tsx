@@ -22,7 +22,7 @@ export function Views({ search, onOpen }: { search: JobsSearch; onOpen: (search:
     <>
       <Menu
         trigger={
-          <Button icon={Bookmark} aria-label={`View: ${current?.name ?? "unsaved"}`}>
+          <Button icon={Bookmark} aria-label={current ? `View: ${current.name}` : "Views: this one isn't saved"}>
             <bdi className="max-w-40 truncate">{current?.name ?? "Views"}</bdi>
             <ChevronDown className="size-3.5 text-muted" aria-hidden />
           </Button>
