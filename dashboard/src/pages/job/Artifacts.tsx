@@ -8,7 +8,7 @@ import { Panel } from "@/components/Panel";
 import { Skeleton } from "@/components/States";
 import { Time } from "@/components/Time";
 import { bytes } from "@/lib/format";
-import { cutText, previewOf } from "./preview";
+import { cutText, previewOf, typeOf } from "./preview";
 
 type Artifact = Schemas["ArtifactView"];
 
@@ -78,7 +78,7 @@ function Picture({ artifact }: { artifact: Artifact }) {
   const [isBroken, setBroken] = useState(false);
   useEffect(() => {
     if (!data) return;
-    const made = URL.createObjectURL(new Blob([data], { type: artifact.content_type }));
+    const made = URL.createObjectURL(new Blob([data], { type: typeOf(artifact) }));
     setUrl(made);
     return () => URL.revokeObjectURL(made);
   }, [data]);

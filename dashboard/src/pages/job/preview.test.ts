@@ -1,7 +1,7 @@
 import { expect, it } from "vitest";
-import { previewOf } from "./preview";
+import { previewOf, typeOf } from "./preview";
 
-const kind = (content_type: string, size = 100) => previewOf({ content_type, size })?.kind;
+const kind = (content_type: string, size = 100) => previewOf({ name: "a", content_type, size })?.kind;
 
 it("shows pictures and texts, and nothing else", () => {
   expect([kind("image/png"), kind("IMAGE/SVG+XML"), kind("image/tiff")]).toEqual(["image", "image", undefined]);
@@ -10,5 +10,10 @@ it("shows pictures and texts, and nothing else", () => {
 });
 
 it("fetches small ones unasked", () => {
-  expect([previewOf({ content_type: "image/png", size: 2 ** 21 })?.atOnce, previewOf({ content_type: "image/png", size: 2 ** 22 })?.atOnce, previewOf({ content_type: "text/plain", size: 2 ** 20 })?.atOnce]).toEqual([true, false, false]);
+  expect([previewOf({ name: "a", content_type: "image/png", size: 2 ** 21 })?.atOnce, previewOf({ name: "a", content_type: "image/png", size: 2 ** 22 })?.atOnce, previewOf({ name: "a", content_type: "text/plain", size: 2 ** 20 })?.atOnce]).toEqual([true, false, false]);
+});
+
+it("goes by the name where nothing else was said", () => {
+  const type = (name: string, content_type = "application/octet-stream") => typeOf({ name, content_type });
+  expect([type("a/teapot.PNG"), type("notes.md", ""), type("a.png", "text/plain; charset=utf-8"), type("model.bin"), type("constructor")]).toEqual(["image/png", "text/markdown", "text/plain", "application/octet-stream", "application/octet-stream"]);
 });

@@ -4,9 +4,21 @@ const MEBIBYTE = 1024 * 1024;
 /** How many characters of a text are shown. */
 const CHARACTERS = 20_000;
 
+const TYPES: Record<string, string> = {
+  png: "image/png", jpg: "image/jpeg", jpeg: "image/jpeg", gif: "image/gif", webp: "image/webp", avif: "image/avif", svg: "image/svg+xml",
+  txt: "text/plain", log: "text/plain", md: "text/markdown", csv: "text/csv", html: "text/html", json: "application/json", xml: "application/xml", yaml: "application/yaml", yml: "application/yaml",
+};
+
+/** What a file is: what its job said, or, where that was nothing, what its name says. */
+export function typeOf({ name, content_type }: { name: string; content_type: string }): string {
+  const told = content_type.split(";")[0]?.trim().toLowerCase() ?? "";
+  if (told && told !== "application/octet-stream") return told;
+  return TYPES[/\.([a-z]+)$/i.exec(name)?.[1]?.toLowerCase() ?? ""] ?? told;
+}
+
 /** How a file can be shown, and whether it is small enough to be fetched unasked. Undefined for those that can't. */
-export function previewOf({ content_type, size }: { content_type: string; size: number }): { kind: "image" | "text"; atOnce: boolean } | undefined {
-  const type = content_type.split(";")[0]?.trim().toLowerCase() ?? "";
+export function previewOf({ size, ...artifact }: { name: string; content_type: string; size: number }): { kind: "image" | "text"; atOnce: boolean } | undefined {
+  const type = typeOf(artifact);
   if (size === 0 || size > 50 * MEBIBYTE) return undefined;
   if (IMAGES.includes(type)) return { kind: "image", atOnce: size <= 2 * MEBIBYTE };
   if (TEXTS.test(type)) return { kind: "text", atOnce: size <= MEBIBYTE / 4 };

@@ -22,8 +22,8 @@ export function Views({ search, onOpen }: { search: JobsSearch; onOpen: (search:
     <>
       <Menu
         trigger={
-          <Button icon={Bookmark} aria-label={current ? `View: ${current.name}` : "Views: this one isn't saved"}>
-            <bdi className="max-w-40 truncate">{current?.name ?? "Views"}</bdi>
+          <Button icon={Bookmark} aria-label={`View: ${current?.name ?? "Unsaved"}`}>
+            <bdi className="max-w-40 truncate">{current?.name ?? "Unsaved"}</bdi>
             <ChevronDown className="size-3.5 text-muted" aria-hidden />
           </Button>
         }
