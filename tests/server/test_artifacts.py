@@ -25,7 +25,7 @@ from conduit.server.copying import GONE, Copier
 from conduit.server.db import tables
 from conduit.server.db.database import Database
 from conduit.server.db.rows import ArtifactRow
-from conduit.server.retention import Keep, forget
+from conduit.server.retention import Keep, Limit, forget
 from tests.server.db.jobs import a_job, insert
 from tests.server.http.conftest import (  # noqa: F401
     Serve,
@@ -294,9 +294,9 @@ async def test_files_go_with_the_rows_of_jobs_that_are_forgotten(
     await tell(database, "old", gone=b"")
     await copier.copy_all()
     assert await contents(store) == [b"old", b"young"]
-    await forget(database, Keep(jobs_ms=1000), 1_000_000, store)
+    await forget(database, Keep(jobs=Limit(age_ms=1000)), 1_000_000, store)
     assert await contents(store) == [b"young"]
-    await forget(database, Keep(jobs_ms=1000), 2_000_000, store)
+    await forget(database, Keep(jobs=Limit(age_ms=1000)), 2_000_000, store)
     assert await contents(store) == []
 
 

@@ -17,7 +17,7 @@ from conduit.server.db.database import Database
 from conduit.server.db.rows import JobRow
 from conduit.server.ingest import bulk, deleting
 from conduit.server.ingest.apply import take_turn
-from conduit.server.retention import Keep, forget
+from conduit.server.retention import Keep, Limit, forget
 from tests.server.db.jobs import a_job, insert
 
 FUNCTIONS, QUEUES, STATUSES = ("charge", "thumbnail", "é" * 500), ("default", "slow"), [*JobStatus]
@@ -72,7 +72,7 @@ async def test_counts_stay_exact_whatever_writes_jobs(database: Database, seed: 
             case 1:
                 await deleting.delete(database, ids, now=1)
             case 2:
-                await forget(database, Keep(jobs_ms=0), now=chosen.randrange(100))
+                await forget(database, Keep(jobs=Limit(age_ms=0)), now=chosen.randrange(100))
             case _:
                 async with database.begin() as connection:
                     await take_turn(connection)
