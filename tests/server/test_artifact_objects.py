@@ -101,6 +101,8 @@ def test_a_server_does_not_start_without_the_client(tmp_path: Path) -> None:
         ("file:///folder?x=1", "isn't a folder's URL"),
         ("/srv/artifacts", "the URL is file:///folder or s3://"),
         ("s3://KEY:hidden@[bucket", "can't be read"),
+        ("KEY:hidden@bucket", "the URL is file:///folder or s3://"),
+        ("s3:KEY:hidden@bucket", "'***@bucket' names no bucket"),
     ],
 )
 def test_a_url_that_cannot_be_used_is_refused_without_its_secret(
@@ -173,6 +175,9 @@ async def test_a_store_that_says_nothing_is_given_up_after_a_while(
     try:
         with pytest.raises(OSError, match="s3://bucket"):
             await store.keep(b"x")
+        monkeypatch.setattr(objects, "_CHECK_S", 0.01)
+        with pytest.raises(OSError, match=r"s3://bucket.* doesn't answer within 0\.01 seconds"):
+            await store.check()
     finally:
         own_object_server.resume()
 

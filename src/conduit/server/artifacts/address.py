@@ -65,7 +65,9 @@ def shown(url: str) -> str:
     before, at, after = url.rpartition("@")
     if not at:
         return url
-    scheme, _, credentials = before.partition("://")
+    scheme, mark, credentials = before.partition("://")
+    if not mark:  # a slip, in which nobody can tell what is secret
+        return f"***@{after}"
     return f"{scheme}://{credentials.partition(':')[0]}:***@{after}"
 
 

@@ -78,6 +78,8 @@ class ObjectStore:
         try:
             async with asyncio.timeout(_CHECK_S):
                 await self._call(lambda: next(self._list(), None))
+        except TimeoutError:
+            raise OSError(f"{self._shown} doesn't answer within {_CHECK_S:g} seconds") from None
         except _RefusedError as error:
             refused = ConfigurationError(str(error))
             refused.add_note(
