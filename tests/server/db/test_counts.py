@@ -9,11 +9,12 @@ from contextlib import suppress
 import pytest
 from alembic import command
 from msgspec import structs
-from sqlalchemy import Connection, func, select, text
+from sqlalchemy import Connection, func, select, text, update
 
 from conduit.core.model import JobStatus
-from conduit.server.db import counts, schema, tables
+from conduit.server.db import counts, queries, schema, tables
 from conduit.server.db.database import Database
+from conduit.server.db.queries import JobQuery
 from conduit.server.db.rows import JobRow
 from conduit.server.ingest import bulk, deleting
 from conduit.server.ingest.apply import take_turn
@@ -117,6 +118,18 @@ async def test_jobs_are_counted_by_status_of_functions_or_of_queues(database: Da
     assert await found(functions=("mail",)) == (0, 2)
     assert await found(functions=("mail", "charge", "none")) == (1, 2)
     assert await found(queues=("slow",)) == (1, 1)
+
+
+async def test_lists_take_their_counts_from_there_where_they_are_kept(database: Database) -> None:
+    await insert(database, a_job("a", key="k"), a_job("b"))
+    async with database.begin() as connection:
+        await connection.execute(update(tables.job_counts).values(many=7))
+    async with database.read() as connection:
+        wide = JobQuery(functions=("charge",), statuses=(JobStatus.QUEUED,))
+        page = await queries.list_jobs(connection, wide, by_status=True)
+        narrow = await queries.list_jobs(connection, JobQuery(key="k"), by_status=True)
+    assert (page.total, page.statuses) == (7, {JobStatus.QUEUED: 7})
+    assert (narrow.total, narrow.statuses) == (1, {JobStatus.QUEUED: 1})
 
 
 async def test_jobs_that_were_there_before_the_counts_are_counted(database_url: str) -> None:

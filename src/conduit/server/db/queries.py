@@ -207,16 +207,27 @@ def _page(
 async def _count(
     connection: AsyncConnection, query: JobQuery, conditions: list[ColumnElement[bool]]
 ) -> int:
-    rest = structs.replace(query, statuses=(), functions=(), queues=())
-    is_kept = rest == JobQuery() and counts.are_kept(query.functions, query.queues)
-    if is_kept and all(map(_is_storable, _texts(query))):
+    if _is_count_kept(query):
         found = await counts.by_status(connection, query.functions, query.queues)
         return sum(found[status] for status in set(query.statuses or JobStatus))
     statement = select(func.count()).select_from(tables.jobs).where(*conditions)
     return (await connection.execute(statement)).scalar_one()
 
 
+def _is_count_kept(query: JobQuery) -> bool:
+    """Whether the database keeps count of those that match, by their statuses."""
+    rest = structs.replace(query, statuses=(), functions=(), queues=())
+    return (
+        rest == JobQuery()
+        and counts.are_kept(query.functions, query.queues)
+        and all(map(_is_storable, _texts(query)))
+    )
+
+
 async def _count_by_status(connection: AsyncConnection, query: JobQuery) -> dict[JobStatus, int]:
+    if _is_count_kept(query):
+        found = await counts.by_status(connection, query.functions, query.queues)
+        return {status: count for status, count in found.items() if count}
     conditions = _conditions(structs.replace(query, statuses=()), connection.dialect.name)
     counted = select(_jobs.status, func.count()).where(*conditions).group_by(_jobs.status)
     return {JobStatus(status): count for status, count in await connection.execute(counted)}
