@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,9 +12,10 @@ from sqlalchemy import Table, func, select
 from conduit.core.errors import ConfigurationError
 from conduit.core.model import JobStatus
 from conduit.server import retention
+from conduit.server.artifacts.files import FileStore
 from conduit.server.db import tables
 from conduit.server.db.database import Database
-from conduit.server.retention import Forgotten, Keep, Limit, forget, parse_keep
+from conduit.server.retention import Forgetting, Forgotten, Keep, Limit, forget, parse_keep
 from tests.server.db.jobs import a_job, insert
 
 NOW = 1_000_000
@@ -151,6 +153,29 @@ async def test_of_finished_jobs_the_newest_are_kept_as_many_as_was_said(
         done = await asyncio.gather(forget(database, few, NOW), forget(other, few, NOW))
     assert sum(forgotten.jobs for forgotten in done) == 32
     assert await ids(database) == {"j32", "j33", "j34", "waits"}
+
+
+async def test_an_age_from_before_all_time_keeps_everything(database: Database) -> None:
+    await insert(database, a_job("old", status=JobStatus.COMPLETED, finished_at=0))
+    keep = parse_keep(dict.fromkeys(("jobs", "logs", "artifacts"), "999999999999d"))
+    assert await forget(database, keep, NOW) == Forgotten()
+    assert await ids(database) == {"old"}
+
+
+async def test_what_any_server_has_forgotten_is_known_at_once(
+    database: Database, tmp_path: Path
+) -> None:
+    keep = Keep(jobs=Limit(count=2))
+    forgetting = Forgetting(database, FileStore(tmp_path, "history"), keep)
+    finished = [a_job(f"j{n}", status=JobStatus.COMPLETED, finished_at=n) for n in range(5)]
+    await insert(database, *finished[:1])
+    assert await forgetting.kept_since() == 0
+    await insert(database, *finished[1:3])
+    assert await forgetting.kept_since() == 1
+    async with Database(database.url) as other:
+        await insert(other, *finished[3:])
+        await forget(other, keep, NOW)
+    assert await forgetting.kept_since() == 3
 
 
 async def test_of_a_job_that_stays_old_lines_and_artifacts_go(database: Database) -> None:

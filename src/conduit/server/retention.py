@@ -10,7 +10,6 @@ import asyncio
 import logging
 import random
 import re
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,11 +19,10 @@ from sqlalchemy.engine import CursorResult
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from conduit.core.errors import ConfigurationError, quoted
-from conduit.core.model import Job
 from conduit.server.artifacts.store import Store
 from conduit.server.db import tables
 from conduit.server.db.database import Database, DatabaseUnavailableError
-from conduit.server.ingest.apply import take_turn
+from conduit.server.ingest.apply import take_turn, wall_clock
 
 _HOUR = 3_600_000
 _DAY = 24 * _HOUR
@@ -33,6 +31,7 @@ EVERY_S = 300.0
 _LIMIT = re.compile(r"(?P<number>[1-9][0-9]{0,11})(?P<unit>[smhd]?)")
 _UNITS = {"s": 1000, "m": 60_000, "h": _HOUR, "d": _DAY}
 
+_finished_at = tables.jobs.c.finished_at
 _OF_A_JOB = (tables.attempts, tables.logs, tables.artifacts, tables.parked_events)
 
 _log = logging.getLogger(__name__)
@@ -97,7 +96,7 @@ async def forget(
     Raises `DatabaseUnavailableError`.
     """
     jobs = others = 0
-    before = await oldest_kept(database, tables.jobs.c.finished_at, keep.jobs, now)
+    before = await oldest_kept(database, _finished_at, keep.jobs, now)
     while forgotten := await _forget_jobs(database, before, artifacts):
         jobs += forgotten
     lines_before = await oldest_kept(database, tables.logs.c.at, keep.logs, now)
@@ -127,7 +126,7 @@ async def oldest_kept(
     Several servers that take this turn by turn come to the same rows: what was beyond a limit stays
     so.
     """
-    before = 0 if limit.age_ms is None else now - limit.age_ms
+    before = 0 if limit.age_ms is None else max(0, now - limit.age_ms)
     if limit.count is None:
         return before
     newest = select(column).where(column.is_not(None)).order_by(column.desc())
@@ -183,11 +182,11 @@ class Forgetting:
         self._database = database
         self._artifacts = artifacts
         self._keep = keep
-        self._jobs_before = 0
 
-    def has_forgotten(self, job: Job) -> bool:
-        """Whether the history has rightly forgotten a job that its queue still has."""
-        return job.finished_at is not None and job.finished_at < self._jobs_before
+    async def kept_since(self) -> int:
+        """The end before which finished jobs are rightly missing, whichever server forgot them."""
+        now = wall_clock()
+        return await oldest_kept(self._database, _finished_at, self._keep.jobs, now)
 
     async def run(self) -> None:
         """Until cancelled. A database that is away is awaited."""
@@ -200,10 +199,6 @@ class Forgetting:
             await asyncio.sleep(EVERY_S * random.uniform(0.8, 1.2))
 
     async def _forget(self) -> None:
-        now = int(time.time() * 1000)
-        self._jobs_before = await oldest_kept(
-            self._database, tables.jobs.c.finished_at, self._keep.jobs, now
-        )
-        forgotten = await forget(self._database, self._keep, now, self._artifacts)
+        forgotten = await forget(self._database, self._keep, wall_clock(), self._artifacts)
         if forgotten.jobs:
             _log.info("%d old jobs were removed from the history", forgotten.jobs)

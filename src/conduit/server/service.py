@@ -126,7 +126,7 @@ class ServerService:
             database,
             publish,
             caught_up=lambda: ingest.caught_up,
-            forgotten=self._forgetting.has_forgotten,
+            kept_since=self._forgetting.kept_since,
         )
         copier = Copier(queue, database, self.parts.artifacts)
         self._keepers = (ingest, reconciler, copier)

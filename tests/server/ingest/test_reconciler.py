@@ -98,10 +98,18 @@ async def test_a_job_that_the_history_never_heard_of_is_found(
 
 
 async def test_what_the_history_has_forgotten_before_the_queue_stays_forgotten(
-    queue: Queue, database: Database, heard: Heard
+    backend: Backend, database: Database, heard: Heard
 ) -> None:
-    old, young = await completed(queue), await completed(queue)
-    done = await reconcile(queue, database, heard, forgotten=lambda job: job.id == old.id)
+    queue = backend.queue
+    await completed(queue)
+    backend.clock.advance(1)
+    young = await completed(queue)
+
+    async def kept_since() -> int:
+        assert young.finished_at is not None
+        return young.finished_at
+
+    done = await reconcile(queue, database, heard, kept_since=kept_since)
     assert done.healed == 1
     assert await rows(database) == rows_of(await queue.get([young.id]))
 

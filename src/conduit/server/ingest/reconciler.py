@@ -71,15 +71,15 @@ def _always() -> bool:
     return True
 
 
-def _never(_: Job) -> bool:
-    return False
+async def _for_ever() -> int:
+    return 0
 
 
 class Reconciler(Duty):
     """Keeps the history true where events are lost; a service of the server.
 
     `caught_up` says whether the ingest is: until then, what is missing may just not have come yet.
-    `forgotten` says which jobs the history has rightly forgotten before their queue.
+    `kept_since` says before which end the history has rightly forgotten what its queue still has.
     Of several servers, the one that holds the lock does the work.
     """
 
@@ -92,7 +92,7 @@ class Reconciler(Duty):
         publish: Publish,
         *,
         caught_up: Callable[[], bool] = _always,
-        forgotten: Callable[[Job], bool] = _never,
+        kept_since: Callable[[], Awaitable[int]] = _for_ever,
         every_s: float = 2.0,
         grace_ms: int = 3_000,
         untouched_ms: int = 60_000,
@@ -103,7 +103,7 @@ class Reconciler(Duty):
         self._database = database
         self._publish = publish
         self._caught_up = caught_up
-        self._forgotten = forgotten
+        self._kept_since = kept_since
         self._every_s = every_s
         self._grace_ms = grace_ms
         self._untouched_ms = untouched_ms
@@ -231,9 +231,10 @@ class Reconciler(Duty):
 
     async def _compare(self, jobs: Sequence[Job]) -> None:
         rows = await self._rows([job.id for job in jobs])
+        kept_since = await self._kept_since() if len(rows) < len(jobs) else 0
         for job in jobs:
             row = rows.get(job.id)
-            if row is None and self._forgotten(job):
+            if row is None and job.finished_at is not None and job.finished_at < kept_since:
                 continue
             if row is None or life_of(row) != life_of(job) or row.status is not job.status:
                 self._suspect(job.id, life_of(row))
