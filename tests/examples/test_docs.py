@@ -73,6 +73,11 @@ def follow(session: str, folder: Path, background: ExitStack) -> None:
             assert not shown or told == shown
 
 
+@pytest.mark.parametrize("page", [*PAGES, *sorted(ROOT.glob("C*.md"))], ids=name_of)
+def test_nothing_of_a_merge_is_left_in_the_page(page: Path) -> None:
+    assert not re.search(r"^(<{7}|={7}|>{7})( |$)", page.read_text("utf-8"), re.MULTILINE)
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_python_of_the_page_compiles(page: Path) -> None:
     for info, text in blocks_of(page):
