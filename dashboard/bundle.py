@@ -77,7 +77,7 @@ def give_up(reason: str) -> None:
     """Leave no bundle, for a stale one would mislead, but the reason."""
     shutil.rmtree(BUNDLE, ignore_errors=True)
     BUNDLE.mkdir(parents=True)
-    FAILURE.write_text(reason)
+    FAILURE.write_text(reason, encoding="utf-8")
 
 
 def run(*words: str) -> None:
@@ -145,14 +145,17 @@ def _node() -> tuple[Path, Path]:
 
 
 def _version() -> str:
-    found = re.search(r'^version = "(.+)"$', (PROJECT / "pyproject.toml").read_text(), re.MULTILINE)
+    project = (PROJECT / "pyproject.toml").read_text(encoding="utf-8")
+    found = re.search(r'^version = "(.+)"$', project, re.MULTILINE)
     return found[1] if found else ""
 
 
 def _status() -> None:
     """Say why there is no bundle, if there is none."""
     if not is_current():
-        reason = FAILURE.read_text() if FAILURE.is_file() else "it hasn't been built"
+        reason = (
+            FAILURE.read_text(encoding="utf-8") if FAILURE.is_file() else "it hasn't been built"
+        )
         print(f"The dashboard is missing: {reason}\nBuild it with `make dashboard`.")
 
 

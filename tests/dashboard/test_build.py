@@ -31,10 +31,10 @@ def project(tmp_path: Path) -> Path:
     return copy
 
 
-def uv(*words: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run uv where npm finds no packages."""
+def uv(folder: Path, *words: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run uv where npm finds no packages; its cache is a new one, below `folder`."""
     npm = {"npm_config_registry": "http://127.0.0.1:9/", "npm_config_fetch_retries": "0"}
-    cache = {"npm_config_cache": "/nowhere", "npm_config_prefer_online": "true"}
+    cache = {"npm_config_cache": str(folder / "npm"), "npm_config_prefer_online": "true"}
     return subprocess.run(
         [find_uv(), *words],
         env=os.environ | npm | cache | {"UV_PYTHON": sys.executable},
@@ -53,7 +53,7 @@ def constrained(words: str) -> list[str]:
 def test_a_wheel_made_of_the_sdist_has_the_dashboard_and_needs_no_node(
     project: Path, tmp_path: Path
 ) -> None:
-    made = uv(*constrained("build"), "--out-dir", tmp_path / "dist", project)
+    made = uv(tmp_path, *constrained("build"), "--out-dir", tmp_path / "dist", project)
     assert made.returncode == 0, made.stderr
     assert "building the dashboard" not in made.stderr
     (wheel,) = (tmp_path / "dist").glob("*.whl")
@@ -69,7 +69,7 @@ def test_a_wheel_is_not_made_with_a_dashboard_of_other_sources(
     project: Path, tmp_path: Path
 ) -> None:
     (project / "dashboard/src/main.tsx").write_text("// changed since")
-    made = uv(*constrained("build --wheel"), "--out-dir", tmp_path / "dist", project)
+    made = uv(tmp_path, *constrained("build --wheel"), "--out-dir", tmp_path / "dist", project)
     assert made.returncode != 0
     assert "`npm ci` failed" in made.stderr
     assert not list((tmp_path / "dist").glob("*.whl"))
@@ -80,9 +80,9 @@ def test_an_editable_install_goes_on_without_a_dashboard_and_keeps_the_reason(
     project: Path, tmp_path: Path
 ) -> None:
     (project / "dashboard/src/main.tsx").write_text("// changed since")
-    assert uv("venv", tmp_path / "venv").returncode == 0
+    assert uv(tmp_path, "venv", tmp_path / "venv").returncode == 0
     words = constrained("pip install --no-deps --python")
-    made = uv(*words[:-2], tmp_path / "venv", *words[-2:], "--editable", project)
+    made = uv(tmp_path, *words[:-2], tmp_path / "venv", *words[-2:], "--editable", project)
     assert made.returncode == 0, made.stderr
     assert [path.name for path in (project / BUNDLE).iterdir()] == ["failure.txt"]
     assert "`npm ci` failed" in (project / BUNDLE / "failure.txt").read_text()

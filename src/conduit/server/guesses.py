@@ -23,7 +23,7 @@ _OTHERS = "others"
 class Guesses:
     """Counts wrong keys by the address that they come from, a minute at a time.
 
-    An address that has sent none is never turned away, however many others do.
+    An address that has sent none isn't turned away, unless more addresses than are counted do.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
