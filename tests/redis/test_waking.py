@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from conduit.core.model import JobStatus
-from conduit.queue.redis import hints
+from conduit.queue.redis import RedisQueue, hints
 from conduit.queue.redis import queue as queue_module
+from conduit.queue.redis.listener import Listener
 from tests.conformance.builders import (
     cancel,
     claim_one,
@@ -71,6 +72,23 @@ def scripts_run(server: RedisServer) -> int:
 def server_stats(server: RedisServer) -> dict[str, Any]:
     with server.client() as client:
         return dict(client.info("commandstats"))  # type: ignore[arg-type]
+
+
+async def test_a_slip_of_who_is_told_is_not_taken_for_a_lost_connection(
+    queue: RedisQueue, redis_server: RedisServer, namespace: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def slip(_: str, message: bytes) -> None:
+        raise RuntimeError(message.decode())
+
+    listener = Listener(queue._server, slip, lambda: None)
+    await listener.subscribe(namespace)
+    await execute(redis_server, "PUBLISH", namespace, "a slip")
+
+    async def told() -> bool:
+        return any(each.exc_info and "a slip" in caplog.text for each in caplog.records)
+
+    await until(told)
+    await listener.close()
 
 
 async def test_a_job_submitted_as_its_worker_falls_idle_is_run(

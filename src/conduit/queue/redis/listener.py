@@ -106,13 +106,14 @@ class Listener:
             self._heard = False
             try:
                 await self._listen()
-            except (QueueError, *CALL_ERRORS) as error:
+            except Exception as error:
                 self._trouble = translate(error, self._server.address.shown)
                 if isinstance(self._trouble, QueueAccessError):
                     self._refused.set()
-                logger.debug("hints are interrupted: %s", self._trouble)
-            except Exception:
-                logger.exception("a hint couldn't be understood; listening anew")
+                if isinstance(self._trouble, QueueError):
+                    logger.debug("hints are interrupted: %s", self._trouble)
+                else:
+                    logger.exception("a hint couldn't be understood; listening anew")
             pause = RETRY_AT_ONCE_S if self._heard else RETRY_S
             await asyncio.sleep(random.uniform(0, pause))
 
