@@ -9,7 +9,7 @@ from contextlib import suppress
 import pytest
 from alembic import command
 from msgspec import structs
-from sqlalchemy import Connection, func, select, text, update
+from sqlalchemy import Connection, func, literal, select, text, update
 
 from conduit.core.model import JobStatus
 from conduit.server.db import counts, queries, schema, tables
@@ -118,6 +118,18 @@ async def test_jobs_are_counted_by_status_of_functions_or_of_queues(database: Da
     assert await found(functions=("mail",)) == (0, 2)
     assert await found(functions=("mail", "charge", "none")) == (1, 2)
     assert await found(queues=("slow",)) == (1, 1)
+
+
+async def test_counts_that_are_wrong_can_be_counted_anew(database: Database) -> None:
+    await insert(database, *some_jobs(random.Random(1), 20))
+    right = await kept(database)
+    async with database.begin() as connection:
+        await connection.execute(
+            update(tables.job_counts).values(many=99, name=literal("x") + tables.job_counts.c.name)
+        )
+        await take_turn(connection)
+        await counts.recount(connection)
+    assert await kept(database) == right == await counted(database)
 
 
 async def test_lists_take_their_counts_from_there_where_they_are_kept(database: Database) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import update
+
 from conduit.core.events import Entry, Event, EventKind
 from conduit.core.model import Artifact, JobStatus, Level, LogLine
 from conduit.core.transitions import OutcomeKind
@@ -13,6 +15,7 @@ from conduit.queue import open_queue
 from conduit.queue.base import Queue, Retention, StoredEntry
 from conduit.queue.redis.keys import Keys
 from conduit.server.db import tables
+from conduit.server.db.counts import by_status
 from conduit.server.db.database import Database
 from conduit.server.ingest.apply import apply_entries
 from conduit.server.ingest.consumer import GROUP, Ingest
@@ -351,8 +354,12 @@ async def test_a_history_is_rebuilt_from_what_the_queue_has(
         )
         await apply_entries(connection, [StoredEntry("1", Entry((other,)))], now=1)
 
+        await connection.execute(update(tables.job_counts).values(many=99))
+
     done = await rebuild(queue, database, now=2)
     assert (done.healed, done.lost) == (1201, 1)
+    async with database.read() as connection:
+        assert sum((await by_status(connection)).values()) == 1202
     found = await rows(database)
     assert found.pop("gone").status is gone
     assert found == rows_of(await queue.get([job.id, *(new.id for new in jobs)]))

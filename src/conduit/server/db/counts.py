@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, delete, func, insert, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from conduit.core.model import JobStatus
@@ -33,6 +33,16 @@ async def by_status(
     )
     found = {row[0]: int(row[1]) for row in await connection.execute(statement)}
     return {status: found.get(status.value, 0) for status in JobStatus}
+
+
+async def recount(connection: AsyncConnection) -> None:
+    """Count all jobs anew, for what no trigger has seen. Nobody else may write jobs meanwhile."""
+    await connection.execute(delete(tables.job_counts))
+    jobs, many = tables.jobs.c, func.count()
+    for kind, name in (("function", jobs.function), ("queue", jobs.queue)):
+        counted = select(literal(kind), name, jobs.status, many).group_by(name, jobs.status)
+        columns = [_counts.kind, _counts.name, _counts.status, _counts.many]
+        await connection.execute(insert(tables.job_counts).from_select(columns, counted))
 
 
 def _of(functions: Sequence[str], queues: Sequence[str]) -> list[ColumnElement[bool]]:

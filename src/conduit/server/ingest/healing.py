@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from conduit.core.model import Artifact, Job, JobStatus, LogLine
 from conduit.queue.base import JobFilter, Queue
-from conduit.server.db import tables
+from conduit.server.db import counts, tables
 from conduit.server.db.database import Database
 from conduit.server.db.rows import JobRow
 from conduit.server.ingest import bulk, soundness
@@ -146,6 +146,9 @@ async def rebuild(queue: Queue, database: Database, now: int) -> Healed:
         done += more
         if not more.lost and not more.healed:
             break
+    async with database.begin() as connection:
+        await take_turn(connection)
+        await counts.recount(connection)
     return structs.replace(done, changes=())
 
 
