@@ -111,7 +111,7 @@ LONG = Scenario(
         *(_at(3.0 + 5 * number, "worker-kill") for number in range(6)),
         *(_at(4.0 + 8 * number, "server-kill") for number in range(4)),
     ),
-    floors={"rescues": 20, "stale": 5, "worker-kill": 4, "worker-freeze": 8, "server-kill": 3},
+    floors={"rescues": 20, "stale": 4, "worker-kill": 3, "worker-freeze": 5, "server-kill": 3},
 )
 MANY = Scenario(
     name="many",
@@ -133,12 +133,13 @@ DUE = Scenario(
     draw="due_together",
     jobs=5_000,
     rate=0,
-    due_after_s=10.0,
+    concurrency=30,
+    due_after_s=15.0,
     faults={},
     schedule=(
-        _at(10.0, "worker-freeze", 2.2),
-        _at(10.5, "worker-kill"),
-        _at(11.0, "server-kill"),
+        _at(15.2, "worker-freeze", 2.2),
+        _at(15.4, "worker-kill"),
+        _at(15.6, "server-kill"),
     ),
     floors={"jobs": 10_000, "rescues": 1, "worker-kill": 1, "server-kill": 1},
 )

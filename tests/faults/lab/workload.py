@@ -231,4 +231,4 @@ def small(chance: random.Random, label: str) -> Order:
 def due_together(_: random.Random, label: str) -> Order:
     """Jobs that are all due at the same moment."""
     at = datetime.fromtimestamp(float(os.environ[DUE]), UTC)
-    return Order(label=label, function="work", arguments={"seconds": 0}, options={"at": at})
+    return Order(label=label, function="work", arguments={"seconds": 0.1}, options={"at": at})
