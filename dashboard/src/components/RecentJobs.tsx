@@ -27,7 +27,7 @@ export function RecentJobs({ label, jobs, rows = 5, empty, functions = false }: 
         <HeadCell className="w-32">Status</HeadCell>
         <HeadCell>Job</HeadCell>
         {functions && <HeadCell>Function</HeadCell>}
-        <HeadCell>Submitted</HeadCell>
+        <HeadCell className="max-sm:hidden">Submitted</HeadCell>
         <HeadCell numeric>Ran</HeadCell>
       </Head>
       <tbody>
@@ -40,7 +40,7 @@ export function RecentJobs({ label, jobs, rows = 5, empty, functions = false }: 
               {(job.error ?? job.progress_message) && <bdi className="ml-3 text-sm text-muted">{job.error ? `${job.error.type}: ${job.error.message}`.slice(0, 200) : job.progress_message}</bdi>}
             </Cell>
             {functions && <Cell className="whitespace-nowrap"><bdi>{job.function}</bdi></Cell>}
-            <Cell className="text-muted"><Time at={job.submitted_at} /></Cell>
+            <Cell className="text-muted max-sm:hidden"><Time at={job.submitted_at} /></Cell>
             <Cell numeric>{job.started_at ? <Duration from={job.started_at} until={job.status === "running" ? null : (job.finished_at ?? job.started_at)} /> : <span className="text-faint">–</span>}</Cell>
           </Row>
         ))}

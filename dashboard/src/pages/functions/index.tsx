@@ -88,11 +88,11 @@ export default function Functions() {
               <Head>
                 <HeadCell {...column("name", "name", "-name")}>Function</HeadCell>
                 <HeadCell className="max-lg:hidden">Queue</HeadCell>
-                <HeadCell>Activity</HeadCell>
+                <HeadCell className="max-md:hidden">Activity</HeadCell>
                 <HeadCell numeric {...column("total", "-total", "total")}>Finished</HeadCell>
                 <HeadCell numeric {...column("failed", "-failed", "failed")}>Failed</HeadCell>
-                <HeadCell numeric {...column("wait", "-wait", "wait")} title="95 % waited no longer">Wait, p95</HeadCell>
-                <HeadCell numeric title="Half ran no longer">Run, p50</HeadCell>
+                <HeadCell numeric className="max-md:hidden" {...column("wait", "-wait", "wait")} title="95 % waited no longer">Wait, p95</HeadCell>
+                <HeadCell numeric className="max-md:hidden" title="Half ran no longer">Run, p50</HeadCell>
                 <HeadCell numeric {...column("run", "-run", "run")} title="95 % ran no longer">Run, p95</HeadCell>
                 <HeadCell className="w-10"><span className="sr-only">Actions</span></HeadCell>
               </Head>
@@ -127,7 +127,7 @@ function FunctionLine({ row: { name, info, ended }, span, series, buckets, marke
   const run = () => void navigate({ to: "/functions/$name", params: { name }, search: { span: search.span, run: "now" } });
   return (
     <Row marked={marked} onOpen={onOpen}>
-      <Cell className="max-w-96 min-w-44 max-sm:max-w-52">
+      <Cell className="max-w-96 min-w-44 max-sm:max-w-32 max-sm:min-w-28">
         <span className="flex items-center gap-2">
           <Link to="/functions/$name" params={{ name }} search={{ span: search.span }} className="truncate font-medium hover:underline" title={info?.signature ?? name}>
             <bdi>{name}</bdi>
@@ -139,19 +139,19 @@ function FunctionLine({ row: { name, info, ended }, span, series, buckets, marke
         {info?.doc && <bdi className="block truncate text-sm text-muted">{info.doc.split("\n")[0]}</bdi>}
       </Cell>
       <Cell className="text-muted max-lg:hidden"><bdi>{info?.queue ?? "–"}</bdi></Cell>
-      <Cell><ActivityBars completed={series?.completed ?? none} failed={series?.failed ?? none} label={`Jobs finished over the last ${REACH[span].words}`} /></Cell>
+      <Cell className="max-md:hidden"><ActivityBars completed={series?.completed ?? none} failed={series?.failed ?? none} label={`Jobs finished over the last ${REACH[span].words}`} /></Cell>
       <Cell numeric>{ended ? compact(ended.total) : <span className="text-faint">0</span>}</Cell>
       <Cell numeric>
         {ended && ended.failed > 0 ? (
           <Link to="/jobs" search={{ function: [name], status: ["failed"] }} className="text-red hover:underline">
-            {compact(ended.failed)} <span className="text-sm">({percent(ended.error_rate ?? 0)})</span>
+            {compact(ended.failed)} <span className="text-sm max-sm:hidden">({percent(ended.error_rate ?? 0)})</span>
           </Link>
         ) : (
           <span className="text-faint">0</span>
         )}
       </Cell>
-      <Cell numeric><Spent ms={ended?.wait_ms.p95} /></Cell>
-      <Cell numeric><Spent ms={ended?.run_ms.p50} /></Cell>
+      <Cell numeric className="max-md:hidden"><Spent ms={ended?.wait_ms.p95} /></Cell>
+      <Cell numeric className="max-md:hidden"><Spent ms={ended?.run_ms.p50} /></Cell>
       <Cell numeric><Spent ms={ended?.run_ms.p95} /></Cell>
       <Cell className="w-10 py-0">{info && <IconButton label={`Run ${name}`} icon={Play} className="size-7" refused={refused} onClick={run} />}</Cell>
     </Row>

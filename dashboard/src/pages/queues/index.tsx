@@ -92,10 +92,10 @@ export default function Queues() {
                 <HeadCell>Queue</HeadCell>
                 <HeadCell className="max-lg:hidden">Depth</HeadCell>
                 <HeadCell numeric>Waiting</HeadCell>
-                <HeadCell numeric>Oldest</HeadCell>
+                <HeadCell numeric className="max-sm:hidden">Oldest</HeadCell>
                 <HeadCell numeric>Running</HeadCell>
-                <HeadCell numeric>Scheduled</HeadCell>
-                <HeadCell>Throughput</HeadCell>
+                <HeadCell numeric className="max-sm:hidden">Scheduled</HeadCell>
+                <HeadCell className="max-sm:hidden">Throughput</HeadCell>
                 <HeadCell className="max-md:hidden">Served by</HeadCell>
                 <HeadCell><span className="sr-only">Actions</span></HeadCell>
               </Head>
@@ -166,13 +166,14 @@ function QueueLine({ queue, deepest, span, series, bucketMs, workers, marked, on
           <Link to="/jobs" search={{ queue: [name], status: ["queued", "running", "scheduled"] }} className="truncate font-medium hover:underline"><bdi>{name}</bdi></Link>
           {queue.paused && <Badge tone="amber" icon={CirclePause}>Paused</Badge>}
         </span>
+        {queue.queued > 0 && queue.oldest_at && <span className="block text-sm text-muted sm:hidden">oldest <Duration from={queue.oldest_at} /></span>}
       </Cell>
       <Cell className="max-lg:hidden"><Depth queue={queue} deepest={deepest} /></Cell>
       <Cell numeric><Count many={queue.queued} queue={name} status="queued" /></Cell>
-      <Cell numeric className={isLate && !queue.paused ? "text-amber" : "text-muted"}>{queue.queued > 0 && queue.oldest_at ? <Duration from={queue.oldest_at} /> : <span className="text-faint">–</span>}</Cell>
+      <Cell numeric className={cx("max-sm:hidden", isLate && !queue.paused ? "text-amber" : "text-muted")}>{queue.queued > 0 && queue.oldest_at ? <Duration from={queue.oldest_at} /> : <span className="text-faint">–</span>}</Cell>
       <Cell numeric><Count many={queue.running} queue={name} status="running" /></Cell>
-      <Cell numeric><Count many={queue.scheduled} queue={name} status="scheduled" /></Cell>
-      <Cell>
+      <Cell numeric className="max-sm:hidden"><Count many={queue.scheduled} queue={name} status="scheduled" /></Cell>
+      <Cell className="max-sm:hidden">
         <span className="flex items-center gap-3 whitespace-nowrap">
           <ActivityBars completed={series?.completed ?? none} failed={series?.failed ?? none} label={`Jobs finished over the last ${REACH[span].words}`} />
           <span title={`${number(done.total)} finished in the last ${REACH[span].words}`}>{rate(done.perSecond)}</span>

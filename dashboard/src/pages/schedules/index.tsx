@@ -82,9 +82,9 @@ export default function Schedules() {
             <Table label="Schedules">
               <Head>
                 <HeadCell>Schedule</HeadCell>
-                <HeadCell>When</HeadCell>
-                <HeadCell>Next tick</HeadCell>
-                <HeadCell>Last job</HeadCell>
+                <HeadCell className="max-md:hidden">When</HeadCell>
+                <HeadCell className="max-md:hidden">Next tick</HeadCell>
+                <HeadCell className="max-sm:hidden">Last job</HeadCell>
                 <HeadCell className="max-xl:hidden">If missed</HeadCell>
                 <HeadCell><span className="sr-only">Actions</span></HeadCell>
               </Head>
@@ -134,7 +134,7 @@ function CronLine({ cron, marked, onOpen, onPause }: { cron: Schemas["CronView"]
   const [catchup, meaning] = CATCHUP[cron.catchup] ?? [cron.catchup, ""];
   return (
     <Row marked={marked} onOpen={onOpen}>
-      <Cell className="max-w-64 min-w-36">
+      <Cell className="max-w-64 min-w-36 max-sm:max-w-40">
         <span className="flex items-center gap-2">
           <Link to="/functions/$name" params={{ name: cron.function }} className="truncate font-medium hover:underline"><bdi>{cron.name}</bdi></Link>
           {cron.paused && <Badge tone="amber" icon={CirclePause}>Paused</Badge>}
@@ -143,16 +143,20 @@ function CronLine({ cron, marked, onOpen, onPause }: { cron: Schemas["CronView"]
           {cron.function !== cron.name && <><bdi>{cron.function}</bdi> · </>}
           queue <bdi>{cron.queue}</bdi>
         </span>
+        <span className="block text-sm text-muted md:hidden">
+          {words ?? <code className="font-mono">{cron.schedule}</code>}
+          {cron.next_tick && <>, next <Time at={cron.next_tick} /></>}
+        </span>
       </Cell>
-      <Cell className="whitespace-nowrap">
+      <Cell className="whitespace-nowrap max-md:hidden">
         <span className="block">{words ?? <code className="font-mono text-sm">{cron.schedule}</code>}</span>
         <span className="block text-sm text-muted">
           {words && <code className="font-mono">{cron.schedule}</code>}
           {!/^@?every/.test(cron.schedule) && <>{words && " · "}{cron.timezone}</>}
         </span>
       </Cell>
-      <Cell>{cron.paused ? <span className="text-muted">when resumed</span> : <NextTick at={cron.next_tick} />}</Cell>
-      <Cell className="whitespace-nowrap">
+      <Cell className="max-md:hidden">{cron.paused ? <span className="text-muted">when resumed</span> : <NextTick at={cron.next_tick} />}</Cell>
+      <Cell className="whitespace-nowrap max-sm:hidden">
         {last ? (
           <Link to="/jobs/$id" params={{ id: last.id }} className="inline-flex items-center gap-2 hover:underline">
             <StatusBadge status={last.status} />
@@ -202,7 +206,7 @@ function Actions({ cron, onPause }: { cron: Schemas["CronView"]; onPause: () => 
     onError: toastError,
   });
   return (
-    <span className="flex justify-end gap-2">
+    <span className="flex justify-end gap-2 max-sm:flex-col max-sm:items-end max-sm:py-1.5">
       <Button size="small" icon={Play} busy={trigger.isPending} refused={refused} onClick={() => trigger.mutate()} aria-label={`Trigger ${cron.name}`}>Trigger</Button>
       {cron.paused ? (
         <Button size="small" icon={CirclePlay} busy={resume.isPending} refused={refused} onClick={() => resume.mutate()} aria-label={`Resume ${cron.name}`}>Resume</Button>
