@@ -37,7 +37,7 @@ export function RecentJobs({ label, jobs, rows = 5, empty, functions = false }: 
             <Cell><StatusBadge status={job.status} cancelling={job.cancel_requested} /></Cell>
             <Cell className="w-full max-w-0 min-w-36 truncate">
               <Link to="/jobs/$id" params={{ id: job.id }} className="font-mono text-sm hover:underline" title={job.id}>{shortId(job.id)}</Link>
-              {(job.error ?? job.progress_message) && <bdi className="ml-3 text-sm text-muted">{job.error ? `${job.error.type}: ${job.error.message}`.slice(0, 200) : job.progress_message}</bdi>}
+              <bdi className="ml-3 text-sm text-muted">{about(job)}</bdi>
             </Cell>
             {functions && <Cell className="whitespace-nowrap"><bdi>{job.function}</bdi></Cell>}
             <Cell className="text-muted max-sm:hidden"><Time at={job.submitted_at} /></Cell>
@@ -47,4 +47,11 @@ export function RecentJobs({ label, jobs, rows = 5, empty, functions = false }: 
       </tbody>
     </Table>
   );
+}
+
+/** What went wrong, or how far it is, or what it was given. */
+function about(job: Schemas["JobSummary"]): string {
+  if (job.error) return `${job.error.type}: ${job.error.message}`.slice(0, 200);
+  if (job.status === "running" && job.progress_message) return job.progress_message;
+  return job.args_preview === "{}" ? "" : job.args_preview;
 }

@@ -90,7 +90,7 @@ export default function Queues() {
             <Table label="Queues">
               <Head>
                 <HeadCell>Queue</HeadCell>
-                <HeadCell className="max-lg:hidden">Depth</HeadCell>
+                <HeadCell className="max-xl:hidden">Depth</HeadCell>
                 <HeadCell numeric>Waiting</HeadCell>
                 <HeadCell numeric className="max-sm:hidden">Oldest</HeadCell>
                 <HeadCell numeric>Running</HeadCell>
@@ -168,7 +168,7 @@ function QueueLine({ queue, deepest, span, series, bucketMs, workers, marked, on
         </span>
         {queue.queued > 0 && queue.oldest_at && <span className="block text-sm text-muted sm:hidden">oldest <Duration from={queue.oldest_at} /></span>}
       </Cell>
-      <Cell className="max-lg:hidden"><Depth queue={queue} deepest={deepest} /></Cell>
+      <Cell className="max-xl:hidden"><Depth queue={queue} deepest={deepest} /></Cell>
       <Cell numeric><Count many={queue.queued} queue={name} status="queued" /></Cell>
       <Cell numeric className={cx("max-sm:hidden", isLate && !queue.paused ? "text-amber" : "text-muted")}>{queue.queued > 0 && queue.oldest_at ? <Duration from={queue.oldest_at} /> : <span className="text-faint">–</span>}</Cell>
       <Cell numeric><Count many={queue.running} queue={name} status="running" /></Cell>
