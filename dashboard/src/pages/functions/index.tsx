@@ -94,7 +94,7 @@ export default function Functions() {
                 <HeadCell numeric className="max-md:hidden" {...column("wait", "-wait", "wait")} title="95 % waited no longer">Wait, p95</HeadCell>
                 <HeadCell numeric className="max-md:hidden" title="Half ran no longer">Run, p50</HeadCell>
                 <HeadCell numeric {...column("run", "-run", "run")} title="95 % ran no longer">Run, p95</HeadCell>
-                <HeadCell className="w-10"><span className="sr-only">Actions</span></HeadCell>
+                <HeadCell className="w-10 max-sm:hidden"><span className="sr-only">Actions</span></HeadCell>
               </Head>
               <tbody className={cx(done.isPlaceholderData && "opacity-70")}>
                 {!rows && <SkeletonRows rows={12} columns={9} />}
@@ -127,13 +127,13 @@ function FunctionLine({ row: { name, info, ended }, span, series, buckets, marke
   const run = () => void navigate({ to: "/functions/$name", params: { name }, search: { span: search.span, run: "now" } });
   return (
     <Row marked={marked} onOpen={onOpen}>
-      <Cell className="max-w-96 min-w-44 max-sm:max-w-32 max-sm:min-w-28">
+      <Cell className="max-w-96 min-w-44 max-sm:max-w-40 max-sm:min-w-32">
         <span className="flex items-center gap-2">
           <Link to="/functions/$name" params={{ name }} search={{ span: search.span }} className="truncate font-medium hover:underline" title={info?.signature ?? name}>
             <bdi>{name}</bdi>
           </Link>
           {info?.paused && <Badge tone="amber">Paused</Badge>}
-          {info?.event && <Badge tone="violet" icon={Zap}><bdi>{info.event}</bdi></Badge>}
+          {info?.event && <Badge tone="violet" icon={Zap} className="max-sm:hidden"><bdi>{info.event}</bdi></Badge>}
           {!info && <Badge>No worker</Badge>}
         </span>
         {info?.doc && <bdi className="block truncate text-sm text-muted">{info.doc.split("\n")[0]}</bdi>}
@@ -153,7 +153,7 @@ function FunctionLine({ row: { name, info, ended }, span, series, buckets, marke
       <Cell numeric className="max-md:hidden"><Spent ms={ended?.wait_ms.p95} /></Cell>
       <Cell numeric className="max-md:hidden"><Spent ms={ended?.run_ms.p50} /></Cell>
       <Cell numeric><Spent ms={ended?.run_ms.p95} /></Cell>
-      <Cell className="w-10 py-0">{info && <IconButton label={`Run ${name}`} icon={Play} className="size-7" refused={refused} onClick={run} />}</Cell>
+      <Cell className="w-10 py-0 max-sm:hidden">{info && <IconButton label={`Run ${name}`} icon={Play} className="size-7" refused={refused} onClick={run} />}</Cell>
     </Row>
   );
 }
