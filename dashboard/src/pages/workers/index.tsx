@@ -150,7 +150,7 @@ function WorkerCard({ worker, jobs, silent = false }: { worker: Schemas["WorkerV
       </dl>
       <div className="mt-3 border-t border-line pt-2">
         {jobs.length === 0 ? (
-          <p className="text-muted">{worker.running > 0 ? "Its jobs have just begun." : "Nothing to do at present."} <Link to="/jobs" search={{ worker_id: [worker.id] }} className="text-accent hover:underline">What it has run</Link></p>
+          <p className="text-muted">{worker.running > 0 ? "Its jobs have just begun." : "Nothing to do at present."} <Link to="/jobs" search={{ worker_id: [worker.id] }} className="text-accent underline">What it has run</Link></p>
         ) : (
           <>
             <ul aria-label={`Jobs that ${worker.name} runs`}>
