@@ -4,7 +4,7 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test lint format dashboard api bench faults screenshots lock clean
+.PHONY: help demo test lint format dashboard api bench faults mutants screenshots lock clean
 
 # The first interpreter that is new enough; PYTHON=/path/to/python overrides.
 PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -33,6 +33,8 @@ LOCK_ARGS ?=
 BENCH ?= sqlite redis
 PEERS ?=
 SEED ?=
+MUTANTS ?=
+SEEDS ?=
 
 # Use the interpreter found above, never a download; an index chosen for pip serves uv, too.
 export UV_PYTHON_DOWNLOADS := never
@@ -82,6 +84,10 @@ bench: $(DEV_STAMP) ## Measure Conduit beside its peers
 # `make faults SEED=7` runs one seed; without it there are twenty, on every pair of stores.
 faults: $(DEV_STAMP) ## Run the fault laboratory: kills, freezes, cuts, and a checker
 	$(RUN) -m tests.faults.lab $(if $(SEED),--seed $(SEED))
+
+# `make mutants MUTANTS=acknowledged-before-the-commit SEEDS=3` tries one, at three seeds.
+mutants: $(DEV_STAMP) ## Spoil the sources on purpose: the laboratory and the tests have to notice
+	$(RUN) -m tests.faults.mutants $(MUTANTS) $(if $(SEEDS),--seeds $(SEEDS))
 
 screenshots: dashboard ## Take the pictures of the dashboard in docs/images/ anew
 	$(RUN) -m tests.dashboard.chromium

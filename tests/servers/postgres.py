@@ -118,6 +118,10 @@ class PostgresServer(ServerProcess):
         self.resume()
         self._end(signal.SIGINT)
 
+    def crash(self) -> None:
+        """Let it end at once and tidy nothing up (`pg_ctl stop -m immediate`)."""
+        self._end(signal.SIGQUIT)
+
     def remove(self) -> None:
         """Stop it for good."""
         self.stop()

@@ -22,7 +22,7 @@ from conduit.server.db.rows import AttemptRow, JobRow, job_row
 from tests.conformance.history import Reader
 from tests.faults.lab import journal
 from tests.faults.lab.journal import Line
-from tests.faults.lab.nemesis import KillRedis, Strike
+from tests.faults.lab.nemesis import FailOver, KillRedis, Strike
 from tests.faults.lab.system import Exit, System
 
 _PAGE = 20_000
@@ -42,7 +42,8 @@ class Evidence(Struct, frozen=True, kw_only=True):
     """All that the checker goes by.
 
     `rewinds`: spans of time, in wall clock milliseconds, of which the store may rightly have
-    forgotten what it answered. `planted`: how many dead letters the run has put there itself.
+    forgotten what it answered. `confirmed`: submits were answered once a replica had them.
+    `planted`: how many dead letters the run has put there itself.
     """
 
     lines: Sequence[Line] = ()
@@ -58,6 +59,7 @@ class Evidence(Struct, frozen=True, kw_only=True):
     exits: Sequence[Exit] = ()
     strikes: Sequence[Strike] = ()
     rewinds: Sequence[tuple[int, int]] = ()
+    confirmed: bool = False
     planted: int = 0
     ended_at: int = 0
     """When the schedules were paused."""
@@ -69,7 +71,10 @@ async def gather(
     """Read everything, from the stores themselves."""
     async with open_queue(system.queue.direct_url) as queue:
         jobs = {job.id: job for job in await all_jobs(queue)}
-        entries = await Reader().read(queue)
+        planted = {where for strike in strikes for where in strike.planted.positions}
+        entries = [
+            stored for stored in await Reader().read(queue) if stored.position not in planted
+        ]
         queues = await queue.queues()
     async with Database(system.history.url) as database, database.read() as connection:
         rows = [job_row(row) for row in await connection.execute(select(tables.jobs))]
@@ -93,8 +98,15 @@ async def gather(
         exits=system.exits(),
         strikes=strikes,
         rewinds=_rewinds(system, strikes),
+        confirmed=system.queue.confirms,
+        planted=broken_by(strikes),
         ended_at=ended_at,
     )
+
+
+def broken_by(strikes: Sequence[Strike]) -> int:
+    """How much unreadable was planted into the event stream."""
+    return sum(strike.planted.broken for strike in strikes)
 
 
 async def all_jobs(queue: Queue, *statuses: JobStatus) -> list[Job]:
@@ -127,15 +139,20 @@ async def until_finished(queue: Queue, patience_s: float) -> bool:
     return False
 
 
-async def until_told(queue: Queue, history_url: str, patience_s: float) -> bool:
-    """Wait until the history is as far as the queue: False where that takes too long."""
+async def until_told(
+    queue: Queue, history_url: str, patience_s: float, *, letters: int = 0
+) -> bool:
+    """Wait until the history is as far as the queue, and has so many dead letters: False where
+    that takes too long."""
     wanted = {job.id: job.seq for job in await all_jobs(queue)}
     deadline = time.monotonic() + patience_s
     while time.monotonic() < deadline:
         try:
             async with Database(history_url) as database, database.read() as connection:
                 rows = await connection.execute(select(tables.jobs.c.id, tables.jobs.c.seq))
-                if dict(rows.all()) == wanted:  # type: ignore[arg-type]
+                dead = select(func.count()).select_from(tables.dead_letters)
+                is_told = dict(rows.all()) == wanted  # type: ignore[arg-type]
+                if is_told and (await connection.scalar(dead) or 0) >= letters:
                     return True
         except ConduitError:
             pass
@@ -167,7 +184,7 @@ def _rewinds(system: System, strikes: Sequence[Strike]) -> list[tuple[int, int]]
     return [
         (strike.at - round(forgets_s * 1000), strike.at + _KILL_TAKES_MS)
         for strike in strikes
-        if strike.fault == KillRedis.name
+        if strike.fault in (KillRedis.name, FailOver.name)
     ]
 
 

@@ -7,18 +7,30 @@ from __future__ import annotations
 
 import random
 import signal
+import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
-from msgspec import Struct
+import psycopg
+from msgspec import Struct, structs
 from redis.exceptions import RedisError
 
 from tests.faults.lab import journal
 from tests.faults.lab.journal import Line, What
 from tests.faults.lab.service import LEASE_MS
-from tests.faults.lab.stores import HistoryStore, PostgresHistoryStore, QueueStore, RedisQueueStore
+from tests.faults.lab.stores import (
+    ClusterQueueStore,
+    HistoryStore,
+    Planted,
+    PostgresHistoryStore,
+    QueueStore,
+    RedisQueueStore,
+    SentinelQueueStore,
+    SmallDiskQueueStore,
+    SqliteQueueStore,
+)
 from tests.faults.lab.system import Process, System
 from tests.servers.proxy import Proxy
 
@@ -35,6 +47,7 @@ class Strike(Struct, frozen=True, kw_only=True):
     at: int
     target: str
     pid: int = 0
+    planted: Planted = Planted()
 
     def __str__(self) -> str:
         return f"{self.fault} {self.target}{f' (pid {self.pid})' if self.pid else ''}"
@@ -317,25 +330,152 @@ class LoseReplies(_NetworkFault):
         return None
 
 
-# --- PostgreSQL ----------------------------------------------------------------------------------
+# --- servers that stand in for one another -------------------------------------------------------
 
 
-class RestartPostgres(Fault):
-    """Stop it without waiting for its clients, and start it again."""
+class FailOver(Fault):
+    """kill -9 of the master; its replica takes its place, and it comes back as a replica."""
 
-    name = "history-restart"
-    lasts = (0.2, 1.0)
+    name = "sentinel-failover"
+    lasts = (0.0, 0.5)
 
+    def fits(self, queue: QueueStore, history: HistoryStore) -> bool:
+        """See `Fault`."""
+        return isinstance(queue, SentinelQueueStore)
+
+    def strike(self, system: System, chance: random.Random) -> tuple[Strike, Undo | None] | None:
+        """See `Fault`."""
+        assert isinstance(system.queue, SentinelQueueStore)
+        trio = system.queue.trio
+        struck = _struck(self.name, trio.master.name)
+        old = trio.kill_master()
+
+        def undo() -> None:
+            trio.wait_for_master_other_than(old)
+            trio.heal()
+
+        return struck, undo
+
+
+class KillNode(Fault):
+    """kill -9 of the node that holds the namespace, and start it again."""
+
+    name = "cluster-node-kill"
+    lasts = (0.5, 3.0)
+
+    def fits(self, queue: QueueStore, history: HistoryStore) -> bool:
+        """See `Fault`."""
+        return isinstance(queue, ClusterQueueStore)
+
+    def strike(self, system: System, chance: random.Random) -> tuple[Strike, Undo | None] | None:
+        """See `Fault`."""
+        assert isinstance(system.queue, ClusterQueueStore)
+        cluster, number = system.queue.cluster, system.queue.number
+        struck = _struck(self.name, f"node {number}")
+        cluster.kill(number)
+        return struck, lambda: cluster.restart(number)
+
+
+# --- the disk ------------------------------------------------------------------------------------
+
+
+class FillDisk(Fault):
+    """Leave the queue's file no room to grow."""
+
+    name = "queue-disk-full"
+    lasts = (0.5, 2.0)
+
+    def fits(self, queue: QueueStore, history: HistoryStore) -> bool:
+        """See `Fault`."""
+        return isinstance(queue, SmallDiskQueueStore)
+
+    def strike(self, system: System, chance: random.Random) -> tuple[Strike, Undo | None] | None:
+        """See `Fault`."""
+        assert isinstance(system.queue, SmallDiskQueueStore)
+        system.queue.fill()
+        return _struck(self.name, system.queue.name), system.queue.make_room
+
+
+# --- the event stream ----------------------------------------------------------------------------
+
+
+class PlantEvents(Fault):
+    """Repeat events out of order, among some that nobody can read."""
+
+    name = "events-plant"
+
+    def fits(self, queue: QueueStore, history: HistoryStore) -> bool:
+        """See `Fault`."""
+        keeps = queue.forgets_s is None  # else it would be a guess what is left of it
+        return keeps and isinstance(queue, (SqliteQueueStore, RedisQueueStore))
+
+    def strike(self, system: System, chance: random.Random) -> tuple[Strike, Undo | None] | None:
+        """See `Fault`."""
+        with suppress(RedisError, sqlite3.OperationalError):
+            planted = system.queue.plant(chance)
+            return structs.replace(_struck(self.name, system.queue.name), planted=planted), None
+        return None
+
+
+# --- the history ---------------------------------------------------------------------------------
+
+
+class LockHistory(Fault):
+    """Hold a lock that keeps the server from writing jobs."""
+
+    name = "history-lock"
+    lasts = (0.5, 3.0)
+
+    def strike(self, system: System, chance: random.Random) -> tuple[Strike, Undo | None] | None:
+        """See `Fault`."""
+        with suppress(sqlite3.OperationalError, psycopg.Error):
+            undo = system.history.lock()
+            return _struck(self.name, system.history.name), undo
+        return None
+
+
+class _PostgresFault(Fault):
     def fits(self, queue: QueueStore, history: HistoryStore) -> bool:
         """See `Fault`."""
         return isinstance(history, PostgresHistoryStore)
 
-    def strike(self, system: System, chance: random.Random) -> Harm | None:
+    def harm(self, store: PostgresHistoryStore, chance: random.Random) -> Undo | None:
+        """Do it."""
+        raise NotImplementedError
+
+    def strike(self, system: System, chance: random.Random) -> tuple[Strike, Undo | None] | None:
         """See `Fault`."""
         assert isinstance(system.history, PostgresHistoryStore)
-        struck = _struck(self.name, system.history.name)
-        system.history.server.stop()
-        return Harm(struck, system.history.server.start)
+        with suppress(psycopg.OperationalError):
+            struck = _struck(self.name, system.history.name)
+            return struck, self.harm(system.history, chance)
+        return None
+
+
+class RestartPostgres(_PostgresFault):
+    """Stop it without waiting for its clients, or let it crash, and start it again."""
+
+    name = "history-restart"
+    lasts = (0.2, 1.0)
+
+    def harm(self, store: PostgresHistoryStore, chance: random.Random) -> Undo | None:
+        """See `_PostgresFault`."""
+        chance.choice((store.server.stop, store.server.crash))()
+        return store.server.start
+
+
+class TerminateBackends(_PostgresFault):
+    """pg_terminate_backend of every connection."""
+
+    name = "history-drop-clients"
+
+    def harm(self, store: PostgresHistoryStore, chance: random.Random) -> Undo | None:
+        """See `_PostgresFault`."""
+        store.server.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'"
+        )
+        return None
 
 
 FAULTS: tuple[Fault, ...] = (
@@ -353,7 +493,13 @@ FAULTS: tuple[Fault, ...] = (
     SlowNetwork(),
     HalfOpenNetwork(),
     LoseReplies(),
+    FailOver(),
+    KillNode(),
+    FillDisk(),
+    PlantEvents(),
+    LockHistory(),
     RestartPostgres(),
+    TerminateBackends(),
 )
 """Every fault there is."""
 

@@ -15,6 +15,7 @@ from tests.faults.lab.checker import Complaint, check
 from tests.faults.lab.evidence import (
     Evidence,
     ask_totals,
+    broken_by,
     gather,
     is_idle,
     logs_of,
@@ -96,7 +97,7 @@ async def run(scenario: Scenario, *, queue: str, history: str, seed: int, folder
             ],
         )
         stack.callback(system.end)
-        system.start()
+        await asyncio.to_thread(system.start, servers_first=scenario.servers_first)
         phases: dict[str, float] = {}
         nemesis = Nemesis(system, scenario.planned(seed, queue_store, history_store))
         evidence = await _carry_out(scenario, system, nemesis, phases)
@@ -144,7 +145,12 @@ async def _carry_out(
             ended_at = await _pause_schedules(queue)
             await until_finished(queue, deadline - time.monotonic())
             phases["finished"] = time.monotonic() - begun
-            await until_told(queue, system.history.url, deadline - time.monotonic())
+            await until_told(
+                queue,
+                system.history.url,
+                deadline - time.monotonic(),
+                letters=broken_by(nemesis.strikes),
+            )
             phases["told"] = time.monotonic() - begun
         totals = await asyncio.to_thread(ask_totals, system)
     finally:

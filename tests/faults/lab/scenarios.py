@@ -29,8 +29,14 @@ REDIS: Weights = {
     "network-half-open": 1,
     "network-lose-replies": 1,
 }
-POSTGRES: Weights = {"history-restart": 1}
-EVERYTHING: Weights = PROCESSES | REDIS | POSTGRES
+STREAM: Weights = {"events-plant": 1}
+HISTORY: Weights = {
+    "history-lock": 1,
+    "history-restart": 1,
+    "history-drop-clients": 1,
+}
+OTHERS: Weights = {"sentinel-failover": 1, "cluster-node-kill": 1, "queue-disk-full": 2}
+EVERYTHING: Weights = PROCESSES | REDIS | STREAM | HISTORY | OTHERS
 
 
 class Scenario(Struct, frozen=True, kw_only=True):
@@ -48,6 +54,8 @@ class Scenario(Struct, frozen=True, kw_only=True):
     concurrency: int = 6
     """How many jobs each worker runs at once: so few that all of them have some to lose."""
     servers: int = 1
+    servers_first: bool = False
+    """Whether nothing begins before the servers answer."""
     jobs: int
     rate: float
     faults: Weights
@@ -143,4 +151,19 @@ DUE = Scenario(
     ),
     floors={"jobs": 10_000, "rescues": 1, "worker-kill": 1, "server-kill": 1},
 )
-SCENARIOS = {each.name: each for each in (SHORT, LONG, MANY, DUE)}
+AWAY = Scenario(
+    name="away",
+    jobs=150,
+    rate=12,
+    servers_first=True,
+    faults={},
+    # What a server has read and can't write yet is lost with it, unless the queue still has it.
+    schedule=(
+        _at(2.5, "history-restart", 2.5),
+        _at(4.0, "server-kill"),
+        _at(6.5, "history-lock", 2.5),
+        _at(8.0, "server-kill"),
+    ),
+    floors={"server-kill": 2, "history-lock": 1},
+)
+SCENARIOS = {each.name: each for each in (SHORT, LONG, MANY, DUE, AWAY)}

@@ -2,20 +2,37 @@
 
 from __future__ import annotations
 
+import random
 import sqlite3
+import subprocess
 from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack, closing
+from contextlib import AbstractContextManager, ExitStack, closing, suppress
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
+
+import msgspec
+import psycopg
+from msgspec import Struct
+from redis import Redis
 
 from conduit.queue.redis.keys import Keys
 from tests.servers.postgres import PostgresServer
+from tests.servers.process import ServerError
 from tests.servers.proxy import Proxy
-from tests.servers.redis import RedisServer
+from tests.servers.redis import Cluster, RedisServer, SentinelTrio
 
 NAMESPACE = "lab"
 _BETWEEN_FLUSHES_S = 2.0
 """How far `appendfsync everysec` may be behind; see docs/redis.md."""
+_MOST_COPIES = 20
+_DISK_MB = 48
+
+
+class Planted(Struct, frozen=True):
+    """What was put into the event stream: where, and how much of it nobody can read."""
+
+    positions: tuple[str, ...] = ()
+    broken: int = 0
 
 
 class QueueStore(AbstractContextManager["QueueStore"]):
@@ -26,6 +43,8 @@ class QueueStore(AbstractContextManager["QueueStore"]):
     direct_url: str
     forgets_s: float | None = None
     """Of how many seconds before a kill it may forget what it answered. None: of none."""
+    confirms = False
+    """Whether a submit is answered once a replica has it: nothing excuses its loss then."""
 
     def __enter__(self) -> Self:
         return self
@@ -39,6 +58,10 @@ class QueueStore(AbstractContextManager["QueueStore"]):
 
     def leftovers(self) -> dict[str, int]:
         """How many leases, and places in waiting lists, there are."""
+        raise NotImplementedError
+
+    def plant(self, chance: random.Random) -> Planted:
+        """Repeat some of the event stream's entries out of order, among some that are broken."""
         raise NotImplementedError
 
 
@@ -68,6 +91,53 @@ class SqliteQueueStore(QueueStore):
         with closing(sqlite3.connect(self._path)) as database:
             (leases,) = database.execute("SELECT count(*) FROM leases").fetchone()
         return {"leases": leases}
+
+    def plant(self, chance: random.Random) -> Planted:
+        """See `QueueStore`."""
+        with closing(sqlite3.connect(self._path, timeout=10)) as database, database:
+            stored = database.execute("SELECT at, body FROM entries").fetchall()
+            rows = [
+                *chance.sample(stored, min(len(stored), _MOST_COPIES)),
+                (1, b"no JSON at all"),
+                (1, b'{"events": [{"kind": "job.abducted", "job_id": "nobody"}]}'),
+            ]
+            chance.shuffle(rows)
+            positions = [
+                database.execute(
+                    "INSERT INTO entries (at, body) VALUES (?, ?) RETURNING position", row
+                ).fetchone()[0]
+                for row in rows
+            ]
+        return Planted(tuple(map(str, positions)), broken=2)
+
+
+class SmallDiskQueueStore(SqliteQueueStore):
+    """A file on a disk of its own, which can be full. Only root can have one."""
+
+    def __init__(self, folder: Path) -> None:
+        self._disk = folder / "disk"
+        super().__init__(self._disk)
+
+    def __enter__(self) -> Self:
+        self._disk.mkdir()
+        mount = ["mount", "-t", "tmpfs", "-o", f"size={_DISK_MB}m", "tmpfs", self._disk]
+        done = subprocess.run(mount, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise ServerError(f"a small disk can't be had: {done.stderr}")
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        subprocess.run(["umount", "--lazy", self._disk], check=True)
+
+    def fill(self) -> None:
+        """Leave no room."""
+        with (self._disk / "filler").open("wb", buffering=0) as filler, suppress(OSError):
+            while True:
+                filler.write(bytes(1 << 12))
+
+    def make_room(self) -> None:
+        """Let there be room again."""
+        (self._disk / "filler").unlink()
 
 
 class RedisQueueStore(QueueStore):
@@ -99,8 +169,80 @@ class RedisQueueStore(QueueStore):
 
     def leftovers(self) -> dict[str, int]:
         """See `QueueStore`."""
-        with self.server.client() as client:
-            return {"leases": int(client.zcard(self.keys.name("leases")))}  # type: ignore[arg-type]
+        return _leases(self.server, self.keys)
+
+    def plant(self, chance: random.Random) -> Planted:
+        """See `QueueStore`."""
+        events = self.keys.name("events")
+        with Redis(port=self.server.port, socket_timeout=10) as client:
+            answer: Any = client.xrevrange(events, count=10 * _MOST_COPIES)
+            stored = [fields for _, fields in answer]
+            fields: list[dict[bytes, bytes]] = [
+                *chance.sample(stored, min(len(stored), _MOST_COPIES)),
+                {b"a": b"1", b"b": b"\xc1"},
+                {b"a": b"1", b"b": _packed([[99, "nobody", 1, 0, "q", 1, 0, 0, 0]])},
+            ]
+            chance.shuffle(fields)
+            positions: list[Any] = [client.xadd(events, each) for each in fields]  # type: ignore[arg-type]
+        return Planted(tuple(each.decode() for each in positions), broken=2)
+
+
+_packed = msgspec.msgpack.Encoder().encode
+
+
+def _leases(server: RedisServer, keys: Keys) -> dict[str, int]:
+    with server.client() as client:
+        return {"leases": int(client.zcard(keys.name("leases")))}  # type: ignore[arg-type]
+
+
+class SentinelQueueStore(QueueStore):
+    """A master, a replica and three sentinels; a submit counts once the replica has it."""
+
+    name = "sentinel"
+    forgets_s = 1.0
+    confirms = True
+
+    def __init__(self, folder: Path) -> None:
+        self.trio = SentinelTrio(folder)
+        self.url = self.direct_url = f"{self.trio.url}?namespace={NAMESPACE}&durability=replica"
+
+    def __enter__(self) -> Self:
+        self.trio.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.trio.stop()
+
+    def leftovers(self) -> dict[str, int]:
+        """See `QueueStore`."""
+        return _leases(self.trio.master, Keys(NAMESPACE))
+
+
+class ClusterQueueStore(QueueStore):
+    """A cluster of three nodes; one of them holds the namespace."""
+
+    name = "cluster"
+
+    def __init__(self, folder: Path) -> None:
+        self.cluster = Cluster(folder, config={"appendfsync": "always"})
+        self.url = self.direct_url = f"{self.cluster.url}?namespace={NAMESPACE}"
+        self._keys = Keys(NAMESPACE)
+
+    def __enter__(self) -> Self:
+        self.cluster.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.cluster.stop()
+
+    @property
+    def number(self) -> int:
+        """The number of the node that holds the namespace."""
+        return self.cluster.node_of(self._keys.name("leases"))
+
+    def leftovers(self) -> dict[str, int]:
+        """See `QueueStore`."""
+        return _leases(self.cluster.nodes[self.number], self._keys)
 
 
 class HistoryStore(AbstractContextManager["HistoryStore"]):
@@ -115,6 +257,10 @@ class HistoryStore(AbstractContextManager["HistoryStore"]):
     def __exit__(self, *exc: object) -> None:
         pass
 
+    def lock(self) -> Callable[[], None]:
+        """Let nobody else write jobs, until what this returns is called."""
+        raise NotImplementedError
+
 
 class SqliteHistoryStore(HistoryStore):
     """A file."""
@@ -122,7 +268,16 @@ class SqliteHistoryStore(HistoryStore):
     name = "sqlite"
 
     def __init__(self, folder: Path) -> None:
-        self.url = f"sqlite:///{folder / 'history.db'}"
+        self._path = folder / "history.db"
+        self.url = f"sqlite:///{self._path}"
+
+    def lock(self) -> Callable[[], None]:
+        """See `HistoryStore`. Raises `sqlite3.OperationalError`."""
+        holder = sqlite3.connect(
+            self._path, timeout=10, isolation_level=None, check_same_thread=False
+        )
+        holder.execute("BEGIN IMMEDIATE")
+        return holder.close
 
 
 class PostgresHistoryStore(HistoryStore):
@@ -141,12 +296,22 @@ class PostgresHistoryStore(HistoryStore):
     def __exit__(self, *exc: object) -> None:
         self.server.remove()
 
+    def lock(self) -> Callable[[], None]:
+        """See `HistoryStore`. Raises `psycopg.Error`."""
+        holder = psycopg.connect(self.url, connect_timeout=5)
+        holder.execute("SET lock_timeout = '5s'")
+        holder.execute("LOCK TABLE jobs IN ACCESS EXCLUSIVE MODE")
+        return holder.close
+
 
 QUEUES: dict[str, Callable[[Path], QueueStore]] = {
     "sqlite": SqliteQueueStore,
+    "sqlite-small-disk": SmallDiskQueueStore,
     "valkey": RedisQueueStore,
     "valkey-always": lambda folder: RedisQueueStore(folder, appendfsync="always"),
     "valkey-direct": lambda folder: RedisQueueStore(folder, proxied=False),
+    "sentinel": SentinelQueueStore,
+    "cluster": ClusterQueueStore,
 }
 
 HISTORIES: dict[str, Callable[[Path], HistoryStore]] = {

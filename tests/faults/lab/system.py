@@ -20,7 +20,7 @@ import conduit
 from tests.faults.lab import journal, service, workload
 from tests.faults.lab.journal import What
 from tests.faults.lab.stores import HistoryStore, QueueStore
-from tests.servers.process import ServerProcess, free_port
+from tests.servers.process import ServerProcess, free_port, until
 
 _OTHERS = 2
 """So many workers are left alone at any time."""
@@ -139,10 +139,23 @@ class System:
         """All of them."""
         return [*self.servers, *self.workers, *self.submitters]
 
-    def start(self) -> None:
-        """Start all."""
-        for process in self.processes:
+    def start(self, *, servers_first: bool = False) -> None:
+        """Start all; the others once the servers answer, where that is wanted."""
+        for process in self.servers:
             process.start()
+        if servers_first:
+            until(self._servers_answer, "the servers answer")
+        for process in (*self.workers, *self.submitters):
+            process.start()
+
+    def _servers_answer(self) -> bool:
+        try:
+            return all(
+                httpx.get(f"http://127.0.0.1:{port}/ready", timeout=5).is_success
+                for port in self._ports
+            )
+        except httpx.HTTPError:
+            return False
 
     def busy_workers(self) -> list[Process]:
         """Workers that have jobs to lose, where others are there to take them over.
