@@ -208,7 +208,15 @@ MUTANTS: tuple[Mutant, ...] = (
         right="        failures = await self._apply(pieces, changes)\n",
         wrong="        await self._queue.ack(self._group, [each.position for each in entries])\n"
         "        failures = await self._apply(pieces, changes)\n",
-        killers=(_AWAY,),
+        killers=(_AWAY, Tests("tests/server/ingest/test_consumer.py", "had_only_read")),
+    ),
+    Mutant(
+        name="put-right-too-soon",
+        mistake="rows are put right while their events may still be taken over",
+        path="server/ingest/reconciler.py",
+        right="GRACE_MS = 2 * IDLE_MS",
+        wrong="GRACE_MS = 3_000",
+        killers=(Tests("tests/server/ingest/test_reconciler.py", "killed_server_had_read"),),
     ),
     Mutant(
         name="never-acknowledged",

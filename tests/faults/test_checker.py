@@ -486,6 +486,11 @@ BAD: list[tuple[str, str, Spoil]] = [
             e, attempts=[structs.replace(a, outcome="released") for a in e.attempts]
         ),
     ),
+    (
+        "the_history_came_of_events",
+        "2 rows",
+        lambda e: structs.replace(e, healed=2, heals=False),
+    ),
     ("totals_are_exact", "7 jobs", lambda e: _with_totals(e, jobs=7)),
     ("totals_are_exact", "9 jobs as failed", lambda e: _with_totals(e, by_status={"failed": 9})),
     ("totals_are_exact", "no server", lambda e: structs.replace(e, totals=None)),

@@ -516,6 +516,12 @@ def the_history_has_every_attempt(case: Case) -> Iterator[str]:
             yield f"job {job_id}: its attempts are {wanted} and the history has {told}"
 
 
+def the_history_came_of_events(case: Case) -> Iterator[str]:
+    """No row had to be put right, unless the history was cut off from the events for long."""
+    if case.evidence.healed and not case.evidence.heals:
+        yield f"{case.evidence.healed} rows were put right by the queue: their events were lost"
+
+
 def totals_are_exact(case: Case) -> Iterator[str]:
     """What the HTTP API counts is what there is."""
     if case.evidence.totals is None:
@@ -578,6 +584,7 @@ CHECKS: tuple[Callable[[Case], Iterator[str]], ...] = (
     nothing_is_left_behind,
     the_history_equals_the_queue,
     the_history_has_every_attempt,
+    the_history_came_of_events,
     totals_are_exact,
     dead_letters_are_those_planted,
     processes_end_as_they_are_told,

@@ -19,6 +19,7 @@ from conduit.queue.base import JobFilter
 from conduit.server.db import tables
 from conduit.server.db.database import Database
 from conduit.server.db.rows import AttemptRow, JobRow, job_row
+from conduit.server.ingest.healing import HEALED
 from tests.conformance.history import Reader
 from tests.faults.lab import journal
 from tests.faults.lab.journal import Line
@@ -43,7 +44,8 @@ class Evidence(Struct, frozen=True, kw_only=True):
 
     `rewinds`: spans of time, in wall clock milliseconds, of which the store may rightly have
     forgotten what it answered. `confirmed`: submits were answered once a replica had them.
-    `planted`: how many dead letters the run has put there itself.
+    `healed`: how many rows were put right by the queue's word, which only happens where the server
+    was cut off for long (`heals`). `planted`: how many dead letters the run has put there itself.
     """
 
     lines: Sequence[Line] = ()
@@ -60,13 +62,20 @@ class Evidence(Struct, frozen=True, kw_only=True):
     strikes: Sequence[Strike] = ()
     rewinds: Sequence[tuple[int, int]] = ()
     confirmed: bool = False
+    healed: int = 0
+    heals: bool = True
     planted: int = 0
     ended_at: int = 0
     """When the schedules were paused."""
 
 
 async def gather(
-    system: System, strikes: Sequence[Strike], *, ended_at: int, totals: Totals | None
+    system: System,
+    strikes: Sequence[Strike],
+    *,
+    ended_at: int,
+    totals: Totals | None,
+    heals: bool = True,
 ) -> Evidence:
     """Read everything, from the stores themselves."""
     async with open_queue(system.queue.direct_url) as queue:
@@ -84,6 +93,9 @@ async def gather(
         letters = await connection.execute(select(tables.dead_letters.c.reason))
         dead_letters = list(letters.scalars())
         parked = await connection.scalar(select(func.count()).select_from(tables.parked_events))
+        healed = await connection.scalar(
+            select(func.count()).where(tables.changes.c.kind == HEALED)
+        )
     return Evidence(
         lines=journal.read(system.journal),
         jobs=jobs,
@@ -99,6 +111,8 @@ async def gather(
         strikes=strikes,
         rewinds=_rewinds(system, strikes),
         confirmed=system.queue.confirms,
+        healed=healed or 0,
+        heals=heals,
         planted=broken_by(strikes),
         ended_at=ended_at,
     )

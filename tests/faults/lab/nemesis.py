@@ -343,7 +343,7 @@ class FailOver(Fault):
         """See `Fault`."""
         return isinstance(queue, SentinelQueueStore)
 
-    def strike(self, system: System, chance: random.Random) -> tuple[Strike, Undo | None] | None:
+    def strike(self, system: System, chance: random.Random) -> Harm | None:
         """See `Fault`."""
         assert isinstance(system.queue, SentinelQueueStore)
         trio = system.queue.trio
@@ -354,7 +354,7 @@ class FailOver(Fault):
             trio.wait_for_master_other_than(old)
             trio.heal()
 
-        return struck, undo
+        return Harm(struck, undo)
 
 
 class KillNode(Fault):
@@ -367,13 +367,13 @@ class KillNode(Fault):
         """See `Fault`."""
         return isinstance(queue, ClusterQueueStore)
 
-    def strike(self, system: System, chance: random.Random) -> tuple[Strike, Undo | None] | None:
+    def strike(self, system: System, chance: random.Random) -> Harm | None:
         """See `Fault`."""
         assert isinstance(system.queue, ClusterQueueStore)
         cluster, number = system.queue.cluster, system.queue.number
         struck = _struck(self.name, f"node {number}")
         cluster.kill(number)
-        return struck, lambda: cluster.restart(number)
+        return Harm(struck, lambda: cluster.restart(number))
 
 
 # --- the disk ------------------------------------------------------------------------------------
@@ -389,11 +389,11 @@ class FillDisk(Fault):
         """See `Fault`."""
         return isinstance(queue, SmallDiskQueueStore)
 
-    def strike(self, system: System, chance: random.Random) -> tuple[Strike, Undo | None] | None:
+    def strike(self, system: System, chance: random.Random) -> Harm | None:
         """See `Fault`."""
         assert isinstance(system.queue, SmallDiskQueueStore)
         system.queue.fill()
-        return _struck(self.name, system.queue.name), system.queue.make_room
+        return Harm(_struck(self.name, system.queue.name), system.queue.make_room)
 
 
 # --- the event stream ----------------------------------------------------------------------------
@@ -409,11 +409,11 @@ class PlantEvents(Fault):
         keeps = queue.forgets_s is None  # else it would be a guess what is left of it
         return keeps and isinstance(queue, (SqliteQueueStore, RedisQueueStore))
 
-    def strike(self, system: System, chance: random.Random) -> tuple[Strike, Undo | None] | None:
+    def strike(self, system: System, chance: random.Random) -> Harm | None:
         """See `Fault`."""
         with suppress(RedisError, sqlite3.OperationalError):
             planted = system.queue.plant(chance)
-            return structs.replace(_struck(self.name, system.queue.name), planted=planted), None
+            return Harm(structs.replace(_struck(self.name, system.queue.name), planted=planted))
         return None
 
 
@@ -426,11 +426,11 @@ class LockHistory(Fault):
     name = "history-lock"
     lasts = (0.5, 3.0)
 
-    def strike(self, system: System, chance: random.Random) -> tuple[Strike, Undo | None] | None:
+    def strike(self, system: System, chance: random.Random) -> Harm | None:
         """See `Fault`."""
         with suppress(sqlite3.OperationalError, psycopg.Error):
             undo = system.history.lock()
-            return _struck(self.name, system.history.name), undo
+            return Harm(_struck(self.name, system.history.name), undo)
         return None
 
 
@@ -443,12 +443,12 @@ class _PostgresFault(Fault):
         """Do it."""
         raise NotImplementedError
 
-    def strike(self, system: System, chance: random.Random) -> tuple[Strike, Undo | None] | None:
+    def strike(self, system: System, chance: random.Random) -> Harm | None:
         """See `Fault`."""
         assert isinstance(system.history, PostgresHistoryStore)
         with suppress(psycopg.OperationalError):
             struck = _struck(self.name, system.history.name)
-            return struck, self.harm(system.history, chance)
+            return Harm(struck, self.harm(system.history, chance))
         return None
 
 
@@ -579,7 +579,7 @@ class Nemesis:
         due = [each for each in self._planned if each.after_s <= passed]
         del self._planned[: len(due)]
         for each in due:
-            if not self._strike(each, passed) and each.must:
+            if not self._strike(each) and each.must:
                 self._planned.insert(0, each)
 
     def _is_over(self, lasting: _Lasting, passed: float) -> bool:
@@ -587,7 +587,7 @@ class Nemesis:
             return True
         return passed >= lasting.until_s and lasting.harm.has_told()
 
-    def _strike(self, planned: Planned, passed: float) -> bool:
+    def _strike(self, planned: Planned) -> bool:
         lasts_still = any(each.fault == planned.fault for each in self._lasting)
         if lasts_still and planned.fault != FreezeWorker.name:  # several may be frozen at once
             return False
@@ -596,6 +596,6 @@ class Nemesis:
             return False
         self.strikes.append(harm.strike)
         if harm.undo is not None:
-            until_s = passed + planned.lasts_s
+            until_s = time.monotonic() - self._begun + planned.lasts_s  # it may have taken long
             self._lasting.append(_Lasting(planned.fault, until_s, harm, harm.undo))
         return True

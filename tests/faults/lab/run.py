@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Protocol
 
 from msgspec import Struct
 
@@ -77,7 +78,25 @@ def _spans(phases: Mapping[str, float]) -> str:
     return ", ".join(f"{name} after {seconds:.1f} s" for name, seconds in phases.items())
 
 
-async def run(scenario: Scenario, *, queue: str, history: str, seed: int, folder: Path) -> Verdict:
+class Watch(Protocol):
+    """Somebody who looks on."""
+
+    async def watch(self, system: System) -> None:
+        """Look on until cancelled."""
+
+    async def look_at_the_end(self, system: System) -> None:
+        """Look at the stores once the evidence has been taken."""
+
+
+async def run(
+    scenario: Scenario,
+    *,
+    queue: str,
+    history: str,
+    seed: int,
+    folder: Path,
+    watch: Watch | None = None,
+) -> Verdict:
     """Start everything in `folder`, do harm, let it settle, and judge."""
     begun_at, begun = time.time_ns() // 1_000_000, time.monotonic()
     with ExitStack() as stack:
@@ -100,7 +119,12 @@ async def run(scenario: Scenario, *, queue: str, history: str, seed: int, folder
         await asyncio.to_thread(system.start, servers_first=scenario.servers_first)
         phases: dict[str, float] = {}
         nemesis = Nemesis(system, scenario.planned(seed, queue_store, history_store))
+        watching = asyncio.create_task(watch.watch(system)) if watch else None
         evidence = await _carry_out(scenario, system, nemesis, phases)
+        if watch and watching:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+            await watch.look_at_the_end(system)
     figures = figures_of(evidence)
     return Verdict(
         scenario=scenario.name,
@@ -158,7 +182,9 @@ async def _carry_out(
         await asyncio.gather(tending, return_exceptions=True)
     ours = [*system.workers, *system.submitters, *system.servers]
     await asyncio.to_thread(system.stop, ours, _STOP_S)
-    return await gather(system, nemesis.strikes, ended_at=ended_at, totals=totals)
+    return await gather(
+        system, nemesis.strikes, ended_at=ended_at, totals=totals, heals=scenario.heals
+    )
 
 
 async def _tend(system: System, nemesis: Nemesis) -> None:

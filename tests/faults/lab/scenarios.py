@@ -68,6 +68,8 @@ class Scenario(Struct, frozen=True, kw_only=True):
     floors: Mapping[str, int] = {}
     patience_s: float = 300.0
     """After so long what hasn't settled is taken for stuck: a machine may be busy."""
+    heals: bool = True
+    """Whether the history may take the queue's word where it missed events."""
 
     def planned(self, seed: int, queue: QueueStore, history: HistoryStore) -> list[Planned]:
         """The faults of a run, those that fit its stores."""
@@ -153,6 +155,7 @@ DUE = Scenario(
 )
 AWAY = Scenario(
     name="away",
+    draw="retried",
     jobs=150,
     rate=12,
     servers_first=True,
@@ -161,9 +164,9 @@ AWAY = Scenario(
     schedule=(
         _at(2.5, "history-restart", 2.5),
         _at(4.0, "server-kill"),
-        _at(6.5, "history-lock", 2.5),
-        _at(8.0, "server-kill"),
+        _at(9.0, "history-lock", 2.5),
     ),
-    floors={"server-kill": 2, "history-lock": 1},
+    heals=False,
+    floors={"server-kill": 1, "history-restart": 1},
 )
 SCENARIOS = {each.name: each for each in (SHORT, LONG, MANY, DUE, AWAY)}

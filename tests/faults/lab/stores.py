@@ -25,6 +25,8 @@ NAMESPACE = "lab"
 _BETWEEN_FLUSHES_S = 2.0
 """How far `appendfsync everysec` may be behind; see docs/redis.md."""
 _MOST_COPIES = 20
+_PLANTED_AT = 1
+"""The time of what is broken: nothing else happened then."""
 _DISK_MB = 48
 
 
@@ -95,11 +97,13 @@ class SqliteQueueStore(QueueStore):
     def plant(self, chance: random.Random) -> Planted:
         """See `QueueStore`."""
         with closing(sqlite3.connect(self._path, timeout=10)) as database, database:
-            stored = database.execute("SELECT at, body FROM entries").fetchall()
+            stored = database.execute(
+                "SELECT at, body FROM entries WHERE at <> ?", (_PLANTED_AT,)
+            ).fetchall()
             rows = [
                 *chance.sample(stored, min(len(stored), _MOST_COPIES)),
-                (1, b"no JSON at all"),
-                (1, b'{"events": [{"kind": "job.abducted", "job_id": "nobody"}]}'),
+                (_PLANTED_AT, b"no JSON at all"),
+                (_PLANTED_AT, b'{"events": [{"kind": "job.abducted", "job_id": "nobody"}]}'),
             ]
             chance.shuffle(rows)
             positions = [
@@ -176,11 +180,11 @@ class RedisQueueStore(QueueStore):
         events = self.keys.name("events")
         with Redis(port=self.server.port, socket_timeout=10) as client:
             answer: Any = client.xrevrange(events, count=10 * _MOST_COPIES)
-            stored = [fields for _, fields in answer]
+            stored = [fields for _, fields in answer if int(fields[b"a"]) != _PLANTED_AT]
             fields: list[dict[bytes, bytes]] = [
                 *chance.sample(stored, min(len(stored), _MOST_COPIES)),
-                {b"a": b"1", b"b": b"\xc1"},
-                {b"a": b"1", b"b": _packed([[99, "nobody", 1, 0, "q", 1, 0, 0, 0]])},
+                {b"a": b"%d" % _PLANTED_AT, b"b": b"\xc1"},
+                {b"a": b"%d" % _PLANTED_AT, b"b": _packed([[99, "nobody", 1, 0, "q", 1, 0, 0, 0]])},
             ]
             chance.shuffle(fields)
             positions: list[Any] = [client.xadd(events, each) for each in fields]  # type: ignore[arg-type]

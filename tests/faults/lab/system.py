@@ -218,6 +218,12 @@ class System:
         """How processes ended, in order."""
         return sorted((each for one in self.processes for each in one.exits), key=lambda e: e.at)
 
+    def read(self, path: str) -> str:
+        """A page of the first server's, as text. Raises `httpx.HTTPError`."""
+        answer = httpx.get(f"http://127.0.0.1:{self._ports[0]}/{path}", timeout=10)
+        answer.raise_for_status()
+        return answer.text
+
     def ask(self, path: str, **parameters: str | int) -> dict[str, object]:
         """What a server answers to a GET. Raises `httpx.HTTPError`."""
         answer = httpx.get(

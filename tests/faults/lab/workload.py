@@ -205,6 +205,14 @@ _KINDS: Mapping[str, tuple[float, Draw]] = {
 }
 
 
+# --- attempt after attempt -----------------------------------------------------------------------
+
+
+def retried(chance: random.Random, label: str) -> Order:
+    """Jobs of several attempts: only the event stream tells of those before the last."""
+    return _failing(chance, label) if chance.random() < 0.3 else _recovering(chance, label)
+
+
 # --- many, small ---------------------------------------------------------------------------------
 
 

@@ -17,8 +17,8 @@ from conduit.queue.redis.keys import Keys
 from conduit.server.db import tables
 from conduit.server.db.counts import by_status
 from conduit.server.db.database import Database
-from conduit.server.ingest.apply import apply_entries
-from conduit.server.ingest.consumer import GROUP, Ingest
+from conduit.server.ingest.apply import apply_entries, wall_clock
+from conduit.server.ingest.consumer import GROUP, IDLE_MS, Ingest
 from conduit.server.ingest.reconciler import LOCK, Healed, Reconciler, rebuild
 from tests.conformance.backends import Backend
 from tests.conformance.builders import (
@@ -164,6 +164,25 @@ async def test_what_is_only_on_its_way_is_left_alone(
         await apply_entries(connection, [StoredEntry("1", Entry(tuple(events)))], now=1)
     done = await reconcile(queue, database, heard)
     assert (done.healed, heard.changes) == (0, [])
+    assert await rows(database) == rows_of(await queue.get([job.id]))
+
+
+async def test_what_a_killed_server_had_read_is_waited_for_until_another_takes_it_over(
+    queue: Queue, database: Database, heard: Heard
+) -> None:
+    job = await running(queue)
+    read = await Reader().read(queue)
+    await finish(queue, job, OutcomeKind.RETRY_LATER)
+    late = events_in(await Reader().read(queue))[-1:]
+    until_takeover_ms = round(1.5 * IDLE_MS)
+    async with database.begin() as connection:
+        parked_at = wall_clock() - until_takeover_ms
+        await apply_entries(connection, [StoredEntry("1", Entry(tuple(late)))], now=parked_at)
+    patient = Reconciler(queue, database, heard)
+    assert (await patient.run_once()).looked_at == 0
+    await patient.stop()
+    async with database.begin() as connection:
+        await apply_entries(connection, read, now=wall_clock())
     assert await rows(database) == rows_of(await queue.get([job.id]))
 
 

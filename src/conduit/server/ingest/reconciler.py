@@ -28,7 +28,7 @@ from conduit.server.db.rows import JobRow, job_row
 from conduit.server.duty import Duty
 from conduit.server.ingest import bulk
 from conduit.server.ingest.apply import take_turn, wall_clock
-from conduit.server.ingest.consumer import Publish
+from conduit.server.ingest.consumer import IDLE_MS, Publish
 from conduit.server.ingest.healing import (
     AT_ONCE,
     Healed,
@@ -43,6 +43,9 @@ from conduit.server.ingest.healing import (
 __all__ = ["Healed", "Reconciler", "rebuild"]
 
 LOCK = "conduit:reconciler"
+GRACE_MS = 2 * IDLE_MS
+"""How long something stays wrong before it's put right. Events that a killed server had only read
+are with another one by then; a row that went past them would lose the attempts they tell of."""
 _LOCK_MS = 30_000
 _LONGEST_PAUSE_S = 10.0
 # A look at everything may cost seconds where there are millions of jobs: it gets so much of the
@@ -94,7 +97,7 @@ class Reconciler(Duty):
         caught_up: Callable[[], bool] = _always,
         kept_since: Callable[[], Awaitable[int]] = _for_ever,
         every_s: float = 2.0,
-        grace_ms: int = 3_000,
+        grace_ms: int = GRACE_MS,
         untouched_ms: int = 60_000,
     ) -> None:
         super().__init__()
