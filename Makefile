@@ -4,7 +4,7 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test lint format dashboard api bench faults mutants screenshots lock clean
+.PHONY: help demo test lint format dashboard api bench faults mutants soak screenshots lock clean
 
 # The first interpreter that is new enough; PYTHON=/path/to/python overrides.
 PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -35,6 +35,7 @@ PEERS ?=
 SEED ?=
 MUTANTS ?=
 SEEDS ?=
+MINUTES ?=
 
 # Use the interpreter found above, never a download; an index chosen for pip serves uv, too.
 export UV_PYTHON_DOWNLOADS := never
@@ -88,6 +89,9 @@ faults: $(DEV_STAMP) ## Run the fault laboratory: kills, freezes, cuts, and a ch
 # `make mutants MUTANTS=acknowledged-before-the-commit SEEDS=3` tries one, at three seeds.
 mutants: $(DEV_STAMP) ## Spoil the sources on purpose: the laboratory and the tests have to notice
 	$(RUN) -m tests.faults.mutants $(MUTANTS) $(if $(SEEDS),--seeds $(SEEDS))
+
+soak: $(DEV_STAMP) ## Run mixed load with faults for MINUTES=60, and see that nothing grows
+	$(RUN) -m tests.faults.soak $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
 
 screenshots: dashboard ## Take the pictures of the dashboard in docs/images/ anew
 	$(RUN) -m tests.dashboard.chromium
