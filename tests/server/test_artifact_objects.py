@@ -92,6 +92,7 @@ def test_a_server_does_not_start_without_the_client(tmp_path: Path) -> None:
     [
         ("s3:///prefix?endpoint=http://127.0.0.1:9", "names no bucket"),
         ("s3://KEY:hidden@bucket?endpoints=http://127.0.0.1:9", "'endpoints' isn't an option"),
+        ("s3://bucket?secret_key=hidden", "'secret_key' isn't an option"),
         ("s3://KEY:hidden@bucket?endpoint=127.0.0.1:9", "the endpoint must be like"),
         ("s3://KEY:hidden@bucket?endpoint=http://h:port", "the endpoint must be like"),
         ("s3://KEY@bucket", "credentials are s3://KEY:SECRET@bucket"),

@@ -15,7 +15,7 @@ from conduit.core.model import FINISHED, Job, JobStatus
 from conduit.core.transitions import Verb, allowed
 from conduit.queue.base import Acted, Action, JobFilter, Queue
 from conduit.server.db import queries
-from conduit.server.db.database import Database
+from conduit.server.db.database import Database, DatabaseUnavailableError
 from conduit.server.db.queries import JobQuery
 from conduit.server.ingest import deleting
 from conduit.server.ingest.apply import wall_clock
@@ -162,7 +162,8 @@ def _conflict(
 async def act_on_many(parts: Parts, wanted: BulkRequest) -> BulkView:
     """Do it to all that match, in batches; what became of them.
 
-    When the queue goes away halfway, the rest counts as failed: it may be asked for again.
+    When the queue or the history goes away halfway, the rest counts as failed: it may be asked for
+    again.
     """
     operation = _OPERATIONS[wanted.action]
     job_ids = await _matching(parts.link, parts.database, operation, wanted)
@@ -171,23 +172,12 @@ async def act_on_many(parts: Parts, wanted: BulkRequest) -> BulkView:
     for start in range(0, len(job_ids), _BATCH):
         batch = job_ids[start : start + _BATCH]
         try:
-            actions = await parts.link.ask(
-                lambda queue, batch=batch: operation.apply(queue, batch), patience_s=PATIENT_S
-            )
-        except QueueError:
+            counts.update(await _act_on_batch(parts, operation, batch))
+        except (QueueError, DatabaseUnavailableError):
             if not reached:
                 raise
             break
         reached += len(batch)
-        counts.update(action.acted for action in actions)
-        if operation is DELETE:
-            unknown = [
-                job_id
-                for job_id, action in zip(batch, actions, strict=True)
-                if action.acted is Acted.UNKNOWN
-            ]
-            if unknown:
-                counts[Acted.DONE] += len((await _delete_in_history(parts, unknown)).gone)
     done = counts[Acted.DONE] + counts[Acted.REQUESTED]
     return BulkView(
         matched=len(job_ids),
@@ -196,6 +186,19 @@ async def act_on_many(parts: Parts, wanted: BulkRequest) -> BulkView:
         skipped=reached - done,
         failed=len(job_ids) - reached,
     )
+
+
+async def _act_on_batch(parts: Parts, operation: Operation, batch: list[str]) -> Counter[Acted]:
+    actions = await parts.link.ask(
+        lambda queue: operation.apply(queue, batch), patience_s=PATIENT_S
+    )
+    counts = Counter(action.acted for action in actions)
+    if operation is DELETE:
+        found = zip(batch, actions, strict=True)
+        unknown = [job_id for job_id, action in found if action.acted is Acted.UNKNOWN]
+        if unknown:
+            counts[Acted.DONE] += len((await _delete_in_history(parts, unknown)).gone)
+    return counts
 
 
 async def _matching(

@@ -20,6 +20,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from conduit.server.parts import parts_of
+
 BUNDLE = Path(__file__).parent / "dashboard"
 """Where the package's build puts the bundle (`hatch_build.py`)."""
 
@@ -66,7 +68,7 @@ def answer(request: Request) -> Response:
     """What stands at the request's path: a file, a page of the dashboard, or how to build it."""
     files = bundle(BUNDLE)
     if _INDEX not in files:
-        return _missing(BUNDLE)
+        return _missing(BUNDLE, for_strangers=parts_of(request).access.keys_required)
     path = request.url.path
     if (file := files.get(path)) is not None and path != _INDEX:
         return file.answer(request, immutable=path.startswith("/assets/"))
@@ -90,7 +92,7 @@ def _read(path: Path) -> File:
     return File(
         body=body,
         media_type=_MEDIA_TYPES[path.suffix],
-        etag=f'"{hashlib.sha256(body).hexdigest()[:32]}"',
+        etag=f'W/"{hashlib.sha256(body).hexdigest()[:32]}"',
         encoded={name: each.read_bytes() for name, each in beside.items() if each.is_file()},
     )
 
@@ -111,8 +113,8 @@ def _index(file: File) -> Response:
 
 
 def _has(request: Request, etag: str) -> bool:
-    given = request.headers.get("if-none-match", "")
-    return etag in [each.strip().removeprefix("W/") for each in given.split(",")]
+    given = [each.strip() for each in request.headers.get("if-none-match", "").split(",")]
+    return "*" in given or etag.removeprefix("W/") in [each.removeprefix("W/") for each in given]
 
 
 def _accepts(request: Request, encoding: str) -> bool:
@@ -159,10 +161,11 @@ _HEADERS = {
 }
 
 
-def _missing(folder: Path) -> Response:
-    """How to build the dashboard, and why the installation didn't."""
+def _missing(folder: Path, *, for_strangers: bool) -> Response:
+    """How to build the dashboard, and why the installation didn't; strangers aren't told that."""
     note = folder / "failure.txt"
-    reason = note.read_text(encoding="utf-8", errors="replace") if note.is_file() else ""
+    told = note.is_file() and not for_strangers
+    reason = note.read_text(encoding="utf-8", errors="replace") if told else ""
     shown = f"<p>The last attempt ended with:\n<pre>{html.escape(reason)}</pre>" if reason else ""
     page = _PAGE.replace("STYLE", _STYLE).replace("REASON", shown)
     return Response(page, media_type="text/html; charset=utf-8", headers=_HEADERS)

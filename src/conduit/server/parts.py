@@ -30,11 +30,12 @@ class Parts:
     artifacts: Store
 
 
-def _parts_of(request: Request) -> Parts:
+def parts_of(request: Request) -> Parts:
+    """The parts of the server that a request came to."""
     return cast("Parts", request.app.state.parts)
 
 
-TheParts = Annotated[Parts, Depends(_parts_of)]
+TheParts = Annotated[Parts, Depends(parts_of)]
 """A route's parameter that is given the parts."""
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from conduit.server import page
 from conduit.server.service import ServerService
+from tests.server.http.conftest import Serve
 
 INDEX = '<meta name="csp-nonce" content="" /><script src="/theme.js"></script>the dashboard'
 SCRIPT = b"console.log('a script of some length');" * 20
@@ -94,6 +95,8 @@ async def test_what_the_browser_has_is_not_sent_again(root: httpx.AsyncClient) -
     assert (again.status_code, again.content) == (304, b"")
     other = await root.get("/theme.js", headers={"If-None-Match": '"another"'})
     assert other.status_code == 200
+    anything = await root.get("/theme.js", headers={"If-None-Match": "*"})
+    assert anything.status_code == 304
 
 
 @pytest.mark.usefixtures("folder")
@@ -124,3 +127,15 @@ async def test_without_a_bundle_the_page_says_how_to_build_it_and_what_went_wron
     assert "make dashboard" in answer.text
     assert "npm &lt;could&gt; not reach &amp; so on" in answer.text
     assert "script-src" not in answer.headers["content-security-policy"]
+
+
+async def test_what_went_wrong_on_this_machine_is_not_told_to_strangers(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(page, "BUNDLE", tmp_path)
+    (tmp_path / "failure.txt").write_text("npm could not reach")
+    server = await serve(api_keys="admin:a-key-of-the-right-length")
+    async with httpx.AsyncClient(base_url=server.url, timeout=20) as client:
+        answer = await client.get("/")
+    assert "make dashboard" in answer.text
+    assert "npm could" not in answer.text

@@ -97,8 +97,9 @@ def _objects(parts: SplitResult, url: str) -> ObjectsAddress:
     if not bucket:
         raise ConfigurationError(f"{told} names no bucket: s3://bucket/prefix")
     if unknown := [each for each in given if each not in _OPTIONS]:
+        named = told.partition("?")[0]  # without the options: somebody may have put a secret there
         raise ConfigurationError(
-            f"{told}: {quoted(unknown[0])} isn't an option; the options are {', '.join(_OPTIONS)}"
+            f"{named}: {quoted(unknown[0])} isn't an option; the options are {', '.join(_OPTIONS)}"
         )
     if credentials and not (key and secret):
         raise ConfigurationError(f"{told}: credentials are s3://KEY:SECRET@bucket")
