@@ -277,11 +277,13 @@ class SqliteHistoryStore(HistoryStore):
 
     def lock(self) -> Callable[[], None]:
         """See `HistoryStore`. Raises `sqlite3.OperationalError`."""
-        holder = sqlite3.connect(
-            self._path, timeout=10, isolation_level=None, check_same_thread=False
-        )
-        holder.execute("BEGIN IMMEDIATE")
-        return holder.close
+        with ExitStack() as stack:
+            holder = sqlite3.connect(
+                self._path, timeout=10, isolation_level=None, check_same_thread=False
+            )
+            stack.callback(holder.close)
+            holder.execute("BEGIN IMMEDIATE")
+            return stack.pop_all().close
 
 
 class PostgresHistoryStore(HistoryStore):
@@ -302,10 +304,12 @@ class PostgresHistoryStore(HistoryStore):
 
     def lock(self) -> Callable[[], None]:
         """See `HistoryStore`. Raises `psycopg.Error`."""
-        holder = psycopg.connect(self.url, connect_timeout=5)
-        holder.execute("SET lock_timeout = '5s'")
-        holder.execute("LOCK TABLE jobs IN ACCESS EXCLUSIVE MODE")
-        return holder.close
+        with ExitStack() as stack:
+            holder = psycopg.connect(self.url, connect_timeout=5)
+            stack.callback(holder.close)
+            holder.execute("SET lock_timeout = '5s'")
+            holder.execute("LOCK TABLE jobs IN ACCESS EXCLUSIVE MODE")
+            return stack.pop_all().close
 
 
 QUEUES: dict[str, Callable[[Path], QueueStore]] = {
