@@ -176,9 +176,10 @@ class Access:
         """The key that was presented. Raises `ProblemError` (401, 429)."""
         address = request.client.host if request.client else None
         self._guesses.check(address)
-        key = self._find(_hash(secret))
+        key_hash = _hash(secret)
+        key = self._find(key_hash)
         if key is None:
-            self._guesses.note(address)
+            self._guesses.note(address, key_hash)
             raise _unauthorized("this key isn't known here")
         return key
 

@@ -5,40 +5,44 @@ from __future__ import annotations
 import ipaddress
 import math
 import time
-from collections import Counter
 from collections.abc import Callable
 
 from conduit.server.problems import ProblemError
 
 WINDOW_S = 60.0
 MOST_OF_ONE = 10
-"""Wrong keys of one address within a window."""
+"""Different wrong keys of one address within a window."""
 MOST_OF_ALL = 100
 """Beyond so many of all addresses together, one wrong key of an address is one too many."""
 MOST_ADDRESSES = 10_000
 """Beyond so many addresses the others count as one, so that the memory it takes is bounded."""
 _OTHERS = "others"
+_LONGEST_NAME = 64
 
 
 class Guesses:
-    """Counts wrong keys by the address that they come from, a minute at a time.
+    """Counts different wrong keys by the address that they come from, a minute at a time.
 
-    An address that has sent none isn't turned away, unless more addresses than are counted do.
+    The same wrong key sent again isn't a guess: a program that still has an old key, such as a
+    scraper of metrics, mustn't lock out the right keys beside it. An address that has sent none
+    isn't turned away, unless more addresses than are counted do.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._ends_at = 0.0
-        self._wrong: Counter[str] = Counter()
+        self._wrong: dict[str, set[bytes]] = {}
+        self._many = 0
 
     def check(self, address: str | None) -> None:
         """Turn an address away that has guessed too often. Raises `ProblemError` (429)."""
         left = self._ends_at - self._clock()
         if left <= 0:
             self._wrong.clear()
+            self._many = 0
             return
-        most = MOST_OF_ONE if self._wrong.total() < MOST_OF_ALL else 1
-        if self._wrong[self._name(address)] >= most:
+        most = MOST_OF_ONE if self._many < MOST_OF_ALL else 1
+        if len(self._wrong.get(self._name(address), ())) >= most:
             raise ProblemError(
                 429,
                 "too-many-wrong-keys",
@@ -47,11 +51,13 @@ class Guesses:
                 headers={"Retry-After": str(math.ceil(left))},
             )
 
-    def note(self, address: str | None) -> None:
-        """Count a wrong key; the first one begins a window."""
+    def note(self, address: str | None, key_hash: bytes) -> None:
+        """Count a wrong key, given as its hash; the first one begins a window."""
         if not self._wrong:
             self._ends_at = self._clock() + WINDOW_S
-        self._wrong[self._name(address)] += 1
+        keys = self._wrong.setdefault(self._name(address), set())
+        self._many += key_hash not in keys
+        keys.add(key_hash)
 
     def _name(self, address: str | None) -> str:
         name = _network(address)
@@ -64,7 +70,7 @@ def _network(address: str | None) -> str:
     try:
         parsed = ipaddress.ip_address(address or "")
     except ValueError:
-        return address or _OTHERS
+        return (address or _OTHERS)[:_LONGEST_NAME]
     if isinstance(parsed, ipaddress.IPv4Address):
         return str(parsed)
     if parsed.ipv4_mapped is not None:

@@ -184,6 +184,14 @@ async def test_who_guesses_keys_is_turned_away_and_sessions_go_on(serve: Serve, 
         assert (await known.get("/jobs")).status_code == 200
 
 
+async def test_an_old_key_sent_over_and_over_locks_no_right_one_out(
+    locked: httpx.AsyncClient,
+) -> None:
+    for _ in range(11):
+        assert (await locked.get("/jobs", headers=bearer("old-key"))).status_code == 401
+    assert (await locked.get("/jobs", headers=bearer(READER))).status_code == 200
+
+
 async def test_behind_a_proxy_of_this_machine_callers_are_told_apart(
     locked: httpx.AsyncClient,
 ) -> None:
@@ -191,8 +199,8 @@ async def test_behind_a_proxy_of_this_machine_callers_are_told_apart(
         headers = {"X-Forwarded-For": address}
         return (await locked.post("/session", json={"key": key}, headers=headers)).status_code
 
-    for _ in range(10):
-        assert await attempt("wrong", "192.0.2.1") == 401
+    for number in range(10):
+        assert await attempt(f"guess-{number}", "192.0.2.1") == 401
     assert await attempt(ADMIN, "192.0.2.1") == 429
     assert await attempt(ADMIN, "192.0.2.2") == 200
 
