@@ -20,8 +20,8 @@ export function ArgumentInput({ field, value, onChange, fault }: Props) {
       <div className="flex min-h-5 items-baseline gap-2">
         <label htmlFor={id} className="font-medium">
           <bdi>{field.kind === "rest" ? "*" : field.kind === "extra" ? "**" : ""}{field.name}</bdi>
-          {field.preset === undefined && <span className="text-red" aria-hidden> *</span>}
         </label>
+        {field.preset === undefined && <span className="-ml-1 text-red" aria-hidden>*</span>}
         {field.annotation && <code className="min-w-0 truncate font-mono text-xs text-muted">{field.annotation}</code>}
         <span className="ml-auto flex shrink-0 gap-3 text-sm">
           {field.preset !== undefined && value.mode !== "preset" && <Mode onClick={() => onChange({ mode: "preset", text: "" })}>Use the default</Mode>}
