@@ -95,7 +95,7 @@ SHORT = Scenario(
     name="short",
     jobs=120,
     rate=12,
-    faults={**EVERYTHING, "server-kill": 0},
+    faults={**EVERYTHING, "server-kill": 0, "events-plant": 0},
     lasts_s=11,
     every_s=0.8,
     # Whatever the seed draws: somebody is killed, and somebody comes back to life. What a killed
