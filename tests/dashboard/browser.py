@@ -111,3 +111,14 @@ async def settled(page: Page) -> None:
             && [...document.images].every((image) => image.complete)"""
     )
     await page.evaluate("() => document.fonts.ready.then(() => undefined)")
+
+
+async def at_rest(page: Page) -> None:
+    """Wait until colours and places are what they come to, as after the theme was changed."""
+    await page.evaluate(
+        """async () => {
+            await new Promise(requestAnimationFrame);
+            const moving = document.getAnimations().filter((each) => each instanceof CSSTransition);
+            await Promise.allSettled(moving.map((each) => each.finished));
+        }"""
+    )

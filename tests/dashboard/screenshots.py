@@ -16,7 +16,15 @@ from pathlib import Path
 from PIL import Image
 from playwright.async_api import Browser, Page
 
-from tests.dashboard.browser import PATIENCE_MS, PHONE, WIDE, launched, session_cookie, settled
+from tests.dashboard.browser import (
+    PATIENCE_MS,
+    PHONE,
+    WIDE,
+    at_rest,
+    launched,
+    session_cookie,
+    settled,
+)
 from tests.dashboard.shop import Shop, opened
 from tests.servers.redis import RedisServer
 
@@ -75,6 +83,7 @@ async def take(browser: Browser, shop: Shop, view: View, theme: str, *, phone: b
     page: Page = await context.new_page()
     await page.goto(view.path)
     await settled(page)
+    await at_rest(page)
     data = await page.screenshot(animations="disabled", caret="hide")
     await context.close()
     return data

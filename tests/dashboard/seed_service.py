@@ -177,7 +177,7 @@ def make_thumbnail(name: str, size: int = 240) -> dict[str, int]:
         draw.ellipse(box, fill=colour)
     data = io.BytesIO()
     picture.save(data, "PNG", optimize=True)
-    ctx.artifact_sync(f"{name}.png", data.getvalue())
+    ctx.artifact_sync(f"{name}.png", data.getvalue(), "image/png")
     ctx.log.info("%s is %d bytes", name, data.tell())
     return {"width": picture.width, "height": picture.height}
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.dashboard.browser import PHONE, WIDE, settled, sideways
+from tests.dashboard.browser import PHONE, WIDE, at_rest, settled, sideways
 from tests.dashboard.conftest import Pages
 from tests.dashboard.shop import Shop
 
@@ -35,8 +35,9 @@ PAGES = {
 }
 
 
-async def barriers(page: Page) -> list[str]:
-    """What axe finds on a page that keeps people out, in words."""
+async def assert_no_barriers(page: Page) -> None:
+    """Let axe look for what keeps people out of the page."""
+    await at_rest(page)
     await page.evaluate(AXE.read_text("utf-8"))  # not a script tag: the page's policy forbids those
     found: list[dict[str, Any]] = await page.evaluate(
         """async () => (await axe.run(document, {
@@ -44,12 +45,13 @@ async def barriers(page: Page) -> list[str]:
             runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
         })).violations"""
     )
-    return [
-        f"{each['id']}: {node['html'][:200]}: {node['failureSummary']}"
+    barriers = [
+        f"{each['id']}: {node['html'][:200]}\n{node['failureSummary']}"
         for each in found
         if each["impact"] in ("serious", "critical")
         for node in each["nodes"]
     ]
+    assert not barriers, "\n\n".join(barriers)
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -58,11 +60,11 @@ async def test_it_is_accessible_and_fits_a_phone(name: str, pages: Pages, shop: 
     page = await pages.open(path, color_scheme="light")
     await settled(page)
     await expect(page.get_by_role("heading", level=1)).to_be_visible()
-    assert await barriers(page) == []
+    await assert_no_barriers(page)
 
     await page.emulate_media(color_scheme="dark", reduced_motion="reduce")
     await expect(page.locator("html")).to_have_attribute("data-theme", "dark")
-    assert await barriers(page) == []
+    await assert_no_barriers(page)
     assert await sideways(page) == 0
 
     await page.set_viewport_size({"width": PHONE[0], "height": PHONE[1]})
@@ -74,7 +76,7 @@ async def test_the_sign_in_is_accessible_and_fits_a_phone(pages: Pages) -> None:
     pages.excuse("401")
     await expect(page.get_by_label("API key")).to_be_visible()
 
-    assert await barriers(page) == []
+    await assert_no_barriers(page)
     await page.emulate_media(color_scheme="dark", reduced_motion="reduce")
-    assert await barriers(page) == []
+    await assert_no_barriers(page)
     assert await sideways(page) == 0

@@ -48,6 +48,23 @@ async def test_whoever_signs_out_is_out(pages: Pages) -> None:
     await expect(page.get_by_label("API key")).to_be_visible()
 
 
+async def test_an_expired_session_leads_to_the_sign_in_and_back(pages: Pages) -> None:
+    page = await pages.open("/workers")
+    pages.excuse("401")
+    await expect(page.get_by_role("heading", name="Workers", level=1)).to_be_visible()
+    await page.context.clear_cookies()  # what a browser does when they are over
+
+    await page.keyboard.press("g")  # unless the page has found out by itself
+    await page.keyboard.press("q")
+    await expect(page).to_have_url(re.compile(r"/sign-in\?next=.*(queues|workers)"))
+    await page.get_by_label("API key").fill(ADMIN_KEY)
+    await page.get_by_role("button", name="Sign in").click()
+    await expect(page).to_have_url(re.compile(r"/(queues|workers)$"))
+    await expect(
+        page.get_by_role("heading", name=re.compile("Queues|Workers"), level=1)
+    ).to_be_visible()
+
+
 async def test_nobody_is_led_to_another_site_by_signing_in(pages: Pages) -> None:
     page = await pages.open("/sign-in?next=//example.org/", signed_in=False)
     pages.excuse("401")
