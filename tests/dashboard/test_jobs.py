@@ -110,7 +110,7 @@ async def test_a_row_follows_its_job(pages: Pages, client: Client) -> None:
 
 async def test_views_are_saved_renamed_and_deleted(pages: Pages) -> None:
     page = await pages.open("/jobs")
-    views = page.get_by_role("button", name=re.compile("^Views?: "))
+    views = page.get_by_role("button", name=re.compile("^View: "))
     await views.click()
     await page.get_by_role("menuitemcheckbox", name="Failing now").click()
     await expect(page).to_have_url(re.compile("status=failed"))
