@@ -73,8 +73,13 @@ def jobs(count: int, now: int, span: int = 7 * DAY) -> Iterator[JobRow]:
     for number in range(count):
         at = now - 5_000 - int(span * (1 - (number + 1) / count))
         # The rhythm of days: moves jobs from the night into the hours around noon.
-        at -= int(1.6 * HOUR * math.sin(2 * math.pi * (at % DAY) / DAY))
+        at -= int(1.6 * HOUR * (_rhythm(at) - _rhythm(now)))
+        at -= int(chosen.expovariate(1 / 120_000))  # no two minutes are the same
         yield _job(chosen, number, min(at, now - 5_000))
+
+
+def _rhythm(at: int) -> float:
+    return math.sin(2 * math.pi * (at % DAY) / DAY)
 
 
 def _job(chosen: random.Random, number: int, at: int) -> JobRow:

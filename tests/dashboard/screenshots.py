@@ -9,9 +9,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 import io
+import math
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 from playwright.async_api import Browser, Page
@@ -30,9 +32,8 @@ from tests.servers.redis import RedisServer
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 THEMES = ("light", "dark")
-JOBS = 20_000
-_COLOURS = 128
-"""In each picture's palette: a third of the size, and nobody sees the difference."""
+JOBS = 60_000
+_COLOURS = 256
 
 
 @dataclass(frozen=True)
@@ -90,11 +91,20 @@ async def take(browser: Browser, shop: Shop, view: View, theme: str, *, phone: b
 
 
 def small(data: bytes) -> bytes:
-    """A PNG with a palette, as small as it gets."""
+    """A PNG of a third of the size: its most frequent colours as they are, all others near them."""
     picture = Image.open(io.BytesIO(data)).convert("RGB")
-    picture = picture.quantize(_COLOURS, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    counts = picture.getcolors(picture.width * picture.height) or []
+    colours: list[Any] = [colour for _, colour in sorted(counts, reverse=True)]
+    kept = colours[:_COLOURS]
+    place = {colour: index for index, colour in enumerate(kept)}
+    for colour in colours[_COLOURS:]:
+        place[colour] = min(range(len(kept)), key=lambda index: math.dist(colour, kept[index]))
+    raw = picture.tobytes()
+    pixels = zip(raw[0::3], raw[1::3], raw[2::3], strict=True)
+    indexed = Image.frombytes("P", picture.size, bytes(place[pixel] for pixel in pixels))
+    indexed.putpalette([part for colour in kept for part in colour])
     out = io.BytesIO()
-    picture.save(out, "PNG", optimize=True)
+    indexed.save(out, "PNG", optimize=True)
     return out.getvalue()
 
 
@@ -103,7 +113,10 @@ async def take_all(folder: Path, only: list[str]) -> None:
         redis = RedisServer(Path(name))
         redis.start()
         try:
-            async with opened(Path(name), redis.url, jobs=JOBS) as shop, launched() as browser:
+            async with (
+                opened(Path(name), redis.url, jobs=JOBS, tidy=True) as shop,
+                launched() as browser,
+            ):
                 for view in views(shop):
                     if not only or view.name in only:
                         await _take_each(browser, shop, view, folder)

@@ -11,7 +11,7 @@ import httpx
 from redis import Redis
 
 from conduit.queue.redis.keys import Keys
-from tests.dashboard.seed_service import HOSTILE, HOSTILE_NAME
+from tests.dashboard.bad_service import HOSTILE, HOSTILE_NAME
 from tests.dashboard.site import Client, ConduitServer, Workers, all_reach, until
 
 MEBIBYTE = 1024 * 1024
@@ -40,14 +40,20 @@ class Stories:
     cancelled: str
     scheduled: str
     """For tomorrow, with a key and metadata."""
+    talkative: str
+    """Completed long ago, with 50,000 log lines."""
+
+
+@dataclass(frozen=True)
+class Oddities:
+    """The ids of jobs that are hard to show."""
+
     hostile: str
     """Failed; HTML wherever text may stand."""
     large: str
     """Completed, with a result of 1 MiB."""
     deep: str
     foreign: str
-    talkative: str
-    """Completed long ago, with 50,000 log lines."""
 
 
 async def play(server: ConduitServer, workers: Workers, client: Client, talkative: str) -> Stories:
@@ -64,10 +70,6 @@ async def play(server: ConduitServer, workers: Workers, client: Client, talkativ
     cancelled = await submit("send_newsletter", 10)
     timed_out = await submit("look_up_address", "8001")
     closed = await submit("close_books", 1066)
-    hostile = await submit(HOSTILE_NAME, metadata={"note": HOSTILE})
-    large = await submit("large_result", LARGEST)
-    deep = await submit("deep_result", DEPTH)
-    foreign = await submit("foreign_words")
     prices = await submit("import_prices", "Acme & Söhne")
     scheduled = await submit(
         "send_mail", "ada@example.org", delay=86_400, key="reminder:ada", metadata={"tag": "later"}
@@ -79,8 +81,8 @@ async def play(server: ConduitServer, workers: Workers, client: Client, talkativ
     await _ask(workers.url)
     await client.reaches(cancelled, "running")
     await client.post(f"/jobs/{cancelled}/cancel", {"reason": "sent to the wrong readers"})
-    await all_reach(client, [*orders, *thumbnails, report, large, deep, foreign], "completed")
-    await all_reach(client, [*refunds, timed_out, closed, hostile, prices], "failed")
+    await all_reach(client, [*orders, *thumbnails, report], "completed")
+    await all_reach(client, [*refunds, timed_out, closed, prices], "failed")
     await all_reach(client, [cancelled], "cancelled")
     await client.reaches(newsletter, "running")
     (declined,) = (await client.get("/jobs", function="charge", q="S-1007"))["items"]
@@ -96,12 +98,22 @@ async def play(server: ConduitServer, workers: Workers, client: Client, talkativ
         timed_out=timed_out,
         cancelled=cancelled,
         scheduled=scheduled,
-        hostile=hostile,
-        large=large,
-        deep=deep,
-        foreign=foreign,
         talkative=talkative,
     )
+
+
+async def play_oddities(client: Client) -> Oddities:
+    """Submit what is hard to show, and wait for it."""
+    submit = client.submit
+    odd = Oddities(
+        hostile=await submit(HOSTILE_NAME, metadata={"note": HOSTILE}),
+        large=await submit("large_result", LARGEST),
+        deep=await submit("deep_result", DEPTH),
+        foreign=await submit("foreign_words"),
+    )
+    await client.reaches(odd.hostile, "failed")
+    await all_reach(client, [odd.large, odd.deep, odd.foreign], "completed")
+    return odd
 
 
 def _order(number: int) -> dict[str, object]:

@@ -25,11 +25,6 @@ api = conduit.Api("shop", port=int(os.environ.get("CONDUIT_SHOP_PORT", "8000")))
 
 order_placed = orders.event("order.placed")
 
-HOSTILE_NAME = '<img src=x onerror="window.hacked=1">'
-HOSTILE = "<script>window.hacked=1</script><img src=x onerror=window.hacked=1>"
-HEBREW = "שלום עולם: ההזמנה נשלחה (42) ✓"
-ARABIC = "مرحبا بالعالم"
-
 
 class Speed(StrEnum):
     STANDARD = "standard"
@@ -240,50 +235,6 @@ async def take_stock() -> int:
 async def clean_up(days: int = 30) -> int:
     """Throw away baskets that nobody came back for."""
     return days
-
-
-# --- what a page must bear -------------------------------------------------------------------
-
-
-@orders.task(name=HOSTILE_NAME)
-async def hostile() -> None:
-    """<b>Not bold</b><script>window.hacked=1</script>"""
-    ctx = conduit.current_job()
-    ctx.log.error("%s", HOSTILE)
-    ctx.set_progress(0.5, HOSTILE)
-    await ctx.set_metadata(note=HOSTILE, html={HOSTILE: [HOSTILE]})
-    await ctx.artifact("page.html", f"<!doctype html>{HOSTILE}", "text/html")
-    await ctx.artifact(
-        "picture.svg",
-        "<svg xmlns='http://www.w3.org/2000/svg' onload='window.hacked=1'><script>"
-        "window.hacked=1</script><rect width='9' height='9'/></svg>",
-        "image/svg+xml",
-    )
-    raise ValueError(f"{HOSTILE}\n{HOSTILE}")
-
-
-@orders.task
-async def large_result(size: int) -> str:
-    """As much as a result may take."""
-    return "x" * size
-
-
-@orders.task
-async def deep_result(depth: int) -> Any:
-    """Objects and lists within one another."""
-    value: Any = "the bottom"
-    for level in range(depth):
-        value = {"level": level, "inner": value} if level % 2 else [level, value]
-    return value
-
-
-@orders.task
-async def foreign_words() -> dict[str, str]:
-    """Text from right to left, and other scripts."""
-    ctx = conduit.current_job()
-    ctx.log.info("%s", HEBREW)
-    ctx.log.info("%s", ARABIC)
-    return {"hebrew": HEBREW, "arabic": ARABIC, "japanese": "注文を発送しました"}
 
 
 # --- the API ---------------------------------------------------------------------------------

@@ -30,6 +30,7 @@ class Shop:
 
     server: ConduitServer
     stories: seed.Stories
+    oddities: seed.Oddities | None
     cookie: str
     """The token of an admin's session."""
 
@@ -40,17 +41,24 @@ class Shop:
 
 
 @asynccontextmanager
-async def opened(folder: Path, redis_url: str, *, jobs: int) -> AsyncIterator[Shop]:
-    """Open the shop, whose history begins with so many jobs; its files are in `folder`."""
+async def opened(
+    folder: Path, redis_url: str, *, jobs: int, tidy: bool = False
+) -> AsyncIterator[Shop]:
+    """Open the shop, whose history begins with so many jobs; its files are in `folder`.
+
+    A tidy one has no oddities.
+    """
     queue_url = f"{redis_url}?namespace=shop-{uuid4().hex[:12]}"
     database_url = f"sqlite:///{folder / 'history.db'}"
     talkative = await past.make_history(database_url, time.time_ns() // 1_000_000, jobs)
-    server, workers = ConduitServer(folder, queue_url, database_url), Workers(folder, queue_url)
+    server = ConduitServer(folder, queue_url, database_url)
+    workers = Workers(folder, queue_url, tidy=tidy)
     try:
         await asyncio.gather(asyncio.to_thread(server.start), asyncio.to_thread(workers.start))
         async with Client(server.url) as client:
             stories = await seed.play(server, workers, client, talkative)
-        yield Shop(server, stories, await sign_in(server.url))
+            oddities = None if tidy else await seed.play_oddities(client)
+        yield Shop(server, stories, oddities, await sign_in(server.url))
     finally:
         workers.kill()
         server.kill()
@@ -63,14 +71,15 @@ async def sign_in(url: str, key: str = ADMIN_KEY) -> str:
         return answer.raise_for_status().cookies["conduit_session"]
 
 
-async def keep_open(jobs: int) -> None:
+async def keep_open(jobs: int, *, tidy: bool) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         redis = RedisServer(folder)
         redis.start()
         try:
-            async with opened(folder, redis.url, jobs=jobs) as shop:
-                print(f"{shop.url}\nkey: {ADMIN_KEY}\n{shop.stories}\nCtrl-C ends it", flush=True)
+            async with opened(folder, redis.url, jobs=jobs, tidy=tidy) as shop:
+                print(shop.url, f"key: {ADMIN_KEY}", shop.stories, shop.oddities, sep="\n")
+                print("Ctrl-C ends it", flush=True)
                 await asyncio.Event().wait()
         finally:
             redis.stop()
@@ -78,9 +87,11 @@ async def keep_open(jobs: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tidy", action="store_true", help="without what is hard to show")
     parser.add_argument("--jobs", type=int, default=6000, help="how many the history begins with")
     with suppress(KeyboardInterrupt):
-        asyncio.run(keep_open(parser.parse_args().jobs))
+        options = parser.parse_args()
+        asyncio.run(keep_open(options.jobs, tidy=options.tidy))
 
 
 if __name__ == "__main__":

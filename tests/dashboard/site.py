@@ -21,6 +21,7 @@ ADMIN_KEY = "the-tests-admin-key-of-32-letters"
 READER_KEY = "the-tests-reader-key-of-32-letters"
 KEYS = f"ada:admin:{ADMIN_KEY},rita:read:{READER_KEY}"
 SERVICE = Path(__file__).with_name("seed_service.py")
+BAD_SERVICE = Path(__file__).with_name("bad_service.py")
 
 _COMMAND = (sys.executable, "-m", "conduit")
 
@@ -58,12 +59,13 @@ class ConduitServer(ServerProcess):
 
 
 class Workers(ServerProcess):
-    """`conduit run seed_service.py`."""
+    """`conduit run seed_service.py bad_service.py`; the latter unless they are to be `tidy`."""
 
-    def __init__(self, folder: Path, queue_url: str) -> None:
+    def __init__(self, folder: Path, queue_url: str, *, tidy: bool = False) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        command = [*_COMMAND, "run", str(SERVICE), "--queue-url", queue_url]
+        services = [SERVICE] if tidy else [SERVICE, BAD_SERVICE]
+        command = [*_COMMAND, "run", *map(str, services), "--queue-url", queue_url]
         environment = _environment(CONDUIT_SHOP_PORT=str(self.port))
         super().__init__("workers", folder, command, environment=environment)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from playwright.async_api import Locator, Page, expect
 
 from tests.dashboard import seed
+from tests.dashboard.bad_service import ARABIC, HEBREW, HOSTILE, HOSTILE_NAME
 from tests.dashboard.browser import hacked, settled, sideways
 from tests.dashboard.conftest import Pages
 from tests.dashboard.past import MANY_LINES
-from tests.dashboard.seed_service import ARABIC, HEBREW, HOSTILE, HOSTILE_NAME
 from tests.dashboard.shop import Shop
 from tests.dashboard.site import Client
 
@@ -24,7 +24,7 @@ async def elements(page: Page) -> int:
 
 
 async def test_html_of_a_job_is_text_wherever_it_stands(pages: Pages, shop: Shop) -> None:
-    page = await pages.open(f"/jobs/{shop.stories.hostile}")
+    page = await pages.open(f"/jobs/{shop.oddities.hostile}")
     await expect(page.get_by_role("heading", level=1)).to_contain_text(HOSTILE_NAME)
     await expect(page.get_by_text(HOSTILE).first).to_be_visible()
     await settled(page)
@@ -41,7 +41,7 @@ async def test_html_of_a_job_is_text_wherever_it_stands(pages: Pages, shop: Shop
 async def test_a_result_of_a_mebibyte_is_cut_and_can_be_downloaded(
     pages: Pages, shop: Shop
 ) -> None:
-    page = await pages.open(f"/jobs/{shop.stories.large}")
+    page = await pages.open(f"/jobs/{shop.oddities.large}")
     result = page.get_by_role("region", name="Result")
     await expect(result).to_contain_text(f"show more of {seed.LARGEST:,} characters")
     assert len(await page.get_by_role("main").inner_text()) < 20_000
@@ -53,7 +53,7 @@ async def test_a_result_of_a_mebibyte_is_cut_and_can_be_downloaded(
 
 
 async def test_deep_json_opens_step_by_step(pages: Pages, shop: Shop) -> None:
-    page = await pages.open(f"/jobs/{shop.stories.deep}")
+    page = await pages.open(f"/jobs/{shop.oddities.deep}")
     result = page.get_by_role("region", name="Result")
     closed = result.locator("button[aria-expanded=false]")
     await expect(closed).to_have_count(1)
@@ -66,7 +66,7 @@ async def test_deep_json_opens_step_by_step(pages: Pages, shop: Shop) -> None:
 
 
 async def test_text_from_right_to_left_is_laid_out_so(pages: Pages, shop: Shop) -> None:
-    page = await pages.open(f"/jobs/{shop.stories.foreign}")
+    page = await pages.open(f"/jobs/{shop.oddities.foreign}")
     for text in (HEBREW, ARABIC):
         for place in (page.get_by_role("log"), page.get_by_role("region", name="Result")):
             line = place.get_by_text(text)
