@@ -58,6 +58,13 @@ def test_functions_are_listed_paused_and_resumed(stocked: Cli) -> None:
     assert "registered function 'zip_pu' yet; did you mean 'zip_up'?" in unknown.stderr
     assert stocked("functions", "pause", "").returncode == 2
 
+    listed = json.loads(stocked("functions", "list", "--json").stdout)
+    assert [(each["name"], each["worker"]) for each in listed if each["paused"]] == [("zip_pu", "")]
+    checks = {each["name"]: each for each in json.loads(stocked("doctor", "--json").stdout)}
+    assert checks["paused functions"]["detail"] == "zip_pu: no job of it starts"
+    resumed = stocked("functions", "resume", "zip_pu")
+    assert (resumed.stdout, resumed.stderr) == ("zip_pu resumed\n", "")
+
 
 def test_crons_show_their_next_tick_and_can_be_triggered_and_paused(stocked: Cli) -> None:
     daily, often = json.loads(stocked("crons", "list", "--json").stdout)

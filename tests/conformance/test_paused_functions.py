@@ -8,7 +8,7 @@ import pytest
 
 from conduit.core.model import JobStatus, NewJob
 from conduit.core.transitions import OutcomeKind
-from conduit.queue.base import JobFilter, Queue, Registration, Tick
+from conduit.queue.base import JobFilter, Queue, Registration, Tick, listed_functions
 from tests.conformance.backends import Backend
 from tests.conformance.builders import (
     DAY,
@@ -156,6 +156,7 @@ async def test_pausing_and_resuming_a_function_twice_is_fine(queue: Queue) -> No
 async def test_a_function_may_be_paused_before_any_worker_has_it(queue: Queue) -> None:
     await queue.pause_function("later")
     assert await queue.functions() == []
+    assert await queue.paused_functions() == ["later"]
     function = a_function("later")
     await queue.register(Registration(worker=a_worker(), functions=(function, a_function("free"))))
     assert [(each.name, each.paused) for each in await queue.functions()] == [
@@ -173,11 +174,18 @@ async def test_workers_that_come_and_go_leave_a_function_paused(backend: Backend
     await queue.pause_function("held")
     await queue.unregister("w1")
     await sweep(queue)
+    assert [each.worker for each in await listed_functions(queue)] == ["orders"]
     backend.clock.advance(8 * DAY)
     await sweep(queue)
+    assert [(each.name, each.worker, each.paused) for each in await listed_functions(queue)] == [
+        ("held", "", True)
+    ]
     await queue.register(registration)
     (function,) = await queue.functions()
     assert function.paused
+    assert await listed_functions(queue) == [function]
+    await queue.resume_function("held")
+    assert await queue.paused_functions() == []
 
 
 async def test_a_function_stays_paused_when_the_store_is_opened_anew(backend: Backend) -> None:

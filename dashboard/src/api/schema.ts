@@ -255,7 +255,7 @@ export interface paths {
         };
         /**
          * List Functions
-         * @description Functions that some worker has registered, by name.
+         * @description Functions that some worker has registered, or that are paused; by name.
          */
         get: operations["list_functions"];
         put?: never;
@@ -1156,6 +1156,8 @@ export interface components {
         /**
          * FunctionView
          * @description A function that some worker has registered.
+         *
+         *     One that is paused and that no worker has any more is told as well, with an empty `worker`.
          */
         FunctionView: {
             /** @example charge */

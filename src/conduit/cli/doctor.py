@@ -118,7 +118,7 @@ async def _queue_checks(queue: Queue) -> list[Check]:
     paused = [info.name for info in queues if info.paused]
     if paused:
         checks.append(Check("paused", Verdict.WARNING, f"{', '.join(paused)}: no job starts there"))
-    held = sorted({info.name for info in functions if info.paused})
+    held = await queue.paused_functions()
     if held:
         detail = f"{', '.join(held)}: no job of {'it' if len(held) == 1 else 'them'} starts"
         checks.append(Check("paused functions", Verdict.WARNING, detail))

@@ -9,7 +9,7 @@ from conduit.cli.connect import QueueUrl, existing_queue
 from conduit.cli.output import emit, print_json, records, say, show_table
 from conduit.cli.problems import did_you_mean
 from conduit.core.errors import InvalidOptionError
-from conduit.queue.base import Queue
+from conduit.queue.base import Queue, listed_functions
 from conduit.sdk.options import check_text
 
 app = App(name="functions", help="List, pause and resume functions.")
@@ -17,13 +17,13 @@ app = App(name="functions", help="List, pause and resume functions.")
 
 @app.command(name="list")
 async def list_functions(*, queue_url: QueueUrl = None, json: bool = False) -> None:
-    """List the functions that workers have registered.
+    """List the functions that workers have registered, or that are paused.
 
     Args:
         json: Print a JSON array.
     """
     async with existing_queue(queue_url) as queue:
-        found = await queue.functions()
+        found = await listed_functions(queue)
     if json:
         print_json(records(found))
         return
@@ -73,7 +73,7 @@ async def resume(name: str, *, queue_url: QueueUrl = None) -> None:
 async def _mention_unknown(queue: Queue, name: str) -> None:
     """A function may be paused before its first worker comes; an unknown name is likely a slip."""
     check_text("the function's name", name, InvalidOptionError)
-    known = sorted({info.name for info in await queue.functions()})
+    known = sorted({info.name for info in await listed_functions(queue)})
     if name not in known:
         hint = did_you_mean(name, known) if known else "none is registered"
         say(f"note: no worker has registered function {name!r} yet; {hint}")

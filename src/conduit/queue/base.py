@@ -189,6 +189,21 @@ def registration_conflict(kind: str, name: str, owner: str) -> RegistrationConfl
     )
 
 
+async def listed_functions(queue: Queue) -> list[FunctionInfo]:
+    """Functions that workers have registered, and those that are paused although none has them.
+
+    Of the latter only the name is known: `worker`, `queue` and `signature` are empty.
+    """
+    registered, paused = await queue.functions(), await queue.paused_functions()
+    known = {info.name for info in registered}
+    others = [
+        FunctionInfo(name=name, worker="", queue="", signature="", paused=True)
+        for name in paused
+        if name not in known
+    ]
+    return sorted([*registered, *others], key=lambda info: info.name)
+
+
 class Tick(Struct, frozen=True):
     """One due tick of a schedule, with the job it is to become. `at` is the tick's own time."""
 
@@ -401,6 +416,10 @@ class Queue(Protocol):
 
     async def resume_function(self, name: str) -> None:
         """Allow claims of a function's jobs again."""
+        ...
+
+    async def paused_functions(self) -> list[str]:
+        """Names of all functions that are paused, in order; also those that no worker has."""
         ...
 
     # --- looking ------------------------------------------------------------------------------

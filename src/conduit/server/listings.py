@@ -20,7 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from conduit.core.errors import ConduitError, QueueError
 from conduit.core.model import CronInfo, FunctionInfo, QueueInfo, WorkerInfo
-from conduit.queue.base import Queue
+from conduit.queue.base import Queue, listed_functions
 from conduit.server.db import tables
 from conduit.server.db.database import Database
 from conduit.server.db.failures import DatabaseUnavailableError
@@ -56,7 +56,7 @@ class _Kind(Struct, Generic[T], frozen=True):
     ask: Callable[[Queue], Awaitable[Sequence[T]]]
 
 
-FUNCTIONS = _Kind("functions", FunctionInfo, lambda queue: queue.functions())
+FUNCTIONS = _Kind("functions", FunctionInfo, listed_functions)
 QUEUES = _Kind("queues", QueueInfo, lambda queue: queue.queues())
 CRONS = _Kind("crons", CronInfo, lambda queue: queue.crons())
 WORKERS = _Kind("workers", WorkerInfo, lambda queue: queue.workers())

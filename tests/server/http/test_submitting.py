@@ -184,6 +184,21 @@ async def test_what_cannot_be_published_is_refused(api: httpx.AsyncClient, name:
     assert (await api.post(f"/events/{name}")).status_code == 422
 
 
+async def test_a_paused_function_that_no_worker_has_is_listed_and_can_be_resumed(
+    api: httpx.AsyncClient, queue: Queue
+) -> None:
+    await queue.pause_function("forgotten")
+    (listed,) = [each for each in (await api.get("/functions")).json()["items"] if each["paused"]]
+    assert (listed["name"], listed["worker"]) == ("forgotten", "")
+    assert (await api.get("/functions/forgotten")).json() == listed
+    answer = await api.post("/jobs", json={"function": "forgotten"})
+    assert answer.json()["type"] == "urn:conduit:unknown-function"
+    resumed = await api.post("/functions/forgotten/resume")
+    assert resumed.json() == listed | {"paused": False}
+    assert await queue.paused_functions() == []
+    assert (await api.post("/functions/forgotten/resume")).status_code == 404
+
+
 async def test_schedules_are_triggered_paused_and_resumed(
     api: httpx.AsyncClient, queue: Queue
 ) -> None:

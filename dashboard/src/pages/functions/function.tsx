@@ -22,6 +22,7 @@ import { cx } from "@/lib/cx";
 import { groupFailures } from "@/lib/failures";
 import { compact, count, duration, percent, rate } from "@/lib/format";
 import type { Span } from "@/lib/spans";
+import { isRegistered } from "./rows";
 import { RunDialog } from "./RunDialog";
 import type { FunctionSearch } from "./search";
 
@@ -56,7 +57,7 @@ export default function FunctionPage() {
           <>
             {info?.paused && <Badge tone="amber" icon={CirclePause}>Paused</Badge>}
             {info?.event && <Badge tone="violet" icon={Zap}>Handles <bdi>{info.event}</bdi></Badge>}
-            {isGone && <Badge>No worker has it</Badge>}
+            {!isPending && !isRegistered(info) && <Badge>No worker has it</Badge>}
           </>
         }
         actions={
@@ -66,7 +67,7 @@ export default function FunctionPage() {
           </>
         }
       >
-        {isPending ? " " : info?.doc ? <bdi className="whitespace-pre-line">{info.doc}</bdi> : isGone ? "It isn't registered by any worker: this is what it did before." : "Its docstring would stand here."}
+        {isPending ? " " : info?.doc ? <bdi className="whitespace-pre-line">{info.doc}</bdi> : !isRegistered(info) ? "It isn't registered by any worker: this is what it did before." : "Its docstring would stand here."}
       </PageHeader>
       <div className="flex flex-col gap-4">
         <Numbers ended={done.data?.overall} fresh={!done.isPlaceholderData} />
@@ -76,10 +77,10 @@ export default function FunctionPage() {
             <LastErrors name={name} />
             <LastJobs name={name} />
           </div>
-          <About info={info} pending={isPending} />
+          <About info={isRegistered(info) ? info : undefined} pending={isPending} />
         </div>
       </div>
-      {info && <RunDialog info={info} open={search.run === "now"} onOpenChange={(open) => set({ run: open ? "now" : undefined })} />}
+      {info && isRegistered(info) && <RunDialog info={info} open={search.run === "now"} onOpenChange={(open) => set({ run: open ? "now" : undefined })} />}
     </>
   );
 }
@@ -113,13 +114,13 @@ function Actions({ info, onRun }: { info: Schemas["FunctionView"]; onRun: () => 
   });
   const toggle = () => (info.paused ? resume.mutate() : setAsking(true));
   useShortcuts([
-    { keys: "r", label: "Run now", group: "Function", run: () => !refused && onRun() },
+    { keys: "r", label: "Run now", group: "Function", run: () => !refused && isRegistered(info) && onRun() },
     { keys: "p", label: info.paused ? "Resume" : "Pause", group: "Function", run: () => !refused && toggle() },
   ]);
   return (
     <>
       <Button icon={info.paused ? CirclePlay : CirclePause} refused={refused} busy={resume.isPending} onClick={toggle}>{info.paused ? "Resume" : "Pause"}</Button>
-      <Button kind="primary" icon={Play} refused={refused} onClick={onRun}>Run now</Button>
+      {isRegistered(info) && <Button kind="primary" icon={Play} refused={refused} onClick={onRun}>Run now</Button>}
       <ConfirmDialog
         open={asking}
         onOpenChange={setAsking}

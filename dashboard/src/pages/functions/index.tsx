@@ -19,7 +19,7 @@ import { useRowKeys } from "@/keyboard/useRowKeys";
 import { cx } from "@/lib/cx";
 import { compact, count, duration, percent } from "@/lib/format";
 import { REACH, type Span } from "@/lib/spans";
-import { matching, rowsOf, sorted, type FunctionRow } from "./rows";
+import { isRegistered, matching, rowsOf, sorted, type FunctionRow } from "./rows";
 import type { FunctionsSearch, FunctionSort } from "./search";
 
 const EXAMPLE = `import conduit
@@ -53,7 +53,7 @@ export default function Functions() {
       </>
     );
   }
-  const queues = [...new Set(functions.data?.items.map(({ queue }) => queue))].sort();
+  const queues = [...new Set(functions.data?.items.map(({ queue }) => queue))].filter(Boolean).sort();
   const column = (name: string, first: FunctionSort, other: FunctionSort) => ({
     sorted: sort.replace("-", "") === name ? (sort.startsWith("-") ? "desc" as const : "asc" as const) : null,
     onSort: () => set({ sort: sort === first ? other : first }),
@@ -134,11 +134,11 @@ function FunctionLine({ row: { name, info, ended }, span, series, buckets, marke
           </Link>
           {info?.paused && <Badge tone="amber">Paused</Badge>}
           {info?.event && <Badge tone="violet" icon={Zap} className="max-sm:hidden"><bdi>{info.event}</bdi></Badge>}
-          {!info && <Badge>No worker</Badge>}
+          {!isRegistered(info) && <Badge>No worker</Badge>}
         </span>
         {info?.doc && <bdi className="block truncate text-sm text-muted">{info.doc.split("\n")[0]}</bdi>}
       </Cell>
-      <Cell className="text-muted max-lg:hidden"><bdi>{info?.queue ?? "–"}</bdi></Cell>
+      <Cell className="text-muted max-lg:hidden"><bdi>{info?.queue || "–"}</bdi></Cell>
       <Cell className="max-md:hidden"><ActivityBars completed={series?.completed ?? none} failed={series?.failed ?? none} label={`Jobs finished over the last ${REACH[span].words}`} /></Cell>
       <Cell numeric>{ended ? compact(ended.total) : <span className="text-faint">0</span>}</Cell>
       <Cell numeric>
@@ -153,7 +153,7 @@ function FunctionLine({ row: { name, info, ended }, span, series, buckets, marke
       <Cell numeric className="max-md:hidden"><Spent ms={ended?.wait_ms.p95} /></Cell>
       <Cell numeric className="max-md:hidden"><Spent ms={ended?.run_ms.p50} /></Cell>
       <Cell numeric><Spent ms={ended?.run_ms.p95} /></Cell>
-      <Cell className="w-10 py-0 max-sm:hidden">{info && <IconButton label={`Run ${name}`} icon={Play} className="size-7" refused={refused} onClick={run} />}</Cell>
+      <Cell className="w-10 py-0 max-sm:hidden">{isRegistered(info) && <IconButton label={`Run ${name}`} icon={Play} className="size-7" refused={refused} onClick={run} />}</Cell>
     </Row>
   );
 }

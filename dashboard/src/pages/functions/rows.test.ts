@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import type { Schemas } from "@/api/client";
-import { matching, rowsOf, sorted } from "./rows";
+import { isRegistered, matching, rowsOf, sorted } from "./rows";
 
 const info = (name: string, fields: Partial<Schemas["FunctionView"]> = {}) => ({ name, queue: "default", signature: `${name}()`, doc: "", event: null, ...fields }) as Schemas["FunctionView"];
 const ended = (total: number, p95: number | null = null) => ({ total, failed: 0, wait_ms: { p95 }, run_ms: { p95 } }) as Schemas["EndedView"];
@@ -16,6 +16,10 @@ it("has functions of workers, and those that ran and are gone", () => {
     ["tidy", true, undefined],
     ["old", false, 9],
   ]);
+});
+
+it("tells a function of a worker from one that is only paused", () => {
+  expect([info("held", { worker: "w" }), info("held", { worker: "" }), undefined].map(isRegistered)).toEqual([true, false, false]);
 });
 
 it("finds each word anywhere, and those of a queue", () => {

@@ -4,9 +4,14 @@ import type { FunctionSort } from "./search";
 /** A row of the list: a function, and what it did. */
 export interface FunctionRow {
   name: string;
-  /** Undefined where no worker has it any more: there is only what it did. */
+  /** Undefined where no worker has it any more: there is only what it did; see `isRegistered` too. */
   info: Schemas["FunctionView"] | undefined;
   ended: Schemas["EndedView"] | undefined;
+}
+
+/** Whether a worker has it: one that is paused is listed also where none has it any more. */
+export function isRegistered(info: Schemas["FunctionView"] | undefined): boolean {
+  return info !== undefined && info.worker !== "";
 }
 
 /** Functions that workers have, and those that ran meanwhile but that none has any more. */

@@ -376,6 +376,10 @@ class RedisQueue:
     async def resume_function(self, name: str) -> None:
         await self._run("resume_function", name)
 
+    async def paused_functions(self) -> list[str]:
+        paused = self._server.keys.name("paused_functions")
+        return sorted(name.decode() for name in await self._server.command("SMEMBERS", paused))
+
     # --- looking ---------------------------------------------------------------------------------
 
     async def get(self, job_ids: Sequence[str]) -> list[Job | None]:

@@ -145,3 +145,8 @@ def pause_function(db: sqlite3.Connection, name: str) -> None:
 def resume_function(db: sqlite3.Connection, name: str) -> None:
     """Allow claims of a function's jobs."""
     db.execute("DELETE FROM paused_functions WHERE function = ?", (name,))
+
+
+def paused_functions(db: sqlite3.Connection) -> list[str]:
+    """Names of the functions that are paused."""
+    return [name for (name,) in db.execute("SELECT function FROM paused_functions ORDER BY 1")]

@@ -202,6 +202,9 @@ class SqliteQueue:
     async def resume_function(self, name: str) -> None:
         await self._db.write(partial(operating.resume_function, name=name))
 
+    async def paused_functions(self) -> list[str]:
+        return await self._db.read(operating.paused_functions)
+
     # --- looking ------------------------------------------------------------------------------
 
     async def get(self, job_ids: Sequence[str]) -> list[Job | None]:

@@ -24,7 +24,10 @@ from conduit.server.models.fields import (
 
 
 class FunctionView(Struct, frozen=True, kw_only=True):
-    """A function that some worker has registered."""
+    """A function that some worker has registered.
+
+    One that is paused and that no worker has any more is told as well, with an empty `worker`.
+    """
 
     name: FunctionName
     worker: str

@@ -6,10 +6,11 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from fastapi import APIRouter
+from msgspec import structs
 from starlette.responses import Response
 
 from conduit.core.model import FunctionInfo
-from conduit.queue.base import Queue
+from conduit.queue.base import Queue, listed_functions
 from conduit.server.access import Role
 from conduit.server.answers import Json, answers
 from conduit.server.listings import FUNCTIONS
@@ -30,7 +31,7 @@ router = APIRouter()
 
 @router.get("/functions", tags=["functions"], **answers(FunctionsView))
 async def list_functions(parts: TheParts) -> Response:
-    """Functions that some worker has registered, by name."""
+    """Functions that some worker has registered, or that are paused; by name."""
     found = await parts.listings.get(FUNCTIONS)
     items = [function_view(info) for info in found.items]
     return Json(FunctionsView(items, found.stale, iso(found.at)))
@@ -52,9 +53,9 @@ async def pause_function(name: Name, parts: TheParts) -> Response:
     """Stop claims of a function's jobs, in every queue; submits and running jobs go on."""
 
     async def pause(queue: Queue) -> FunctionInfo:
-        _known(name, await queue.functions())
+        _known(name, await listed_functions(queue))
         await queue.pause_function(name)
-        return _known(name, await queue.functions())
+        return _known(name, await listed_functions(queue))
 
     return Json(function_view(await parts.link.ask(pause)))
 
@@ -69,9 +70,9 @@ async def resume_function(name: Name, parts: TheParts) -> Response:
     """Allow claims of a function's jobs again."""
 
     async def resume(queue: Queue) -> FunctionInfo:
-        _known(name, await queue.functions())
+        info = _known(name, await listed_functions(queue))
         await queue.resume_function(name)
-        return _known(name, await queue.functions())
+        return structs.replace(info, paused=False)
 
     return Json(function_view(await parts.link.ask(resume)))
 
