@@ -155,6 +155,15 @@ async def sweep(queue: Queue, **retention: int) -> SweepReport:
     return await queue.sweep(Retention(**retention))
 
 
+async def sweep_for(backend: Backend, ms: int, *, beating: tuple[str, ...] = ()) -> None:
+    """Let time pass with regular sweeps, and with heartbeats of these workers."""
+    for _ in range(ms // SWEEP_STEP):
+        backend.clock.advance(SWEEP_STEP)
+        for worker_id in beating:
+            await backend.queue.heartbeat(worker_id, 0)
+        await sweep(backend.queue)
+
+
 async def let_leases_lapse(backend: Backend) -> None:
     """Move on past a lease's term with regular sweeps, so that unextended jobs are rescued."""
     await sweep(backend.queue)

@@ -21,17 +21,9 @@ from tests.conformance.builders import (
     a_function,
     a_worker,
     sweep,
+    sweep_for,
 )
 from tests.conformance.history import Reader
-
-
-async def sweep_for(backend: Backend, ms: int, *, beating: tuple[str, ...] = ()) -> None:
-    """Let time pass with regular sweeps, and with heartbeats of these workers."""
-    for _ in range(ms // SWEEP_STEP):
-        backend.clock.advance(SWEEP_STEP)
-        for worker_id in beating:
-            await backend.queue.heartbeat(worker_id, 0)
-        await sweep(backend.queue)
 
 
 async def reports_of(queue: Queue) -> list[Report]:
