@@ -47,6 +47,13 @@ def test_a_postgresql_is_refused_until_it_is_upgraded(
     assert (state["standing"], state["revision"]) == ("current", state["head"])
     assert told("check", *at)[0] == 0
 
+    execute(postgres_url, "INSERT INTO job_counts VALUES ('queue', 'default', 'queued', 7)")
+    code, data, _ = told("check", *at)
+    assert (code, "1 counts of jobs are wrong: run `conduit server db rebuild`" in data) == (
+        3,
+        True,
+    )
+
     execute(postgres_url, "ALTER TABLE jobs DROP COLUMN reason")
     code, data, _ = told("check", *at)
     assert (code, "reason" in data) == (3, True)

@@ -75,17 +75,21 @@ async def current(*, database_url: DatabaseUrl = None, json: bool = False) -> No
 
 @app.command
 async def check(*, database_url: DatabaseUrl = None) -> int:
-    """Compare the tables with what this version of Conduit works with, down to their columns.
+    """Compare the tables with what this version of Conduit works with, and the counts of jobs.
 
-    Ends with 3 where a server would refuse them, and where they were changed by hand.
+    Ends with 3 where a server would refuse them, where they were changed by hand, and where counts
+    are wrong.
     """
-    from conduit.server.db import schema
+    from conduit.server.db import counts, schema
 
     _refuse_missing_file(database_url)
     async with _connected(database_url) as database:
         schema.require_current(await database.state(), database.shown)
         async with database.read() as connection:
             differences = await connection.run_sync(schema.differences)
+        if not differences:
+            async with database.read() as connection:
+                differences = await counts.faults(connection)
         for difference in differences:
             emit(difference)
         if differences:

@@ -100,6 +100,36 @@ async def test_emptying_the_table_empties_the_counts(postgres_history_url: str) 
         assert not await kept(database)
 
 
+async def test_jobs_are_counted_whatever_the_search_path(postgres_history_url: str) -> None:
+    async with Database(postgres_history_url) as database:
+        await insert(database, a_job("a"), a_job("b"), a_job("c"))
+        async with database.begin() as connection:
+            await connection.execute(text("SET LOCAL search_path = ''"))
+            await connection.execute(text("DELETE FROM public.jobs WHERE id = 'a'"))
+            await connection.execute(
+                text("UPDATE public.jobs SET status = 'failed' WHERE id = 'b'")
+            )
+        assert await kept(database) == await counted(database)
+        async with database.begin() as connection:
+            await connection.execute(text("SET LOCAL search_path = ''"))
+            await connection.execute(text("TRUNCATE public.jobs"))
+        assert not await kept(database)
+
+
+async def test_what_is_wrong_with_the_counts_is_told(database: Database) -> None:
+    await insert(database, a_job("a"))
+    async with database.read() as connection:
+        assert await counts.faults(connection) == []
+    on = " ON jobs" if database.is_postgresql else ""
+    async with database.begin() as connection:
+        await connection.execute(text(f"DROP TRIGGER conduit_count_jobs_insert{on}"))
+    await insert(database, a_job("b"))
+    async with database.read() as connection:
+        trigger, wrong = await counts.faults(connection)
+    assert "lacks triggers (conduit_count_jobs_insert)" in trigger
+    assert wrong == "2 counts of jobs are wrong: run `conduit server db rebuild`"
+
+
 async def test_jobs_are_counted_by_status_of_functions_or_of_queues(database: Database) -> None:
     await insert(
         database,

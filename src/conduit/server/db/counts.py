@@ -8,13 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import ColumnElement, delete, func, insert, literal, select
+from sqlalchemy import ColumnElement, delete, func, insert, literal, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from conduit.core.model import JobStatus
 from conduit.server.db import tables
 
 _counts = tables.job_counts.c
+_POSTGRESQL_TRIGGERS = """
+SELECT tgname::text FROM pg_trigger WHERE tgrelid = 'jobs'::regclass AND tgenabled IN ('O', 'A')
+"""
+_SQLITE_TRIGGERS = "SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'jobs'"
 
 
 def are_kept(functions: Sequence[str], queues: Sequence[str]) -> bool:
@@ -43,6 +47,42 @@ async def recount(connection: AsyncConnection) -> None:
         counted = select(literal(kind), name, jobs.status, many).group_by(name, jobs.status)
         columns = [_counts.kind, _counts.name, _counts.status, _counts.many]
         await connection.execute(insert(tables.job_counts).from_select(columns, counted))
+
+
+async def faults(connection: AsyncConnection) -> list[str]:
+    """What is wrong with the counts and with what keeps them, and what helps; none: they are right.
+
+    Looks at every job.
+    """
+    found: list[str] = []
+    on_postgresql = connection.dialect.name == "postgresql"
+    wanted = {f"conduit_count_jobs_{event}" for event in ("insert", "update", "delete")}
+    if on_postgresql:
+        wanted.add("conduit_count_jobs_truncate")
+    query = _POSTGRESQL_TRIGGERS if on_postgresql else _SQLITE_TRIGGERS
+    missing = wanted - set((await connection.scalars(text(query))).all())
+    if missing:
+        found.append(
+            f"jobs lacks triggers ({', '.join(sorted(missing))}), so that counts go wrong: restore "
+            "the database from a backup, or name an empty one and run `conduit server db upgrade` "
+            "and `conduit server db rebuild`"
+        )
+    wrong = await _wrong(connection)
+    if wrong:
+        found.append(f"{wrong} counts of jobs are wrong: run `conduit server db rebuild`")
+    return found
+
+
+async def _wrong(connection: AsyncConnection) -> int:
+    """How many counts aren't what counting the jobs gives."""
+    jobs, right = tables.jobs.c, dict[tuple[str, str, str], int]()
+    for kind, column in (("function", jobs.function), ("queue", jobs.queue)):
+        grouped = select(column, jobs.status, func.count()).group_by(column, jobs.status)
+        for name, status, many in await connection.execute(grouped):
+            right[kind, name, status] = many
+    rows = await connection.execute(select(tables.job_counts))
+    kept = {(row.kind, row.name, row.status): row.many for row in rows}
+    return sum(kept.get(each, 0) != right.get(each, 0) for each in kept.keys() | right.keys())
 
 
 def _of(functions: Sequence[str], queues: Sequence[str]) -> list[ColumnElement[bool]]:
