@@ -110,6 +110,11 @@ function colour(name: string): string {
   return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 }
 
+/** How wide the axis of values has to be, in pixels: a letter of its font takes 7 at most. */
+function room(labels: readonly string[] | null): number {
+  return Math.max(46, ...(labels ?? []).map((label) => 14 + 7 * label.length));
+}
+
 function options(
   lines: readonly Line[],
   zone: Zone,
@@ -133,7 +138,7 @@ function options(
     scales: { x: { range: (made, min, max) => (bars ? widened(made, min, max) : [min, max]) }, y: { range: (_, __, max) => [0, max > 0 ? max * 1.1 : 1] } },
     axes: [
       { ...axis, grid: { show: false }, space: 70, size: 26, values: (_, splits) => tickLabels(splits, zone) },
-      { ...axis, size: 46, space: 36, values: (_, splits) => distinct(splits.map((each) => format(each))) },
+      { ...axis, size: (_, labels) => room(labels), space: 36, values: (_, splits) => distinct(splits.map((each) => format(each))) },
     ],
     series: [
       {},
