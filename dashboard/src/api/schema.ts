@@ -1157,7 +1157,7 @@ export interface components {
          * FunctionView
          * @description A function that some worker has registered.
          *
-         *     One that is paused and that no worker has any more is told as well, with an empty `worker`.
+         *         One that is paused and that no worker has any more is told as well, with an empty `worker`.
          */
         FunctionView: {
             /** @example charge */

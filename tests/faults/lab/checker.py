@@ -21,7 +21,7 @@ from conduit.server.db.rows import AttemptRow
 from tests.conformance.history import History
 from tests.faults.lab.evidence import Evidence
 from tests.faults.lab.journal import Line, What
-from tests.faults.lab.nemesis import FillDisk
+from tests.faults.lab.nemesis import FillDisk, RestartPostgres
 from tests.faults.lab.service import POISONED, TICK
 from tests.faults.lab.workload import FAILURES, ending_of
 
@@ -29,7 +29,7 @@ _TICK_MS = round(TICK.total_seconds() * 1000)
 _LATE_MS = 10_000
 """By so much a tick may be late when stores have been away."""
 _UNREACHABLE = 4
-"""The exit code of what finds no queue as it starts: on a full disk, for one."""
+"""The exit code of what finds no queue or no history as it starts."""
 _STARTED_IN_VAIN_MS = 10_000
 
 
@@ -554,7 +554,9 @@ def dead_letters_are_those_planted(case: Case) -> Iterator[str]:
 
 def processes_end_as_they_are_told(case: Case) -> Iterator[str]:
     """No process of ours ends by itself, save for poison; SIGTERM leads to 0."""
-    full = [strike.at for strike in case.evidence.strikes if strike.fault == FillDisk.name]
+    strikes = case.evidence.strikes
+    full = [strike.at for strike in strikes if strike.fault == FillDisk.name]
+    away = [strike.at for strike in strikes if strike.fault == RestartPostgres.name]
     for ended in case.evidence.exits:
         allowed = {-9} if ended.asked == 9 else {0} if ended.asked else {POISONED}
         if ended.asked:
@@ -563,7 +565,8 @@ def processes_end_as_they_are_told(case: Case) -> Iterator[str]:
             allowed.add(0)
         elif ended.name.startswith("server"):
             allowed.discard(POISONED)
-        if any(0 <= ended.at - at <= _STARTED_IN_VAIN_MS for at in full):
+        absent = [*full, *away] if ended.name.startswith("server") else full
+        if any(0 <= ended.at - at <= _STARTED_IN_VAIN_MS for at in absent):
             allowed.add(_UNREACHABLE)
         if ended.code not in allowed:
             yield f"{ended.name} (pid {ended.pid}) ended with {ended.code}, sent {ended.asked}"

@@ -116,18 +116,20 @@ async def test_jobs_are_counted_whatever_the_search_path(postgres_history_url: s
         assert not await kept(database)
 
 
-async def test_what_is_wrong_with_the_counts_is_told(database: Database) -> None:
-    await insert(database, a_job("a"))
-    async with database.read() as connection:
-        assert await counts.faults(connection) == []
-    on = " ON jobs" if database.is_postgresql else ""
-    async with database.begin() as connection:
-        await connection.execute(text(f"DROP TRIGGER conduit_count_jobs_insert{on}"))
-    await insert(database, a_job("b"))
-    async with database.read() as connection:
-        trigger, wrong = await counts.faults(connection)
-    assert "lacks triggers (conduit_count_jobs_insert)" in trigger
-    assert wrong == "2 counts of jobs are wrong: run `conduit server db rebuild`"
+async def test_what_is_wrong_with_the_counts_is_told(database_url: str) -> None:
+    # A database of its own: others go on with their triggers.
+    async with Database(database_url, migrate=True) as database:
+        await insert(database, a_job("a"))
+        async with database.read() as connection:
+            assert await counts.faults(connection) == []
+        on = " ON jobs" if database.is_postgresql else ""
+        async with database.begin() as connection:
+            await connection.execute(text(f"DROP TRIGGER conduit_count_jobs_insert{on}"))
+        await insert(database, a_job("b"))
+        async with database.read() as connection:
+            trigger, wrong = await counts.faults(connection)
+        assert "lacks triggers (conduit_count_jobs_insert)" in trigger
+        assert wrong == "2 counts of jobs are wrong: run `conduit server db rebuild`"
 
 
 async def test_jobs_are_counted_by_status_of_functions_or_of_queues(database: Database) -> None:
