@@ -144,6 +144,11 @@ def _print(table: Table) -> None:
         sys.stdout.write(f"{line.rstrip()}\n")
 
 
+def paused_cell(paused: bool) -> Text:
+    """Whether workers may claim from it, in colour."""
+    return Text("paused", style="yellow") if paused else Text("open", style="green")
+
+
 def status_cell(status: JobStatus) -> Text:
     """A status in its colour."""
     return Text(status.value, style=STATUS_STYLES[status])

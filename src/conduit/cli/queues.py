@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from cyclopts import App
-from rich.text import Text
 
 from conduit.cli.connect import QueueUrl, existing_queue
-from conduit.cli.output import emit, moment, print_json, records, say, show_table
+from conduit.cli.output import emit, moment, paused_cell, print_json, records, say, show_table
 from conduit.cli.problems import did_you_mean
 from conduit.core.errors import InvalidOptionError
 from conduit.queue.base import Queue
@@ -32,7 +31,7 @@ async def list_queues(*, queue_url: QueueUrl = None, json: bool = False) -> None
         [
             (
                 info.name,
-                Text("paused", style="yellow") if info.paused else Text("open", style="green"),
+                paused_cell(info.paused),
                 str(info.queued),
                 str(info.scheduled),
                 str(info.running),
