@@ -67,6 +67,8 @@ class Process(ServerProcess):
         """Send it a signal, without waiting for what comes of it."""
         if self._process is None or self._process.poll() is not None:
             return
+        if self._asked == signal.SIGKILL:
+            return  # it is on its way out, and would seem to have been asked for something else
         if number in (signal.SIGTERM, signal.SIGKILL, signal.SIGINT):
             self._asked = int(number)
         self.frozen = {signal.SIGSTOP: True, signal.SIGCONT: False}.get(number, self.frozen)
