@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 import socket
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import httpx
+import pytest
 
 from tests.cli.conftest import PATIENCE_S, Cli, Run
 from tests.servers.process import free_port
@@ -144,3 +147,59 @@ def test_a_service_that_does_not_import_ends_with_3(cli: Cli) -> None:
     answer = cli("dev", "service.py", "--port", "0", "--no-reload")
     assert answer.returncode == 3
     assert "nothing_of_this_name" in answer.stderr
+
+
+# --- an end that nothing holds up ---------------------------------------------------------------
+
+EMPTY = b"<ListBucketResult><Name>bucket</Name><KeyCount>0</KeyCount></ListBucketResult>"
+
+
+class DrippingStore:
+    """Lists nothing to the first who ask, and to `stuck` others a byte now and then, for ever."""
+
+    def __init__(self, *, good: int) -> None:
+        self._good = good
+        self._over = threading.Event()
+        self.stuck = threading.Event()
+
+    @contextmanager
+    def listening(self) -> Iterator[str]:
+        """Its endpoint."""
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            threading.Thread(target=self._accept, args=(listening,), daemon=True).start()
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+            self._over.set()
+
+    def _accept(self, listening: socket.socket) -> None:
+        with suppress(OSError):  # closed
+            while True:
+                connection, _ = listening.accept()
+                threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
+
+    def _answer(self, connection: socket.socket) -> None:
+        with suppress(OSError), connection:  # the other side has gone
+            while connection.recv(65_536):
+                self._good -= 1
+                if self._good >= 0:
+                    head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(EMPTY)
+                    connection.sendall(head + EMPTY)
+                    continue
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
+                self.stuck.set()
+                while not self._over.wait(0.5):
+                    connection.sendall(b" ")
+                return
+
+
+@pytest.mark.parametrize("good", [0, 1], ids=["at its start", "while it serves"])
+def test_a_store_that_never_ends_its_answer_does_not_hold_up_the_end(cli: Cli, good: int) -> None:
+    store = DrippingStore(good=good)
+    with store.listening() as endpoint:
+        run = cli.start(
+            *("server", "start", "--port", "0"),
+            CONDUIT_ARTIFACTS_URL=f"s3://KEY:SECRET@bucket?endpoint={endpoint}&region=x",
+        )
+        if good:
+            address(run)
+        assert store.stuck.wait(PATIENCE_S)
+        assert run.stop() == 0, run.seen

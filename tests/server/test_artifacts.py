@@ -17,7 +17,7 @@ from sqlalchemy import select, update
 from conduit.core.model import Artifact, JobStatus, Lease, NewJob
 from conduit.queue import open_queue
 from conduit.queue.base import Claim, Note, Outcome, OutcomeKind, Queue, Retention
-from conduit.server import copying
+from conduit.server import tidying
 from conduit.server.artifacts.address import open_store
 from conduit.server.artifacts.files import FileStore
 from conduit.server.artifacts.store import Store
@@ -26,6 +26,7 @@ from conduit.server.db import tables
 from conduit.server.db.database import Database
 from conduit.server.db.rows import ArtifactRow
 from conduit.server.retention import Keep, Limit, forget
+from conduit.server.tidying import tidy
 from tests.server.db.jobs import a_job, insert
 from tests.server.http.conftest import (  # noqa: F401
     Serve,
@@ -38,6 +39,7 @@ from tests.server.http.conftest import (  # noqa: F401
     until,
 )
 from tests.servers.fixtures import StartRedis
+from tests.servers.process import free_port
 
 PAGE = b"<script>alert(1)</script>"
 NAMES = ["page.html", "../../../../etc/passwd", "/etc/hostname", "a/b c\u00e9.txt", "..", "%2e%2e"]
@@ -214,6 +216,24 @@ async def test_a_store_that_cannot_be_written_is_told_and_waited_for(
             await all_copied(database, 1)
 
 
+async def test_a_server_tidies_its_store_while_the_queue_is_away(
+    serve: Serve,  # noqa: F811
+    history: str,  # noqa: F811
+    artifacts_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with Database(history) as database:
+        store = open_store(artifacts_url, database.identity)
+    await store.keep(b"its server was killed")
+    monkeypatch.setattr(tidying, "_UNNAMED_S", -3600)
+    await serve(queue_url=f"redis://127.0.0.1:{free_port()}", artifacts_url=artifacts_url)
+
+    async def is_empty() -> bool:
+        return not await contents(store)
+
+    await until(is_empty)
+
+
 # --- copying ------------------------------------------------------------------------------------
 
 
@@ -315,9 +335,9 @@ async def test_files_that_no_row_names_are_removed_once_none_will(
     elsewhere = open_store(artifacts_url, "another history")
     theirs = await elsewhere.keep(b"theirs")
 
-    assert await copier.tidy() == 0  # all of it is young
-    monkeypatch.setattr(copying, "_UNNAMED_S", -3600)
-    assert await copier.tidy() == 1
+    assert await tidy(database, store) == 0  # all of it is young
+    monkeypatch.setattr(tidying, "_UNNAMED_S", -3600)
+    assert await tidy(database, store) == 1
     assert await store.read(lost) is None
     assert await contents(elsewhere) == [await elsewhere.read(theirs)] == [b"theirs"]
     (named,) = await locations(database)
@@ -325,34 +345,30 @@ async def test_files_that_no_row_names_are_removed_once_none_will(
 
 
 async def test_what_was_begun_and_never_ended_is_removed(
-    queue: Queue,  # noqa: F811
-    database: Database,
-    file_store: FileStore,
-    folder: Path,
+    database: Database, file_store: FileStore, folder: Path
 ) -> None:
-    copier = Copier(queue, database, file_store)
     location = await file_store.keep(b"whole")
     begun = files(folder)[0].with_suffix(".begun")
     begun.write_bytes(b"half")
-    await copier.tidy()
+    await tidy(database, file_store)
     assert begun.exists()
     os.utime(begun, (1, 1))
-    await copier.tidy()
+    await tidy(database, file_store)
     assert not begun.exists()
     assert await file_store.read(location) == b"whole"
 
 
 async def test_much_that_is_left_over_is_removed_in_steps(
-    copier: Copier, store: Store, artifacts_url: str, monkeypatch: pytest.MonkeyPatch
+    database: Database, store: Store, artifacts_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kind = artifacts_url.partition(":")[0].replace("s3", "object")
     monkeypatch.setattr(f"conduit.server.artifacts.{kind}s.AT_ONCE", 7)
-    monkeypatch.setattr(copying, "_UNNAMED_S", -3600)
+    monkeypatch.setattr(tidying, "_UNNAMED_S", -3600)
     monkeypatch.setattr(os, "fsync", lambda _: None)
     for _ in range(30):
         await store.keep(b"x")
     assert max([len(some) async for some in store.older_than(-3600)]) == 7
-    assert await copier.tidy() == 30
+    assert await tidy(database, store) == 30
     assert await contents(store) == []
 
 

@@ -2,7 +2,7 @@
 
 An artifact's row says where its bytes are: none means that they are still in the queue alone. The
 bytes are safe in the store before the row says so; whatever ends in between leaves a file that no
-row names, which is found and removed later. So are files of rows that were deleted or replaced.
+row names, which `tidying` finds later.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import random
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -30,10 +29,7 @@ GONE = ""
 """The location of what the queue had forgotten before it could be copied."""
 BATCH = 100
 _EVERY_S = 2.0
-_TIDY_EVERY_S = 600.0
 _LONGEST_PAUSE_S = 60.0
-_UNNAMED_S = 600.0
-"""How old a file is that no row names and none will: its row is written within seconds."""
 
 _log = logging.getLogger(__name__)
 
@@ -46,7 +42,7 @@ class _Wanted(Struct, frozen=True):
 
 
 class Copier(Duty):
-    """Copies artifacts from a queue to a store, and removes what nothing leads to any more.
+    """Copies artifacts from a queue to a store.
 
     Several servers may do so side by side. Counts since the start are in `copied` and `gone`.
     """
@@ -62,13 +58,10 @@ class Copier(Duty):
         self._store = store
 
     async def _run(self) -> None:
-        trouble, tidy_at = 0, 0.0
+        trouble = 0
         while not self._stopping.is_set():
             try:
                 await self.copy_all()
-                if time.monotonic() >= tidy_at:
-                    await self.tidy()
-                    tidy_at = time.monotonic() + _TIDY_EVERY_S
                 trouble = 0
             except (ConduitError, SQLAlchemyError, OSError) as error:
                 if not trouble:
@@ -76,8 +69,6 @@ class Copier(Duty):
                 trouble = min(trouble + 1, 16)
             pause = min(_EVERY_S * 2**trouble, _LONGEST_PAUSE_S)
             await self._pause(pause * random.uniform(0.8, 1.0))
-
-    # --- copying ------------------------------------------------------------------------------
 
     async def copy_all(self) -> None:
         """Copy everything that is in the queue alone."""
@@ -125,20 +116,3 @@ class Copier(Duty):
         async with self._database.begin() as connection:
             result: CursorResult[Any] = await connection.execute(statement)
         return result.rowcount == 1
-
-    # --- tidying ------------------------------------------------------------------------------
-
-    async def tidy(self) -> int:
-        """Remove files that no row names; how many."""
-        removed = 0
-        location = tables.artifacts.c.location
-        async for found in self._store.older_than(_UNNAMED_S):
-            if self._stopping.is_set():
-                break
-            query = select(location).where(location.in_(found))
-            async with self._database.read() as connection:
-                named = set((await connection.scalars(query)).all())
-            unnamed = [each for each in found if each not in named]
-            await self._store.remove(unnamed)
-            removed += len(unnamed)
-        return removed

@@ -25,6 +25,7 @@ from conduit.server.metrics import Metrics, counter, gauge, gauges
 from conduit.server.parts import Parts
 from conduit.server.queue_link import QueueLink
 from conduit.server.retention import Forgetting, Keep
+from conduit.server.tidying import tidy_forever
 
 GRACE_S = 10
 """For how long a stop waits for requests under way."""
@@ -111,6 +112,7 @@ class ServerService:
             self._run("listings", parts.listings.keep_forever())
             self._run("history", self._keep_history())
             self._run("retention", self._forgetting.run())
+            self._run("tidying", tidy_forever(parts.database, parts.artifacts))
             await self._http.start()
         except BaseException:
             await self._close()

@@ -1,18 +1,20 @@
 """Artifacts as objects in a bucket of an S3-compatible store.
 
-The client's blocking calls are made in a few threads of the store's own. Its asynchronous ones end
-in threads that Python doesn't know, which abort a process that exits a moment later.
+The client's blocking calls are made in threads that nobody joins: one that hangs mustn't hold up
+the end of the server. Its asynchronous ones end in threads that Python doesn't know, which abort a
+process that exits a moment later.
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import timedelta
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from obstore.exceptions import BaseError
 from obstore.store import S3Store
@@ -27,7 +29,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_THREADS = 8
+_AT_A_TIME = 8
+"""How many calls may be under way."""
 _CHECK_S = 10.0
 _RETRY: RetryConfig = {
     "max_retries": 2,
@@ -71,7 +74,7 @@ class ObjectStore:
             raise ConfigurationError(f"{address.shown} can't be used: {_words(error)}") from None
         self._shown = address.shown
         self._part = part_of(history)
-        self._threads = ThreadPoolExecutor(_THREADS, "artifacts")
+        self._room = asyncio.Semaphore(_AT_A_TIME)
 
     async def check(self) -> None:
         """See `Store`."""
@@ -133,13 +136,43 @@ class ObjectStore:
     async def _call(self, work: Callable[[], T]) -> T:
         """Do it in a thread; whatever goes wrong is an `OSError` that says where and what."""
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+            async with self._room:
+                return await _in_thread(work)
         except BaseError as error:
             kind = _RefusedError if _is_refusal(error) else OSError
             raise kind(self._told(error)) from None
 
     def _told(self, error: Exception) -> str:
         return f"{self._shown}: {_words(error)}"
+
+
+async def _in_thread(work: Callable[[], T]) -> T:
+    """Its result, of a thread of its own. Cancelling leaves the thread behind.
+
+    `concurrent.futures` and `asyncio.to_thread` join their threads when the process ends.
+    """
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[T] = loop.create_future()
+
+    def settle(result: T | None, error: Exception | None) -> None:
+        if future.done():
+            return
+        if error is None:
+            future.set_result(cast("T", result))
+        else:
+            future.set_exception(error)
+
+    def run() -> None:
+        result, error = None, None
+        try:
+            result = work()
+        except Exception as failure:
+            error = failure
+        with suppress(RuntimeError):  # the loop is gone, and nobody waits any more
+            loop.call_soon_threadsafe(settle, result, error)
+
+    threading.Thread(target=run, name="artifacts", daemon=True).start()
+    return await future
 
 
 class _RefusedError(OSError):
