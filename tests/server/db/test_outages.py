@@ -180,6 +180,27 @@ async def test_a_file_locked_by_another_process_is_a_passing_failure(
         assert await count(database) == 1
 
 
+async def test_a_new_file_that_somebody_holds_is_waited_for(tmp_path: Path) -> None:
+    other = sqlite3.connect(tmp_path / "history.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    database = Database(f"sqlite:///{tmp_path}/history.db")
+    opening = asyncio.create_task(database.open())
+    done, _ = await asyncio.wait([opening], timeout=0.5)
+    assert not done
+    other.execute("ROLLBACK")
+    other.close()
+    await opening
+    await database.close()
+
+
+async def test_a_new_file_that_is_held_for_good_is_a_passing_failure(tmp_path: Path) -> None:
+    other = sqlite3.connect(tmp_path / "history.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(DatabaseUnavailableError, match="locked by another process"):
+        await Database(f"sqlite:///{tmp_path}/history.db").open()
+    other.close()
+
+
 async def test_a_full_disk_is_a_passing_failure(tmp_path: Path) -> None:
     async with Database(f"sqlite:///{tmp_path}/history.db") as database:
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -251,7 +252,7 @@ async def _use_wal(engine: AsyncEngine) -> None:
                 assert driver is not None
                 await driver.execute("PRAGMA journal_mode = WAL")
             return
-        except OperationalError:
+        except (OperationalError, sqlite3.OperationalError):  # the driver's own, below SQLAlchemy
             if time.monotonic() > deadline:
                 raise
             await asyncio.sleep(0.02)

@@ -68,7 +68,7 @@ def translated(shown: str) -> Generator[None]:
     """Raise the driver's errors as Conduit's, where it has one; `shown` names the database."""
     try:
         yield
-    except DBAPIError as error:
+    except (DBAPIError, sqlite3.Error) as error:
         ours = _ours(error, shown)
         if ours is None:
             raise
@@ -81,7 +81,9 @@ def translated(shown: str) -> Generator[None]:
         raise DatabaseUnavailableError(f"{shown} can't be reached: {error}") from error
 
 
-def _ours(error: DBAPIError, shown: str) -> ConduitError | None:
+def _ours(error: DBAPIError | sqlite3.Error, shown: str) -> ConduitError | None:
+    if isinstance(error, sqlite3.Error):
+        return _of_sqlite(error, shown)
     if isinstance(error.orig, sqlite3.Error):
         return _of_sqlite(error.orig, shown)
     state = getattr(error.orig, "sqlstate", None)
