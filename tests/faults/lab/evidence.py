@@ -21,7 +21,6 @@ from conduit.server.db.database import Database
 from conduit.server.db.rows import AttemptRow, JobRow, job_row
 from conduit.server.ingest.healing import HEALED
 from tests.conformance.history import Reader
-from tests.faults.lab import journal
 from tests.faults.lab.journal import Line
 from tests.faults.lab.nemesis import FailOver, KillRedis, Strike
 from tests.faults.lab.system import Exit, System
@@ -97,7 +96,7 @@ async def gather(
             select(func.count()).where(tables.changes.c.kind == HEALED)
         )
     return Evidence(
-        lines=journal.read(system.journal),
+        lines=system.journal.lines(),
         jobs=jobs,
         events=[event for stored in entries for event in stored.entry.events],
         rows={row.id: row for row in rows},

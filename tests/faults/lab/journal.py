@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 
@@ -98,8 +99,25 @@ def _descriptor(path: str) -> int:
     return _opened[key]
 
 
-def read(path: Path) -> list[Line]:
+def read(path: Path) -> Sequence[Line]:
     """All lines, in the order in which they were written."""
-    if not path.exists():
-        return []
-    return [_decode(line) for line in path.read_bytes().splitlines()]
+    return Reader(path).lines()
+
+
+class Reader:
+    """Reads a journal again and again while it grows."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._read = 0
+        self._lines: list[Line] = []
+
+    def lines(self) -> Sequence[Line]:
+        """All lines so far, in the order in which they were written."""
+        if self._path.exists():
+            with self._path.open("rb") as file:
+                file.seek(self._read)
+                new, end, _ = file.read().rpartition(b"\n")
+            self._lines += [_decode(line) for line in new.splitlines()]
+            self._read += len(new) + len(end)
+        return self._lines

@@ -17,7 +17,6 @@ import psycopg
 from msgspec import Struct, structs
 from redis.exceptions import RedisError
 
-from tests.faults.lab import journal
 from tests.faults.lab.journal import Line, What
 from tests.faults.lab.service import LEASE_MS
 from tests.faults.lab.stores import (
@@ -32,6 +31,7 @@ from tests.faults.lab.stores import (
     SqliteQueueStore,
 )
 from tests.faults.lab.system import Process, System
+from tests.servers.process import until
 from tests.servers.proxy import Proxy
 
 Undo = Callable[[], None]
@@ -154,15 +154,15 @@ class FreezeWorker(Fault):
         if victim is None:
             return None
         pid = victim.pid
-        victim.send(signal.SIGSTOP)
+        victim.freeze()
         while system.queue.is_held_by(pid):  # in the midst of a commit it would stop all others
             victim.send(signal.SIGCONT)
-            time.sleep(0.01)
-            victim.send(signal.SIGSTOP)
+            until(lambda: not system.queue.is_held_by(pid), f"{victim.name} has committed")
+            victim.freeze()
         return Harm(
             _struck(self.name, victim.name, pid),
             lambda: victim.send(signal.SIGCONT),
-            lambda: _has_successor(journal.read(system.journal), pid),
+            lambda: _has_successor(system.journal.lines(), pid),
         )
 
 
@@ -577,10 +577,9 @@ class Nemesis:
         if self._is_stopping:
             return
         due = [each for each in self._planned if each.after_s <= passed]
-        del self._planned[: len(due)]
-        for each in due:
-            if not self._strike(each) and each.must:
-                self._planned.insert(0, each)
+        again = [each for each in due if not self._strike(each) and each.must]
+        # Not before: to those who ask from another thread, what is being struck isn't through.
+        self._planned = [*again, *self._planned[len(due) :]]
 
     def _is_over(self, lasting: _Lasting, passed: float) -> bool:
         if self._is_stopping or passed >= lasting.until_s + _LONGEST_S:

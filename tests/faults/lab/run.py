@@ -18,7 +18,6 @@ from tests.faults.lab.evidence import (
     ask_totals,
     broken_by,
     gather,
-    is_idle,
     logs_of,
     until_finished,
     until_told,
@@ -30,6 +29,8 @@ from tests.faults.lab.stores import HISTORIES, QUEUES
 from tests.faults.lab.system import System
 
 _LOOK_S = 0.02
+_SETTLING_S = 120.0
+"""So much of a scenario's patience is kept for what comes after the last fault."""
 _STOP_S = 30.0
 _COMPLAINTS = 20
 
@@ -149,18 +150,18 @@ async def _carry_out(
     deadline = time.monotonic() + scenario.patience_s
     tending = asyncio.create_task(_tend(system, nemesis))
 
-    def goes_on() -> bool:
+    def goes_on(kept_s: float = 0.0) -> bool:
         if tending.done():
             tending.result()
-        return time.monotonic() < deadline
+        return time.monotonic() < deadline - kept_s
 
     try:
+        # Until all has been struck there is work: else nobody would be there to be struck.
+        while not nemesis.is_through and goes_on(_SETTLING_S):  # noqa: ASYNC110
+            await asyncio.sleep(_LOOK_S)
+        system.say_enough()
         while not system.all_is_submitted and goes_on():  # noqa: ASYNC110
             await asyncio.sleep(_LOOK_S)
-        # As long as there is something left to do there is somebody left to strike.
-        async with open_queue(system.queue.direct_url) as queue:
-            while not (nemesis.is_through or await is_idle(queue)) and goes_on():  # noqa: ASYNC110
-                await asyncio.sleep(_LOOK_S)
         nemesis.stop()
         while not nemesis.has_stopped and goes_on():  # noqa: ASYNC110
             await asyncio.sleep(_LOOK_S)

@@ -1,6 +1,8 @@
 """Submits the orders of one submitter, and cancels and retries some: a process that may be killed.
 
 One that is started again goes on after what its predecessor has called, which the journal knows.
+Beyond its COUNT it goes on, slowly, until it is told that this is enough: there has to be work for
+as long as there are faults to come.
 
     python -m tests.faults.lab.submitter DRAW SEED NUMBER COUNT RATE
 """
@@ -19,6 +21,10 @@ from tests.faults.lab import journal, service, workload
 from tests.faults.lab.journal import What, note
 from tests.faults.lab.workload import Order
 
+ENOUGH = "LAB_ENOUGH"
+"""Names the file that is there once nobody needs more orders."""
+OVERTIME_RATE = 4
+"""Jobs a second beyond the count: to keep workers busy, not to pile up where they are slow."""
 AT_ONCE = 500
 PAUSE_S = 0.2
 
@@ -30,18 +36,19 @@ _HANDLES: dict[str, Any] = {
 async def main(draw: str, seed: int, number: int, count: int, rate: float) -> None:
     """Submit what hasn't been called yet, `rate` jobs a second (0: as fast as it goes)."""
     called = _called(Path(os.environ[journal.VARIABLE]))
-    rest = [
-        order
-        for order in workload.orders(getattr(workload, draw), seed, number, count)
-        if order.label not in called
-    ]
+    enough = Path(os.environ[ENOUGH])
     room = asyncio.Semaphore(AT_ONCE)
     loop = asyncio.get_running_loop()
-    begun = loop.time()
+    due = loop.time()
     async with asyncio.TaskGroup() as group:
-        for place, order in enumerate(rest):
-            if rate:
-                await asyncio.sleep(begun + place / rate - loop.time())
+        for place, order in enumerate(workload.orders(getattr(workload, draw), seed, number)):
+            if order.label in called:
+                continue
+            if place >= count and enough.exists():  # noqa: ASYNC240
+                break
+            await asyncio.sleep(due - loop.time())
+            now_rate = rate if place < count else OVERTIME_RATE
+            due += 1 / now_rate if now_rate else 0
             await room.acquire()
             group.create_task(_carry_out(order, room))
 

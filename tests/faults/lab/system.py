@@ -17,7 +17,7 @@ import httpx
 from msgspec import Struct
 
 import conduit
-from tests.faults.lab import journal, service, workload
+from tests.faults.lab import journal, service, submitter, workload
 from tests.faults.lab.journal import What
 from tests.faults.lab.stores import HistoryStore, QueueStore
 from tests.servers.process import ServerProcess, free_port, until
@@ -74,6 +74,12 @@ class Process(ServerProcess):
         self.frozen = {signal.SIGSTOP: True, signal.SIGCONT: False}.get(number, self.frozen)
         self._process.send_signal(number)
 
+    def freeze(self) -> None:
+        """Stop it, and wait until all of its threads have stopped: on a busy machine they may run
+        on for a while."""
+        self.send(signal.SIGSTOP)
+        until(lambda: not self.running or _is_stopped(self._pid), f"{self.name} stands still")
+
     def has_ended(self) -> Exit | None:
         """How its present life ended, told once; None while it goes on, or was told."""
         if self._process is None or self._process.poll() is None:
@@ -84,6 +90,17 @@ class Process(ServerProcess):
         self._process = None
         self.exits.append(ended)
         return ended
+
+
+def _is_stopped(pid: int) -> bool:
+    try:
+        states = [
+            path.read_text().rpartition(")")[2].split()[0]
+            for path in Path(f"/proc/{pid}/task").glob("*/stat")
+        ]
+    except OSError:  # one of its threads has just ended
+        return False
+    return all(state in "TtZX" for state in states)
 
 
 class System:
@@ -104,13 +121,15 @@ class System:
         """`orders`: what each submitter is told. `due_at`: when those of `workload.DUE` are due."""
         self.queue = queue
         self.history = history
-        self.journal = folder / "journal"
+        self.journal = journal.Reader(folder / "journal")
+        self._enough = folder / "enough"
         environment = {
             "PYTHONPATH": ":".join(map(str, _ROOTS)),
             "CONDUIT_QUEUE_URL": queue.url,
             "CONDUIT_DATABASE_URL": history.url,
             "CONDUIT_DATA_DIR": str(folder / "data"),
-            journal.VARIABLE: str(self.journal),
+            journal.VARIABLE: str(folder / "journal"),
+            submitter.ENOUGH: str(self._enough),
             service.CONCURRENCY: str(concurrency),
             workload.DUE: str(due_at),
         }
@@ -129,9 +148,7 @@ class System:
             for number, port in enumerate(self._ports)
         ]
         self.submitters = [
-            Process(
-                f"submitter-{number}", folder, ["tests.faults.lab.submitter", *order], environment
-            )
+            Process(f"submitter-{number}", folder, [submitter.__name__, *order], environment)
             for number, order in enumerate(orders)
         ]
         self._is_over: set[str] = set()
@@ -165,7 +182,7 @@ class System:
         Those that have just been started don't count as there until they have run a job.
         """
         running = Counter[int]()
-        for line in journal.read(self.journal):
+        for line in self.journal.lines():
             if line.what is What.BEGIN:
                 running[line.pid] += 1
             elif line.what is What.END:
@@ -189,6 +206,10 @@ class System:
                 self._is_over.add(process.name)
             else:
                 process.start()
+
+    def say_enough(self) -> None:
+        """Let submitters end once they are through: until then they add to their orders."""
+        self._enough.touch()
 
     @property
     def all_is_submitted(self) -> bool:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
+from itertools import count
 from typing import Any
 
 from msgspec import Struct
@@ -63,10 +64,10 @@ Draw = Callable[[random.Random, str], Order]
 """Makes an order under a label."""
 
 
-def orders(draw: Draw, seed: int, submitter: int, count: int) -> list[Order]:
-    """What one submitter submits, in its order; the same for the same seed."""
+def orders(draw: Draw, seed: int, submitter: int) -> Iterator[Order]:
+    """What one submitter submits, in its order and without end; the same for the same seed."""
     chance = random.Random(f"{seed}/{submitter}")
-    return [draw(chance, f"{submitter}-{number}") for number in range(count)]
+    return (draw(chance, f"{submitter}-{number}") for number in count())
 
 
 def ending_of(function: str, arguments: Mapping[str, Any]) -> Ending:
