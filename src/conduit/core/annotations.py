@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import functools
 import inspect
 import re
 import typing
 from collections.abc import Callable, Iterator
+from enum import Enum
 from pathlib import PurePath
 from types import CodeType, FrameType
 from typing import Any, Final
@@ -170,7 +172,10 @@ class _Verbatim(str):
 
 
 def as_written(signature: inspect.Signature) -> str:
-    """Return the signature as in the source, with string annotations unquoted."""
+    """Return the signature as in the source, with string annotations unquoted.
+
+    It is Python whatever the defaults are: who submits by name reads its parameters from it.
+    """
 
     def text(annotation: Any) -> Any:
         if annotation is inspect.Parameter.empty:
@@ -178,13 +183,33 @@ def as_written(signature: inspect.Signature) -> str:
         return _Verbatim(annotation if isinstance(annotation, str) else shown(annotation))
 
     parameters = [
-        each.replace(annotation=text(each.annotation)) for each in signature.parameters.values()
+        each.replace(annotation=text(each.annotation), default=_default_as_written(each.default))
+        for each in signature.parameters.values()
     ]
     return str(
         signature.replace(
             parameters=parameters, return_annotation=text(signature.return_annotation)
         )
     )
+
+
+def _default_as_written(default: Any) -> Any:
+    """A default that prints as an expression: `Colour.RED`; `...` for what has none."""
+    if default is inspect.Parameter.empty:
+        return default
+    if isinstance(default, Enum) and default.name:  # a flag of nothing has none
+        return _Verbatim(" | ".join(_members_as_written(default)))
+    try:
+        written = repr(default)
+        call = ast.parse(f"f(default={written})", mode="eval").body
+    except Exception:  # a repr is anybody's code
+        return _Verbatim("...")
+    is_one = isinstance(call, ast.Call) and not call.args and len(call.keywords) == 1
+    return _Verbatim(written if is_one else "...")
+
+
+def _members_as_written(default: Enum) -> list[str]:
+    return [f"{type(default).__name__}.{name}" for name in default.name.split("|")]
 
 
 def shown(hint: Any) -> str:

@@ -12,7 +12,7 @@ from msgspec import structs
 from sqlalchemy import Connection, func, literal, select, text, update
 
 from conduit.core.model import JobStatus
-from conduit.server.db import counts, queries, schema, tables
+from conduit.server.db import counts, queries, schema, tables, triggers
 from conduit.server.db.database import Database
 from conduit.server.db.queries import JobQuery
 from conduit.server.db.rows import JobRow
@@ -128,8 +128,54 @@ async def test_what_is_wrong_with_the_counts_is_told(database_url: str) -> None:
         await insert(database, a_job("b"))
         async with database.read() as connection:
             trigger, wrong = await counts.faults(connection)
-        assert "lacks triggers (conduit_count_jobs_insert)" in trigger
+        assert trigger == (
+            "jobs lacks triggers (conduit_count_jobs_insert), so that counts go wrong: "
+            "run `conduit server db rebuild`"
+        )
         assert wrong == "2 counts of jobs are wrong: run `conduit server db rebuild`"
+
+        await mend(database)
+        await insert(database, a_job("c"))
+        assert await kept(database) == await counted(database)
+        async with database.read() as connection:
+            assert await counts.faults(connection) == []
+
+
+async def mend(database: Database) -> None:
+    async with database.begin() as connection:
+        await take_turn(connection)
+        await counts.mend(connection)
+
+
+async def definitions(database: Database) -> list[str]:
+    """All that the database says of its triggers."""
+    if database.is_postgresql:
+        statement = (
+            "SELECT pg_get_triggerdef(oid) || pg_get_functiondef(tgfoid) FROM pg_trigger "
+            "WHERE NOT tgisinternal ORDER BY tgname"
+        )
+    else:
+        statement = "SELECT sql FROM sqlite_master WHERE type = 'trigger' ORDER BY name"
+    async with database.read() as connection:
+        found = (await connection.scalars(text(statement))).all()
+    return [" ".join(each.split()) for each in found]
+
+
+async def test_triggers_are_restored_as_the_migrations_made_them(database_url: str) -> None:
+    async with Database(database_url, migrate=True) as database:
+        made = await definitions(database)
+        async with database.begin() as connection:
+            if database.is_postgresql:
+                await connection.execute(text("ALTER TABLE jobs DISABLE TRIGGER USER"))
+                await connection.execute(
+                    text("DROP FUNCTION conduit_count_jobs_truncate() CASCADE")
+                )
+            else:
+                await connection.execute(text("DROP TRIGGER conduit_count_jobs_update"))
+        await mend(database)
+        assert await definitions(database) == made
+        async with database.read() as connection:
+            assert await triggers.missing(connection) == []
 
 
 async def test_jobs_are_counted_by_status_of_functions_or_of_queues(database: Database) -> None:
@@ -160,7 +206,7 @@ async def test_counts_that_are_wrong_can_be_counted_anew(database: Database) -> 
             update(tables.job_counts).values(many=99, name=literal("x") + tables.job_counts.c.name)
         )
         await take_turn(connection)
-        await counts.recount(connection)
+        await counts.mend(connection)
     assert await kept(database) == right == await counted(database)
 
 

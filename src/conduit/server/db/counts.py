@@ -8,17 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import ColumnElement, delete, func, insert, literal, select, text
+from sqlalchemy import ColumnElement, delete, func, insert, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from conduit.core.model import JobStatus
-from conduit.server.db import tables
+from conduit.server.db import tables, triggers
 
 _counts = tables.job_counts.c
-_POSTGRESQL_TRIGGERS = """
-SELECT tgname::text FROM pg_trigger WHERE tgrelid = 'jobs'::regclass AND tgenabled IN ('O', 'A')
-"""
-_SQLITE_TRIGGERS = "SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'jobs'"
 
 
 def are_kept(functions: Sequence[str], queues: Sequence[str]) -> bool:
@@ -39,8 +35,13 @@ async def by_status(
     return {status: found.get(status.value, 0) for status in JobStatus}
 
 
-async def recount(connection: AsyncConnection) -> None:
-    """Count all jobs anew, for what no trigger has seen. Nobody else may write jobs meanwhile."""
+async def mend(connection: AsyncConnection) -> None:
+    """Count all jobs anew, for what no trigger has seen, and restore triggers that are missing.
+
+    Nobody else may write jobs meanwhile.
+    """
+    if await triggers.missing(connection):
+        await triggers.restore(connection)
     await connection.execute(delete(tables.job_counts))
     jobs, many = tables.jobs.c, func.count()
     for kind, name in (("function", jobs.function), ("queue", jobs.queue)):
@@ -55,20 +56,12 @@ async def faults(connection: AsyncConnection) -> list[str]:
     Looks at every job.
     """
     found: list[str] = []
-    on_postgresql = connection.dialect.name == "postgresql"
-    wanted = {f"conduit_count_jobs_{event}" for event in ("insert", "update", "delete")}
-    if on_postgresql:
-        wanted.add("conduit_count_jobs_truncate")
-    query = _POSTGRESQL_TRIGGERS if on_postgresql else _SQLITE_TRIGGERS
-    missing = wanted - set((await connection.scalars(text(query))).all())
-    if missing:
+    if missing := await triggers.missing(connection):
         found.append(
-            f"jobs lacks triggers ({', '.join(sorted(missing))}), so that counts go wrong: restore "
-            "the database from a backup, or name an empty one and run `conduit server db upgrade` "
-            "and `conduit server db rebuild`"
+            f"jobs lacks triggers ({', '.join(missing)}), so that counts go wrong: run "
+            "`conduit server db rebuild`"
         )
-    wrong = await _wrong(connection)
-    if wrong:
+    if wrong := await _wrong(connection):
         found.append(f"{wrong} counts of jobs are wrong: run `conduit server db rebuild`")
     return found
 

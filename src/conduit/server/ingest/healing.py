@@ -148,7 +148,7 @@ async def rebuild(queue: Queue, database: Database, now: int) -> Healed:
             break
     async with database.begin() as connection:
         await take_turn(connection)
-        await counts.recount(connection)
+        await counts.mend(connection)
     return structs.replace(done, changes=())
 
 
