@@ -24,6 +24,7 @@ from conduit.core import codec
 from conduit.core.errors import NoCurrentJobError, PayloadTooLargeError
 from conduit.core.model import Artifact, Lease, LogLine
 from conduit.core.retry import LONGEST_DELAY
+from conduit.engine.content_types import guessed_type
 from conduit.engine.text import MAX_MESSAGE, clean, is_file_name, is_header
 from conduit.queue.base import Note
 
@@ -324,7 +325,8 @@ class Context:
     ) -> Artifact:
         """Keep a named file with the job (text is stored as UTF-8); durable on return.
 
-        The same name again replaces. Raises `PayloadTooLargeError` over 16 MiB.
+        Without `content_type` its name says what it is: `report.csv` is `text/csv`. The same name
+        again replaces. Raises `PayloadTooLargeError` over 16 MiB.
         """
         note = self._artifact_note(name, data, content_type)
         await self._port.record(note)
@@ -352,12 +354,9 @@ class Context:
                 size=len(body),
                 limit=ARTIFACT_LIMIT,
             )
-        kind = content_type or (
-            "text/plain; charset=utf-8" if isinstance(data, str) else "application/octet-stream"
-        )
         described = Artifact(
             name=name,
-            content_type=kind,
+            content_type=content_type or guessed_type(name, is_text=isinstance(data, str)),
             size=len(body),
             sha256=hashlib.sha256(body).hexdigest(),
         )
