@@ -682,6 +682,8 @@ export interface paths {
         /**
          * Stream
          * @description Live updates, resumed after `Last-Event-ID`; some topics or one job's where asked for.
+         *
+         *     Those of a browser end with its session.
          */
         get: operations["stream"];
         put?: never;
@@ -804,7 +806,7 @@ export interface components {
          * @description What changes are about.
          * @enum {string}
          */
-        Topic: "job" | "worker" | "cron" | "api" | "queue";
+        Topic: "job" | "worker" | "cron" | "api" | "queue" | "function";
         /**
          * ErrorView
          * @description What an attempt died of.

@@ -8,8 +8,8 @@ export interface Change {
   data: unknown;
 }
 
-export type Topic = "job" | "worker" | "cron" | "api" | "queue";
-export const TOPICS: readonly Topic[] = ["job", "worker", "cron", "api", "queue"];
+export type Topic = "job" | "worker" | "cron" | "api" | "queue" | "function";
+export const TOPICS: readonly Topic[] = ["job", "worker", "cron", "api", "queue", "function"];
 
 interface Rule {
   path: RegExp;
@@ -26,7 +26,7 @@ const RULES: readonly Rule[] = [
   { path: /^\/api\/v1\/queues/, topics: ["job", "queue"], every: 2000 },
   { path: /^\/api\/v1\/crons/, topics: ["cron"], every: 1000 },
   { path: /^\/api\/v1\/workers/, topics: ["worker"], every: 2000 },
-  { path: /^\/api\/v1\/functions/, topics: ["worker", "queue"], every: 2000 },
+  { path: /^\/api\/v1\/functions/, topics: ["worker", "function"], every: 2000 },
   { path: /^\/api\/v1\/events/, topics: ["worker"], every: 2000 },
   { path: /^\/api\/v1\/apis/, topics: ["api"], every: 4000 },
 ];

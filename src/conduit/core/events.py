@@ -90,9 +90,10 @@ class Event(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
 
 
 class Report(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """News that isn't about one job: `worker.started`, `worker.stopped`, `cron.ticked` and so on.
+    """News that isn't about one job: `worker.started`, `cron.ticked`, `queue.paused` and so on.
 
-    `subject` is the worker's id or the schedule's name; `data` is small JSON.
+    `subject` is the worker's id, or the name of the schedule, queue or function; `data` is small
+    JSON.
     """
 
     kind: str

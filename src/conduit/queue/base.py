@@ -241,7 +241,7 @@ class Unreadable(Struct, frozen=True):
     """A piece of an entry that can't be decoded: another version's, or nobody's.
 
     `number` counts the entry's events, then its reports, from 0. `body` is the piece, or all of an
-    entry that can't even be taken apart.
+    entry that can't even be taken apart. `problem` says why, as part of a sentence.
     """
 
     number: int
@@ -399,7 +399,10 @@ class Queue(Protocol):
         ...
 
     async def pause(self, queue: str) -> None:
-        """Stop claims from a queue; submits and running jobs go on."""
+        """Stop claims from a queue; submits and running jobs go on.
+
+        What wasn't so already is reported: `queue.paused`, `queue.resumed`.
+        """
         ...
 
     async def resume(self, queue: str) -> None:
@@ -410,7 +413,8 @@ class Queue(Protocol):
         """Stop claims of a function's jobs, in every queue; submits and running jobs go on.
 
         Other functions of its queues aren't held up. The name needn't be registered (yet), and
-        stays paused, whatever comes and goes, until it is resumed.
+        stays paused, whatever comes and goes, until it is resumed. What wasn't so already is
+        reported: `function.paused`, `function.resumed`.
         """
         ...
 
@@ -498,7 +502,10 @@ class Queue(Protocol):
         ...
 
     async def pause_cron(self, name: str, *, paused: bool) -> bool:
-        """Pause or resume a schedule. False: there is no such schedule."""
+        """Pause or resume a schedule. False: there is no such schedule.
+
+        What wasn't so already is reported: `cron.paused`, `cron.resumed`.
+        """
         ...
 
     # --- locks ----------------------------------------------------------------------------------

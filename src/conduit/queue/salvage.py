@@ -39,8 +39,18 @@ def readable(
 
 
 def problem(error: Exception) -> str:
-    """What is wrong, for a dead letter."""
-    return f"{type(error).__name__}: {error}"
+    """What is wrong, in words that a dead letter's sentence can go on with."""
+    if isinstance(error, KeyError) and error.args:
+        (name,) = error.args
+        told = name.decode(errors="backslashreplace") if isinstance(name, bytes) else name
+        return f"{told!r} is missing, or isn't known here"
+    if isinstance(error, LookupError):
+        return "a part of it is missing"
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    if isinstance(error, msgspec.DecodeError | UnicodeDecodeError):
+        return str(error)
+    return "a value in it has the wrong form"
 
 
 def _told(piece: bytes, job_id_in: Callable[[bytes], str | None]) -> str | None:

@@ -44,10 +44,11 @@ class Role(IntEnum):
 
 
 class Caller(Struct, frozen=True):
-    """Who is asking. `name` is that of the key, if it has one."""
+    """Who is asking. `name` is that of the key, if it has one; `session` tells sessions apart."""
 
     role: Role
     name: str | None = None
+    session: bytes | None = None
 
 
 class Key(Struct, frozen=True):
@@ -170,7 +171,7 @@ class Access:
                 "send a key: Authorization: Bearer KEY, or X-API-Key: KEY; browsers sign in at "
                 "POST /api/v1/session"
             )
-        return Caller(key.role, key.name)
+        return Caller(key.role, key.name, session=session_of(request))
 
     def _recognised(self, secret: str, request: Request) -> Key:
         """The key that was presented. Raises `ProblemError` (401, 429)."""
@@ -224,6 +225,12 @@ class Access:
         async with self._database.read() as connection:
             key_hash = (await connection.execute(query)).scalar_one_or_none()
         return None if key_hash is None else self._find(bytes(key_hash))
+
+
+def session_of(request: Request) -> bytes | None:
+    """What tells the session of a browser's cookie from others, also in the database."""
+    token = request.cookies.get(COOKIE)
+    return _hash(token) if token else None
 
 
 def require(caller: Caller, role: Role) -> None:

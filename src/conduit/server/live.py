@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import AsyncGenerator, Collection, Iterable, Sequence
 from contextlib import suppress
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 LOOK_S = 1.0
 HEARTBEAT_S = 15.0
+SESSIONS_S = 5.0
+"""How soon a session is missed that has expired, or was ended at another replica."""
 ROOM = 1000
 """Changes that wait for one client."""
 MOST_REPLAYED = 10_000
@@ -58,7 +61,10 @@ def _told(row: Any) -> Told:
 class Subscription:
     """What one client asked for, and what waits for it."""
 
-    def __init__(self, topics: Collection[str], job_id: str | None) -> None:
+    def __init__(
+        self, topics: Collection[str], job_id: str | None, session: bytes | None = None
+    ) -> None:
+        self.session = session
         self._topics = frozenset(topics)
         self._job_id = job_id
         self._waiting: deque[Told] = deque()
@@ -115,6 +121,7 @@ class Broker:
         self._hint = asyncio.Event()
         self._away = False
         self._closed = False
+        self._sessions_at = 0.0
 
     # --- the writing side ---------------------------------------------------------------------
 
@@ -133,6 +140,7 @@ class Broker:
         """Look for changes; until cancelled."""
         while True:
             try:
+                await self._miss_sessions()
                 more = await self._look()
             except DatabaseUnavailableError as error:
                 if not self._away:
@@ -152,6 +160,27 @@ class Broker:
         self._closed = True
         for subscription in self._subscriptions:
             subscription.end()
+
+    def end_session(self, session: bytes | None) -> None:
+        """End the streams of a browser that has signed out."""
+        for subscription in self._subscriptions:
+            if session is not None and subscription.session == session:
+                subscription.end()
+
+    async def _miss_sessions(self) -> None:
+        """End the streams of sessions that are over, from time to time."""
+        open_ones = {each.session for each in self._subscriptions if each.session is not None}
+        if not open_ones or time.monotonic() < self._sessions_at:
+            return
+        self._sessions_at = time.monotonic() + SESSIONS_S
+        known = tables.sessions.c
+        query = select(known.token_hash).where(
+            known.token_hash.in_(open_ones), known.expires_at > time.time_ns() // 1_000_000
+        )
+        async with self._database.read() as connection:
+            held = {bytes(found) for found in await connection.scalars(query)}
+        for session in open_ones - held:
+            self.end_session(session)
 
     @property
     def clients(self) -> int:
@@ -196,13 +225,19 @@ class Broker:
     # --- the reading side ---------------------------------------------------------------------
 
     async def stream(
-        self, topics: Collection[str], job_id: str | None, after: str | None
+        self,
+        topics: Collection[str],
+        job_id: str | None,
+        after: str | None,
+        *,
+        session: bytes | None = None,
     ) -> AsyncGenerator[bytes]:
         """Server-sent events for one client; `after` is the id of the last one that it has.
 
-        Ends when the server stops, and with `reset` when the client reads too slowly.
+        Ends when the server stops, when `session` does, and with `reset` when the client reads too
+        slowly.
         """
-        subscription = Subscription(topics, job_id)
+        subscription = Subscription(topics, job_id, session)
         oldest, newest = await self._bounds()
         if not self._subscriptions:  # nobody has to be told of what lies between
             self._seen = newest

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any
 
@@ -12,11 +12,14 @@ import msgspec
 import pytest
 from sqlalchemy import insert
 
+from conduit.queue import open_queue
+from conduit.server import live
 from conduit.server.db import tables
 from conduit.server.db.database import Database
 from conduit.server.ingest.apply import Change, wall_clock
 from conduit.server.live import ROOM, Broker
 from conduit.server.models.fields import iso
+from conduit.server.service import ServerService
 from tests.server.http.conftest import Serve, client_of
 
 CHANGE = Change(id=10**6, topic="job", subject="", kind="", data=b"", at=0)
@@ -194,6 +197,72 @@ async def test_the_stream_is_server_sent_events_that_end_with_the_server(
         "id": 1, "topic": "job", "kind": "job.x", "subject": "job-1",
         "at": iso(now), "data": {},
     }  # fmt: skip
+
+
+async def test_a_pause_from_anywhere_is_told(serve: Serve, history: str, queue_url: str) -> None:
+    server = await serve()
+    async with client_of(server) as api, api.stream("GET", "/stream?topic=function") as answer:
+        async for line in answer.aiter_lines():
+            if line == "event: ready":
+                async with open_queue(queue_url) as queue:
+                    await queue.pause_function("charge")
+            if line.startswith("data:") and "charge" in line:
+                told = msgspec.json.decode(line[6:])
+                break
+    assert (told["topic"], told["kind"]) == ("function", "function.paused")
+
+
+# --- the end of a session --------------------------------------------------------------------
+
+KEY = "a-key-of-some-length"
+
+
+async def sign_out_here(server: ServerService, cookies: httpx.Cookies, _: Database) -> None:
+    async with client_of(server, cookies=cookies) as api:
+        assert (await api.delete("/session")).status_code == 204
+
+
+async def end_elsewhere(_: ServerService, __: httpx.Cookies, database: Database) -> None:
+    async with database.begin() as connection:
+        await connection.execute(tables.sessions.delete())
+
+
+async def let_expire(_: ServerService, __: httpx.Cookies, database: Database) -> None:
+    async with database.begin() as connection:
+        await connection.execute(tables.sessions.update().values(expires_at=1))
+
+
+@pytest.mark.parametrize("end", [sign_out_here, end_elsewhere, let_expire])
+async def test_a_stream_ends_with_the_session_that_it_was_opened_in(
+    serve: Serve,
+    history: str,
+    monkeypatch: pytest.MonkeyPatch,
+    end: Callable[[ServerService, httpx.Cookies, Database], Awaitable[None]],
+) -> None:
+    monkeypatch.setattr(live, "SESSIONS_S", 3600 if end is sign_out_here else 0.1)
+    server = await serve(api_keys=KEY)
+    async with client_of(server) as api, Database(history) as database:
+        signed_in = await api.post("/session", json={"key": KEY})
+        assert signed_in.status_code == 200
+        async with client_of(server) as other, api.stream("GET", "/stream") as answer:
+            lines = answer.aiter_lines()
+            assert await anext(lines) == "event: ready"
+            by_key = {"Authorization": f"Bearer {KEY}"}
+            async with other.stream("GET", "/stream", headers=by_key) as goes_on:
+                assert await anext(others := goes_on.aiter_lines()) == "event: ready"
+                await end(server, api.cookies, database)
+                assert [line async for line in lines if line.startswith("event:")] == []
+                await write(database, "later", at=wall_clock())
+                assert [line async for line in until_told(others, "later")]
+        assert (await api.get("/stream")).status_code == 401
+
+
+async def until_told(lines: AsyncIterator[str], word: str) -> AsyncIterator[str]:
+    """The first line with a word."""
+    async for line in lines:
+        if word in line:
+            yield line
+            return
 
 
 async def test_a_filter_that_means_nothing_is_refused(api: httpx.AsyncClient) -> None:

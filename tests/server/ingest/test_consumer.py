@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import signal
 import sys
 from pathlib import Path
@@ -19,7 +20,7 @@ from conduit.queue.base import Queue, Registration
 from conduit.server.db import tables
 from conduit.server.db.database import Database
 from conduit.server.ingest.consumer import GROUP, Ingest
-from conduit.server.ingest.dead import Replay, list_letters, replay
+from conduit.server.ingest.dead import DeadLetter, Replay, list_letters, replay
 from tests.conformance.backends import Backend
 from tests.conformance.builders import (
     a_job,
@@ -281,8 +282,18 @@ async def test_poison_in_the_stream_holds_up_nobody(
     async with database.read() as connection:
         letters = await list_letters(connection)
     assert len(letters) == len(bad) + 2 == ingest.metrics.dead
-    assert all(letter.reason and letter.body for letter in letters)
+    assert all(letter.body for letter in letters)
+    for letter in letters:
+        assert_is_a_sentence(letter)
     assert await pending(queue) == 0
+
+
+def assert_is_a_sentence(letter: DeadLetter) -> None:
+    """It says which event, what is wrong with it and what to do, in words."""
+    about = letter.job_id or ("event stream" if "can't be read" in letter.reason else "job")
+    assert about in letter.reason
+    assert re.search(r"upgrade (of )?this server", letter.reason)
+    assert not re.search(r"Error\b|\bb'|<class", letter.reason), letter.reason
 
 
 async def test_what_the_database_refuses_is_tried_again_then_kept_and_can_be_replayed(
@@ -306,6 +317,10 @@ async def test_what_the_database_refuses_is_tried_again_then_kept_and_can_be_rep
     async with database.read() as connection:
         (letter,) = await list_letters(connection)
     assert (letter.job_id, letter.deliveries, letter.replayed_at) == (bad.id, 5, None)
+    start = f"Event 1 of job {bad.id}, job.submitted, was refused by the database 5 times: "
+    assert letter.reason.startswith(start)
+    assert "curse" in letter.reason
+    assert letter.reason.endswith("then replay it.")
     assert (await rows(database)).keys() == {good.id, also_good.id}
 
     await lift_the_curse(database)

@@ -363,15 +363,13 @@ class RedisQueue:
         ]
 
     async def pause(self, queue: str) -> None:
-        paused = self._server.keys.name("paused")
-        await self._server.command("SADD", paused, queue)
+        await self._run("pause", queue)
 
     async def resume(self, queue: str) -> None:
         await self._run("resume", queue)
 
     async def pause_function(self, name: str) -> None:
-        paused = self._server.keys.name("paused_functions")
-        await self._server.command("SADD", paused, name)
+        await self._run("pause_function", name)
 
     async def resume_function(self, name: str) -> None:
         await self._run("resume_function", name)

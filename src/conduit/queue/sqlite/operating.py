@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from msgspec import structs
 
-from conduit.core.events import Event, EventKind
+from conduit.core.events import Event, EventKind, Report
 from conduit.core.model import Job, JobStatus
 from conduit.core.transitions import Verb, allowed
 from conduit.queue.base import Acted, Action
@@ -127,24 +127,32 @@ def delete(db: sqlite3.Connection, now: int, job_ids: Sequence[str]) -> list[Act
     return answers
 
 
-def pause(db: sqlite3.Connection, queue: str) -> None:
+def pause(db: sqlite3.Connection, now: int, queue: str) -> None:
     """Stop claims from a queue."""
-    db.execute("INSERT OR IGNORE INTO paused_queues (queue) VALUES (?)", (queue,))
+    statement = "INSERT OR IGNORE INTO paused_queues (queue) VALUES (?)"
+    _switch(db, now, statement, "queue.paused", queue)
 
 
-def resume(db: sqlite3.Connection, queue: str) -> None:
+def resume(db: sqlite3.Connection, now: int, queue: str) -> None:
     """Allow claims from a queue."""
-    db.execute("DELETE FROM paused_queues WHERE queue = ?", (queue,))
+    _switch(db, now, "DELETE FROM paused_queues WHERE queue = ?", "queue.resumed", queue)
 
 
-def pause_function(db: sqlite3.Connection, name: str) -> None:
+def pause_function(db: sqlite3.Connection, now: int, name: str) -> None:
     """Stop claims of a function's jobs."""
-    db.execute("INSERT OR IGNORE INTO paused_functions (function) VALUES (?)", (name,))
+    statement = "INSERT OR IGNORE INTO paused_functions (function) VALUES (?)"
+    _switch(db, now, statement, "function.paused", name)
 
 
-def resume_function(db: sqlite3.Connection, name: str) -> None:
+def resume_function(db: sqlite3.Connection, now: int, name: str) -> None:
     """Allow claims of a function's jobs."""
-    db.execute("DELETE FROM paused_functions WHERE function = ?", (name,))
+    _switch(db, now, "DELETE FROM paused_functions WHERE function = ?", "function.resumed", name)
+
+
+def _switch(db: sqlite3.Connection, now: int, statement: str, kind: str, subject: str) -> None:
+    """Change one row by its name, and report it unless it was so already."""
+    if db.execute(statement, (subject,)).rowcount:
+        rows.append(db, now, [], [Report(kind=kind, subject=subject, at=now)])
 
 
 def paused_functions(db: sqlite3.Connection) -> list[str]:

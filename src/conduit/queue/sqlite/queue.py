@@ -191,16 +191,16 @@ class SqliteQueue:
         return await self._write(partial(operating.delete, job_ids=job_ids))
 
     async def pause(self, queue: str) -> None:
-        await self._db.write(partial(operating.pause, queue=queue))
+        await self._write(partial(operating.pause, queue=queue))
 
     async def resume(self, queue: str) -> None:
-        await self._db.write(partial(operating.resume, queue=queue))
+        await self._write(partial(operating.resume, queue=queue))
 
     async def pause_function(self, name: str) -> None:
-        await self._db.write(partial(operating.pause_function, name=name))
+        await self._write(partial(operating.pause_function, name=name))
 
     async def resume_function(self, name: str) -> None:
-        await self._db.write(partial(operating.resume_function, name=name))
+        await self._write(partial(operating.resume_function, name=name))
 
     async def paused_functions(self) -> list[str]:
         return await self._db.read(operating.paused_functions)
@@ -251,7 +251,7 @@ class SqliteQueue:
         return await self._write(partial(registry.tick, ticks=ticks))
 
     async def pause_cron(self, name: str, *, paused: bool) -> bool:
-        return await self._db.write(partial(registry.pause_cron, name=name, paused=paused))
+        return await self._write(partial(registry.pause_cron, name=name, paused=paused))
 
     async def lock(self, name: str, token: str, ttl_ms: int) -> bool:
         return await self._write(partial(registry.lock, name=name, token=token, ttl_ms=ttl_ms))

@@ -190,9 +190,14 @@ def tick(db: sqlite3.Connection, now: int, ticks: Sequence[Tick]) -> list[bool]:
     return won
 
 
-def pause_cron(db: sqlite3.Connection, name: str, *, paused: bool) -> bool:
+def pause_cron(db: sqlite3.Connection, now: int, name: str, *, paused: bool) -> bool:
     """Pause or resume a schedule; False when it isn't known."""
-    return db.execute("UPDATE crons SET paused = ? WHERE name = ?", (paused, name)).rowcount > 0
+    found = db.execute("SELECT paused FROM crons WHERE name = ?", (name,)).fetchone()
+    if found is not None and bool(found[0]) is not paused:
+        db.execute("UPDATE crons SET paused = ? WHERE name = ?", (paused, name))
+        kind = "cron.paused" if paused else "cron.resumed"
+        rows.append(db, now, [], [_report(kind, name, now)])
+    return found is not None
 
 
 def lock(db: sqlite3.Connection, now: int, name: str, token: str, ttl_ms: int) -> bool:

@@ -26,7 +26,14 @@ from conduit.server.db.database import Database
 from conduit.server.duty import Duty
 from conduit.server.ingest import soundness
 from conduit.server.ingest.apply import Change, apply, wall_clock
-from conduit.server.ingest.dead import NewLetter, bury, letter
+from conduit.server.ingest.dead import (
+    NewLetter,
+    bury,
+    letter,
+    why_refused,
+    why_unreadable,
+    why_unsound,
+)
 
 Publish = Callable[[Sequence[Change]], None]
 
@@ -192,7 +199,8 @@ class Ingest(Duty):
             if piece.stored.deliveries < MAX_DELIVERIES:
                 unsettled.add(piece.stored.position)
             else:
-                letters.append(_letter_of(piece, repr(error), wall_clock()))
+                reason = why_refused(piece.told, piece.stored.deliveries, error)
+                letters.append(_letter_of(piece, reason, wall_clock()))
         if letters:
             await self._bury(letters)
         try:
@@ -303,7 +311,7 @@ def _sorted(entries: Sequence[StoredEntry], now: int) -> tuple[list[Piece], list
                 stored.position,
                 piece.number,
                 piece.body,
-                piece.problem,
+                why_unreadable(piece.problem, piece.job_id),
                 job_id=piece.job_id,
                 deliveries=stored.deliveries,
                 now=now,
@@ -320,7 +328,7 @@ def _sorted(entries: Sequence[StoredEntry], now: int) -> tuple[list[Piece], list
             if fault is None:
                 pieces.append(piece)
             else:
-                letters.append(_letter_of(piece, fault, now))
+                letters.append(_letter_of(piece, why_unsound(told, fault), now))
     return pieces, letters
 
 

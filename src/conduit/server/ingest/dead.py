@@ -12,6 +12,7 @@ from enum import StrEnum
 import msgspec
 from msgspec import Struct
 from sqlalchemy import select, update
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from conduit.core.events import Event, Report
@@ -69,6 +70,48 @@ class Replay(StrEnum):
     """This version can't make sense of it either."""
     UNKNOWN = "unknown"
     """There is no such letter."""
+
+
+# --- why, in words ------------------------------------------------------------------------------
+
+_SET_RIGHT = "The history takes the job's state from the queue instead."
+
+
+def why_unreadable(problem: str, job_id: str | None) -> str:
+    """The reason of a letter that can't be decoded."""
+    what = "A part of the event stream" if job_id is None else f"An event of job {job_id}"
+    return (
+        f"{what} can't be read: {problem}. It is damaged, or written by a newer Conduit: upgrade "
+        f"this server if newer workers use the queue. {_SET_RIGHT}"
+    )
+
+
+def why_unsound(told: Event | Report, fault: str) -> str:
+    """The reason of a letter that says what can't be."""
+    then = f" {_SET_RIGHT}" if isinstance(told, Event) else ""
+    return (
+        f"{_named(told)} can't be true: {fault}. Something else than this version's queue wrote "
+        f"it: replay it after an upgrade of this server, else leave it.{then}"
+    )
+
+
+def why_refused(told: Event | Report, times: int, error: Exception) -> str:
+    """The reason of a letter that the database refused, every time."""
+    said = str(error.orig if isinstance(error, DBAPIError) else error).strip()
+    words = said.partition("\n")[0].rstrip(".") or type(error).__name__
+    return (
+        f"{_named(told)} was refused by the database {times} times: {words}. Put right what it "
+        "says, or upgrade this server, then replay it."
+    )
+
+
+def _named(told: Event | Report) -> str:
+    if isinstance(told, Event):
+        return f"Event {told.seq} of job {told.job_id}, {told.kind},"
+    return f"The report {told.kind} of {told.subject}"
+
+
+# --- keeping ------------------------------------------------------------------------------------
 
 
 def letter(

@@ -171,5 +171,5 @@ def _json_fault(value: bytes) -> str | None:
     try:
         _from_json(value)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        return f"{value[:40]!r} isn't JSON: {error}"
+        return f"{value[:40].decode(errors='backslashreplace')!r} isn't JSON: {error}"
     return None

@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from conduit.server.access import COOKIE, SESSION_S, Caller
+from conduit.server.access import COOKIE, SESSION_S, Caller, session_of
 from conduit.server.answers import Json, answers, read, takes
 from conduit.server.models.service import SessionRequest, SessionView
 from conduit.server.parts import Parts, TheParts
@@ -44,6 +44,7 @@ async def sign_out(request: Request, parts: TheParts) -> Response:
     token = request.cookies.get(COOKIE)
     if token:
         await parts.access.sign_out(token)
+        parts.broker.end_session(session_of(request))
     response = Response(status_code=204)
     response.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict")
     return response

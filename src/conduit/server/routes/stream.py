@@ -7,11 +7,12 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query
 from fastapi.sse import EventSourceResponse
+from starlette.requests import Request
 from starlette.responses import Response
 
 from conduit.server.answers import answers
 from conduit.server.live import MOST_CLIENTS
-from conduit.server.parts import TheParts
+from conduit.server.parts import TheParts, caller_of
 from conduit.server.problems import unavailable
 from conduit.server.routes.params import Text
 
@@ -26,6 +27,7 @@ class Topic(StrEnum):
     CRON = "cron"
     API = "api"
     QUEUE = "queue"
+    FUNCTION = "function"
 
 
 def _described() -> dict[str, Any]:
@@ -41,13 +43,22 @@ def _described() -> dict[str, Any]:
 
 @router.get("/stream", **_described())
 async def stream(
+    request: Request,
     parts: TheParts,
     topic: Annotated[list[Topic], Query(max_length=10)] = [],  # noqa: B006
     job_id: Text | None = None,
     last_event_id: Annotated[str | None, Header()] = None,
 ) -> Response:
-    """Live updates, resumed after `Last-Event-ID`; some topics or one job's where asked for."""
+    """Live updates, resumed after `Last-Event-ID`; some topics or one job's where asked for.
+
+    Those of a browser end with its session.
+    """
     if parts.broker.clients >= MOST_CLIENTS:
         raise unavailable("too-many-streams", "Too many streams", "close some, or ask again later")
-    events = parts.broker.stream([each.value for each in topic], job_id, last_event_id or None)
+    events = parts.broker.stream(
+        [each.value for each in topic],
+        job_id,
+        last_event_id or None,
+        session=caller_of(request).session,
+    )
     return EventSourceResponse(events, headers={"X-Accel-Buffering": "no"})

@@ -1,5 +1,8 @@
 -- resume: allow claims from a queue again, and tell the workers.  Input: {queue}.
-redis.call('SREM', K.paused, input[1])
+if redis.call('SISMEMBER', K.paused, input[1]) == 1 then
+  write('SREM', K.paused, input[1])
+  report('queue.resumed', input[1])
+end
 woken[input[1]] = true
 commit()
 return 1
