@@ -97,12 +97,16 @@ def why_unsound(told: Event | Report, fault: str) -> str:
 
 def why_refused(told: Event | Report, times: int, error: Exception) -> str:
     """The reason of a letter that the database refused, every time."""
-    said = str(error.orig if isinstance(error, DBAPIError) else error).strip()
-    words = said.partition("\n")[0].rstrip(".") or type(error).__name__
     return (
-        f"{_named(told)} was refused by the database {times} times: {words}. Put right what it "
-        "says, or upgrade this server, then replay it."
+        f"{_named(told)} was refused by the database {times} times: {words_of(error)}. Put right "
+        "what it says, or upgrade this server, then replay it."
     )
+
+
+def words_of(error: Exception) -> str:
+    """What the database said, in one line, without the statement and its values."""
+    said = str(error.orig if isinstance(error, DBAPIError) else error).strip()
+    return said.partition("\n")[0].rstrip(".") or type(error).__name__
 
 
 def _named(told: Event | Report) -> str:

@@ -49,7 +49,10 @@ async def replay_dead_letter(
         outcomes, changes = await dead.replay(parts.database, [letter_id], now)
     except SQLAlchemyError as error:
         raise ProblemError(
-            409, "not-applicable", "It still can't be applied", type(error).__name__
+            409,
+            "not-applicable",
+            "It still can't be applied",
+            f"the database refuses it: {dead.words_of(error)}",
         ) from error
     parts.broker.publish(changes)
     outcome = outcomes[letter_id]
