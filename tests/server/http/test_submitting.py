@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+from enum import Enum
 from typing import Any
 
 import httpx
 import msgspec
 import pytest
+from msgspec import structs
 
+from conduit.core.codec import Signature
 from conduit.core.model import FunctionInfo, Job, JobStatus, WorkerInfo
 from conduit.queue.base import Queue, Registration
 from tests.cli.stock import register, registration
@@ -40,6 +43,30 @@ async def test_a_job_is_submitted_by_its_functions_name_with_its_defaults(
         "order_id": "o1",
         "cents": 5,
     }
+
+
+class Colour(Enum):
+    RED = "red"
+    BLUE = "blue"
+
+
+async def test_arguments_go_by_position_past_a_default_that_is_no_literal(
+    api: httpx.AsyncClient, queue: Queue
+) -> None:
+    def paint(wall: str, colour: Colour = Colour.RED, *, since: object = ...) -> None: ...
+
+    worker = registration("painters", "painters-1", "paint")
+    signature = Signature.of(paint, name="paint")
+    told = structs.replace(
+        worker.functions[0], signature=str(signature), parameters=signature.parameters()
+    )
+    await queue.register(structs.replace(worker, functions=(told,)))
+
+    answer = await api.post("/jobs", json={"function": "paint", "args": ["north", "blue"]})
+    assert answer.status_code == 201
+    assert (await job_of(queue, answer)).args == b'{"wall":"north","colour":"blue"}'
+    wrong = await api.post("/jobs", json={"function": "paint", "args": ["north", "pink"]})
+    assert (wrong.status_code, "expected one of 'blue', 'red'" in wrong.json()["detail"]) == (422, True)
 
 
 async def test_options_are_those_of_the_job(api: httpx.AsyncClient, queue: Queue) -> None:
