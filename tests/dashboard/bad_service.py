@@ -53,3 +53,12 @@ async def foreign_words() -> dict[str, str]:
     ctx.log.info("%s", HEBREW)
     ctx.log.info("%s", ARABIC)
     return {"hebrew": HEBREW, "arabic": ARABIC, "japanese": "注文を発送しました"}
+
+
+@worker.task
+async def large_number(number: int) -> dict[str, float | int]:
+    """Numbers with more digits than a browser's own have."""
+    ctx = conduit.current_job()
+    await ctx.set_metadata(before=number - 1)
+    await ctx.save_checkpoint({"numbers": [number]})
+    return {"next": number + 1, "whole": 1.0}

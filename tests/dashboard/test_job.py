@@ -94,6 +94,29 @@ async def test_what_a_job_kept_is_shown(pages: Pages, shop: Shop) -> None:
     assert (await download.value).suggested_filename == "teapot.png"
 
 
+async def test_numbers_keep_all_their_digits(pages: Pages, client: Client) -> None:
+    job_id = await client.submit("large_number", 2**53 + 1)
+    await client.reaches(job_id, "completed")
+    page = await pages.open(f"/jobs/{job_id}", permissions=["clipboard-read", "clipboard-write"])
+    kept = {
+        "Arguments": '{\n  "number": 9007199254740993\n}',
+        "Result": '{\n  "next": 9007199254740994,\n  "whole": 1.0\n}',
+        "Metadata": '{\n  "before": 9007199254740992\n}',
+        "Checkpoint": '{\n  "numbers": [\n    9007199254740993\n  ]\n}',
+    }
+    for name, text in kept.items():
+        await expect(page.get_by_role("region", name=name).last).to_contain_text("900719925474099")
+        await page.get_by_role("button", name=f"Copy {name}").click()
+        assert await page.evaluate("() => navigator.clipboard.readText()") == text
+
+    await page.get_by_role("button", name="Run again…").click()
+    again = page.get_by_role("dialog", name="Run large_number again")
+    await again.get_by_role("button", name="Submit").click()
+    await expect(again).to_be_hidden()
+    await expect(page).not_to_have_url(re.compile(job_id))
+    await expect(page.get_by_role("region", name="Result").last).to_contain_text("9007199254740994")
+
+
 async def test_a_family_of_jobs_is_walked_through(pages: Pages, shop: Shop) -> None:
     page = await pages.open(f"/jobs/{shop.stories.order}")
     await expect(page.get_by_role("heading", name="place_order", level=1)).to_be_visible()

@@ -2,8 +2,10 @@ import createClient, { type MaybeOptionalInit } from "openapi-fetch";
 import type { PathsWithMethod } from "openapi-typescript-helpers";
 import { queryOptions, type QueryClient } from "@tanstack/react-query";
 import { noteServerTime } from "@/lib/clock";
+import { stringify } from "@/lib/json";
 import { Store } from "@/lib/store";
 import { ApiError, asApiError, fromAnswer } from "./errors";
+import { readJob } from "./payloads";
 import type { components, paths } from "./schema";
 
 export type Schemas = components["schemas"];
@@ -13,6 +15,7 @@ export type JobStatus = Schemas["JobStatus"];
 export const api = createClient<paths>({
   baseUrl: globalThis.location?.origin ?? "",
   querySerializer: { array: { style: "form", explode: true } },
+  bodySerializer: (body) => stringify(body),
 });
 
 /** Whether the server has refused us for want of a session. The layout then leads to the sign-in. */
@@ -55,8 +58,9 @@ export function get<P extends PathsWithMethod<paths, "get">>(path: P, ...[init]:
     queryKey: [path, init ?? {}] as const,
     queryFn: async ({ signal }): Promise<Json<P>> => {
       // The generics of openapi-fetch can't be followed through a wrapper; `Json` says the same.
-      const request = (api.GET as (path: P, init: object) => Promise<Answer<Json<P>>>)(path, { ...init, signal });
-      return call(request);
+      const ask = api.GET as <T>(path: P, init: object) => Promise<Answer<T>>;
+      if (path !== "/api/v1/jobs/{job_id}") return call(ask<Json<P>>(path, { ...init, signal }));
+      return readJob(await call(ask<string>(path, { ...init, signal, parseAs: "text" }))) as Json<P>;
     },
   });
 }

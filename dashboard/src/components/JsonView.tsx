@@ -2,6 +2,7 @@ import { useState } from "react";
 import { ChevronRight } from "lucide-react";
 import { cx } from "@/lib/cx";
 import { number } from "@/lib/format";
+import { ExactNumber, stringify } from "@/lib/json";
 import { Copy } from "./Copy";
 
 /** How many members, and characters of a text, are shown at first and added by "show more". */
@@ -19,14 +20,14 @@ export function JsonView({ value, openDepth = 2, label = "JSON", className }: { 
         <Node value={value} depth={0} openDepth={openDepth} />
       </div>
       <div className="absolute top-2 right-2">
-        <Copy text={() => JSON.stringify(value, null, 2)} label={`Copy ${label}`} />
+        <Copy text={() => stringify(value, 2)} label={`Copy ${label}`} />
       </div>
     </div>
   );
 }
 
 function Node({ name, value, depth, openDepth }: { name?: string; value: unknown; depth: number; openDepth: number }) {
-  if (typeof value !== "object" || value === null) {
+  if (typeof value !== "object" || value === null || value instanceof ExactNumber) {
     return (
       <div className="pl-4">
         <Name name={name} />
@@ -109,5 +110,5 @@ function Scalar({ value }: { value: unknown }) {
       </>
     );
   }
-  return <span className={typeof value === "number" ? "text-blue" : "text-amber"}>{String(value)}</span>;
+  return <span className={typeof value === "number" || value instanceof ExactNumber ? "break-all text-blue" : "text-amber"}>{String(value)}</span>;
 }

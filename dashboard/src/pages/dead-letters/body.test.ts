@@ -2,7 +2,7 @@ import { expect, it } from "vitest";
 import { readable } from "./body";
 
 it("shows JSON indented, and any other text as it is", () => {
-  expect(readable('{"a":1}')).toEqual({ text: '{\n  "a": 1\n}', isBytes: false });
+  expect(readable('{"a":9007199254740993}')).toEqual({ text: '{\n  "a": 9007199254740993\n}', isBytes: false });
   expect(readable("{a")).toEqual({ text: "{a", isBytes: false });
 });
 

@@ -1,3 +1,5 @@
+import { parse, stringify } from "@/lib/json";
+
 const PREFIX = "base64:";
 
 /** A letter's body to be read: JSON indented; of bytes that are no text, what can be read of them. */
@@ -14,7 +16,7 @@ export function readable(body: string): { text: string; isBytes: boolean } {
 
 function indented(text: string): string {
   try {
-    return JSON.stringify(JSON.parse(text), null, 2);
+    return stringify(parse(text), 2);
   } catch {
     return text;
   }

@@ -15,6 +15,7 @@ import { Cell, Head, HeadCell, Row, SkeletonRows, Table } from "@/components/Tab
 import { Time } from "@/components/Time";
 import { toast } from "@/components/Toaster";
 import { count, shortId } from "@/lib/format";
+import { isObject, stringify } from "@/lib/json";
 import { asObject, emptyValues, fieldsOf, parseJson } from "../functions/form";
 import { faultOfName, handlersOf } from "./patterns";
 
@@ -104,7 +105,7 @@ function Publish({ name, onName, patterns }: { name: string; onName: (name: stri
   // What the first handler takes is a good beginning, until something else is written.
   useEffect(() => {
     const fields = first && fieldsOf(first.signature, first.parameters);
-    if (!touched && fields) setJson(JSON.stringify(asObject(fields, emptyValues(fields)), null, 2));
+    if (!touched && fields) setJson(stringify(asObject(fields, emptyValues(fields)), 2));
   }, [first?.name, touched]);
   const publish = useMutation({
     mutationFn: (given: Record<string, unknown>) => call(api.POST("/api/v1/events/{name}", { params: { path: { name } }, body: { arguments: given } })),
@@ -125,8 +126,8 @@ function Publish({ name, onName, patterns }: { name: string; onName: (name: stri
     const found: typeof faults = { name: faultOfName(name) };
     try {
       const given = parseJson(json.trim() || "{}");
-      if (typeof given !== "object" || given === null || Array.isArray(given)) throw new Error('Has to be an object: {"order_id": "A-1"}');
-      if (!found.name) publish.mutate(given as Record<string, unknown>);
+      if (!isObject(given)) throw new Error('Has to be an object: {"order_id": "A-1"}');
+      if (!found.name) publish.mutate(given);
     } catch (error) {
       found.json = (error as Error).message;
     }

@@ -13,6 +13,7 @@ import { JsonView } from "@/components/JsonView";
 import { Segments } from "@/components/Tabs";
 import { Duration } from "@/components/Time";
 import { shortId } from "@/lib/format";
+import { isObject, stringify } from "@/lib/json";
 import { ArgumentInput } from "./ArgumentInput";
 import { argumentsOf, asObject, emptyValues, faultsOf, fieldsOf, fromObject, parseJson, parseSpan, type Arguments, type ArgumentField, type Faults, type FieldValue, type Values } from "./form";
 
@@ -72,7 +73,7 @@ function RunForm({ info }: { info: Schemas["FunctionView"] }) {
   const turn = (wanted: "form" | "json") => {
     if (!fields || (wanted === "json") === (json !== null)) return;
     if (wanted === "json") {
-      setJson(JSON.stringify(asObject(fields, values), null, 2));
+      setJson(stringify(asObject(fields, values), 2));
       setFaults(NO_FAULTS);
       return;
     }
@@ -132,7 +133,7 @@ function readForm(fields: readonly ArgumentField[] | null, values: Values, json:
   if (json !== null) {
     try {
       const object = parseJson(json);
-      if (typeof object !== "object" || object === null || Array.isArray(object)) throw new Error('Has to be an object: {"name": 1}');
+      if (!isObject(object)) throw new Error('Has to be an object: {"name": 1}');
       if (!fields) return { ok: true, arguments: { args: [], kwargs: object as Record<string, unknown> } };
       const { values: read, unknown } = fromObject(fields, object);
       if (unknown.length > 0) throw new Error(`There is no parameter ${unknown[0]}`);

@@ -1,4 +1,5 @@
 import type { ApiError } from "@/api/errors";
+import { isObject, parse, stringify } from "@/lib/json";
 import { parseSignature, type Parameter } from "./signature";
 
 /** The part of JSON Schema by which workers describe parameters. */
@@ -174,8 +175,7 @@ function readText(field: ArgumentField, text: string): unknown {
       return text;
     case "integer":
       if (!/^[+-]?\d+$/.test(trimmed)) throw new Error("Has to be a whole number");
-      if (!Number.isSafeInteger(Number(trimmed))) throw new Error("Is too large to be told exactly here: use the command line");
-      return Number(trimmed);
+      return parse(String(BigInt(trimmed)));
     case "number": {
       const read = Number(trimmed);
       if (!Number.isFinite(read)) throw new Error("Has to be a number");
@@ -200,7 +200,7 @@ function readJson(field: ArgumentField, text: string): unknown {
 /** Throws an error that says where the text stops being JSON. */
 export function parseJson(text: string): unknown {
   try {
-    return JSON.parse(text);
+    return parse(text);
   } catch (error) {
     throw new Error(`Isn't JSON: ${whereOf(text, (error as Error).message)}`);
   }
@@ -216,10 +216,6 @@ function whereOf(text: string, message: string): string {
 
 function lower(text: string): string {
   return text.charAt(0).toLowerCase() + text.slice(1);
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 /** What the fields hold as one object by parameter, for the JSON editor; as far as it can be read. */
@@ -246,13 +242,13 @@ export function fromObject(fields: readonly ArgumentField[], object: unknown): {
   const others = Object.keys(given).filter((name) => !fields.some((field) => field.name === name && field.kind !== "extra"));
   const extra = fields.find((field) => field.kind === "extra");
   if (!extra || others.length === 0) return { values, unknown: others };
-  values[extra.name] = { mode: "value", text: JSON.stringify(Object.fromEntries(others.map((name) => [name, given[name]])), null, 2) };
+  values[extra.name] = { mode: "value", text: stringify(Object.fromEntries(others.map((name) => [name, given[name]])), 2) };
   return { values, unknown: [] };
 }
 
 function written(field: ArgumentField, value: unknown): string {
   if (field.control === "text" && typeof value === "string") return value;
-  return JSON.stringify(value, null, field.control === "json" ? 2 : 0);
+  return stringify(value, field.control === "json" ? 2 : 0);
 }
 
 /** What the server found wrong, by field and option; `rest` is what belongs to none of them. */

@@ -10,6 +10,7 @@ import { ConfirmDialog } from "@/components/Dialog";
 import { Menu, MenuItem } from "@/components/Menu";
 import { toast, toastError } from "@/components/Toaster";
 import { useShortcuts } from "@/keyboard/shortcuts";
+import { stringify } from "@/lib/json";
 import { RunAgain } from "./RunAgain";
 import { refusals } from "./actions";
 import { asCall, asCli, asCurl, type Submission } from "./commands";
@@ -111,7 +112,7 @@ function CopyAs({ job, withKey }: { job: Job; withKey: boolean }) {
     >
       <MenuItem icon={Terminal} onSelect={() => copy("Command", asCli(submission()))}>CLI command</MenuItem>
       <MenuItem icon={Terminal} onSelect={() => copy("curl", asCurl(submission(), location.origin, withKey))}>curl</MenuItem>
-      <MenuItem icon={ClipboardCopy} onSelect={() => copy("Arguments", JSON.stringify(job.args, null, 2))}>Arguments as JSON</MenuItem>
+      <MenuItem icon={ClipboardCopy} onSelect={() => copy("Arguments", stringify(job.args, 2))}>Arguments as JSON</MenuItem>
     </Menu>
   );
 }

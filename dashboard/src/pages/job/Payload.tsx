@@ -4,6 +4,7 @@ import { IconButton } from "@/components/Button";
 import { JsonView } from "@/components/JsonView";
 import { Panel } from "@/components/Panel";
 import { bytes } from "@/lib/format";
+import { stringify } from "@/lib/json";
 import { save } from "./save";
 
 /** From so many characters on there is a download beside it. */
@@ -11,7 +12,7 @@ const MUCH = 2000;
 
 /** A value that a job was given, or gave: as a tree, with its size, and as a file where it is large. */
 export function Payload({ title, value, fileName, empty, openDepth = 2 }: { title: string; value: unknown; fileName: string; empty?: string; openDepth?: number }) {
-  const text = useMemo(() => JSON.stringify(value) ?? "null", [value]);
+  const text = useMemo(() => stringify(value), [value]);
   const isEmpty = empty !== undefined && (value === null || text === "{}");
   return (
     <Panel

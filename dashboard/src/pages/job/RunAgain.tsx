@@ -7,13 +7,14 @@ import { Button } from "@/components/Button";
 import { Dialog } from "@/components/Dialog";
 import { Field, Input, TextArea } from "@/components/Field";
 import { toast } from "@/components/Toaster";
-import { asCall, losesDigits } from "./commands";
+import { isObject, parse, stringify } from "@/lib/json";
+import { asCall } from "./commands";
 
 /** Submits a job like this one, with its arguments as they are or changed. */
 export function RunAgain({ job, onClose }: { job: Schemas["JobDetail"]; onClose: () => void }) {
   const client = useQueryClient();
   const navigate = useNavigate();
-  const [args, setArgs] = useState(() => JSON.stringify(job.args, null, 2));
+  const [args, setArgs] = useState(() => stringify(job.args, 2));
   const [queue, setQueue] = useState(job.queue);
   const [isBusy, setBusy] = useState(false);
   const [error, setError] = useState<unknown>(null);
@@ -25,7 +26,7 @@ export function RunAgain({ job, onClose }: { job: Schemas["JobDetail"]; onClose:
     setBusy(true);
     setError(null);
     try {
-      const wanted = { function: job.function, ...asCall(JSON.parse(args), info?.signature), queue: queue.trim() || null, priority: job.priority };
+      const wanted = { function: job.function, ...asCall(parse(args), info?.signature), queue: queue.trim() || null, priority: job.priority };
       const { job_id } = await call(api.POST("/api/v1/jobs", { body: wanted as Schemas["SubmitRequest"] }));
       toast({ title: "Submitted", detail: `${job.function} runs as a job of its own.` });
       refresh(client, "/api/v1/jobs");
@@ -56,7 +57,6 @@ export function RunAgain({ job, onClose }: { job: Schemas["JobDetail"]; onClose:
         <Field label="Arguments" hint={info ? info.signature : "JSON, by the parameters' names"} error={fault}>
           <TextArea rows={Math.min(16, args.split("\n").length + 1)} spellCheck={false} value={args} onChange={(event) => setArgs(event.target.value)} />
         </Field>
-        {losesDigits(job.args) && <p className="rounded-md bg-amber-soft px-3 py-2 text-amber">Some numbers are longer than browsers keep: check their last digits.</p>}
         <Field label="Queue"><Input value={queue} maxLength={255} onChange={(event) => setQueue(event.target.value)} /></Field>
         {shown && (
           <div role="alert" className="rounded-md bg-red-soft px-3 py-2 text-red">
@@ -72,8 +72,7 @@ export function RunAgain({ job, onClose }: { job: Schemas["JobDetail"]; onClose:
 
 function faultOf(text: string): string | undefined {
   try {
-    const value: unknown = JSON.parse(text);
-    return typeof value === "object" && value !== null && !Array.isArray(value) ? undefined : "An object with the arguments by name is wanted";
+    return isObject(parse(text)) ? undefined : "An object with the arguments by name is wanted";
   } catch (error) {
     return `This isn't JSON: ${error instanceof Error ? error.message : String(error)}`;
   }

@@ -1,3 +1,5 @@
+import { isObject, stringify } from "@/lib/json";
+
 /** A job's contents as they are submitted again. */
 export interface Submission {
   function: string;
@@ -13,7 +15,7 @@ export interface Submission {
  * position and those by name, as the function's signature wants them: `pay(order, /, *rest, **more)`.
  */
 export function asCall(kept: unknown, signature: string | undefined): Pick<Submission, "args" | "kwargs"> {
-  if (typeof kept !== "object" || kept === null || Array.isArray(kept)) return { args: [], kwargs: {} };
+  if (!isObject(kept)) return { args: [], kwargs: {} };
   const kwargs: Record<string, unknown> = { ...kept };
   const args: unknown[] = [];
   const take = (name: string) => {
@@ -73,8 +75,8 @@ export function quoted(text: string): string {
 /** `conduit submit …` */
 export function asCli({ function: name, args, kwargs, queue, priority, key }: Submission): string {
   const words = ["conduit submit", name.startsWith("-") ? `-- ${quoted(name)}` : quoted(name)];
-  if (args.length > 0) words.push(`--args ${quoted(JSON.stringify(args))}`);
-  if (Object.keys(kwargs).length > 0) words.push(`--kwargs ${quoted(JSON.stringify(kwargs))}`);
+  if (args.length > 0) words.push(`--args ${quoted(stringify(args))}`);
+  if (Object.keys(kwargs).length > 0) words.push(`--kwargs ${quoted(stringify(kwargs))}`);
   words.push(`--queue ${quoted(queue)}`);
   if (priority !== 0) words.push(`--priority ${priority}`);
   if (key !== null) words.push(`--key ${quoted(key)}`);
@@ -87,7 +89,7 @@ export function asCurl(submission: Submission, origin: string, withKey: boolean)
     `curl --fail-with-body ${quoted(`${origin}/api/v1/jobs`)}`,
     ...(withKey ? [`--header "Authorization: Bearer $CONDUIT_API_KEY"`] : []),
     `--header 'Content-Type: application/json'`,
-    `--data ${quoted(JSON.stringify(bodyOf(submission)))}`,
+    `--data ${quoted(stringify(bodyOf(submission)))}`,
   ];
   return lines.join(" \\\n  ");
 }
@@ -102,15 +104,4 @@ export function bodyOf({ function: name, args, kwargs, queue, priority, key }: S
     ...(priority !== 0 ? { priority } : {}),
     ...(key !== null ? { key } : {}),
   };
-}
-
-/** Whether some whole number is too large for a browser, which would change its last digits. */
-export function losesDigits(value: unknown): boolean {
-  const seen = [value];
-  while (seen.length > 0) {
-    const each = seen.pop();
-    if (typeof each === "number" && Number.isInteger(each) && !Number.isSafeInteger(each)) return true;
-    if (typeof each === "object" && each !== null) seen.push(...Object.values(each));
-  }
-  return false;
 }
