@@ -621,7 +621,9 @@ export interface paths {
         };
         /**
          * Get Api
-         * @description The routes of one API: how often they were asked, what they answered, and how fast.
+         * @description One API: how often it was asked, what it answered and how fast, by route and over time.
+         *
+         *     Buckets are as those of trends, and of whole minutes.
          */
         get: operations["get_api"];
         put?: never;
@@ -1458,8 +1460,24 @@ export interface components {
             latency_ms: components["schemas"]["SpentView"];
         };
         /**
+         * ApiBucketView
+         * @description Requests of an API from `at` until the next bucket; `statuses` counts by class.
+         */
+        ApiBucketView: {
+            /** @example 2026-11-02T09:00:00.000Z */
+            at: string;
+            requests: number;
+            errors: number;
+            statuses: {
+                [key: string]: number;
+            };
+            latency_ms: components["schemas"]["SpentView"];
+        };
+        /**
          * ApiDetail
-         * @description One API, route by route.
+         * @description One API, route by route, and over time.
+         *
+         *         `items` are buckets of `bucket_ms`, oldest first, also where nobody asked.
          */
         ApiDetail: {
             name: string;
@@ -1468,6 +1486,8 @@ export interface components {
             /** @example 2026-11-02T09:00:00.000Z */
             before: string;
             routes: components["schemas"]["RouteView"][];
+            bucket_ms: number;
+            items: components["schemas"]["ApiBucketView"][];
         };
         /**
          * DeadLetterView
@@ -4001,6 +4021,8 @@ export interface operations {
             query?: {
                 after?: string | null;
                 before?: string | null;
+                /** @description Seconds */
+                bucket?: number | null;
             };
             header?: never;
             path: {

@@ -42,7 +42,7 @@ export function activity(span: Span, by: "function" | "queue") {
 }
 
 /** Whole buckets: one that is cut would look like a sudden calm. */
-function beginning(span: Span): string {
-  const { ms, bucket } = REACH[span];
+export function beginning(span: Span, bucket = REACH[span].bucket): string {
+  const { ms } = REACH[span];
   return String(Math.floor((now() - ms) / (bucket * 1000)) * bucket * 1000);
 }

@@ -4,6 +4,7 @@ import "uplot/dist/uPlot.min.css";
 import { useZone } from "@/app/settings";
 import { clock, compact, exact, type Zone } from "@/lib/format";
 import { cx } from "@/lib/cx";
+import { alone } from "@/lib/gaps";
 
 export type Colour = "accent" | "green" | "red" | "amber" | "blue" | "violet" | "gray";
 
@@ -151,7 +152,7 @@ function options(
           width: line.kind === "bars" ? 0 : 1.5,
           ...(filled ? { fill: line.kind === "bars" ? stroke : `color-mix(in srgb, ${stroke} 14%, transparent)` } : {}),
           ...(line.kind === "bars" && uPlot.paths.bars ? { paths: uPlot.paths.bars({ size: [0.7, 40], radius: 0.15 }) } : {}),
-          points: { show: false },
+          points: { show: false, size: 4, fill: stroke, filter: (made, index) => (line.kind === "bars" ? null : alone(made.data[index] ?? [])) },
         };
       }),
     ],

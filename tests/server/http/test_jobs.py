@@ -212,9 +212,8 @@ async def test_statistics_of_no_time_are_refused(told: httpx.AsyncClient, query:
         assert (await told.get(f"{path}?{query}")).status_code == 422
 
 
-async def test_apis_are_shown_with_rates_statuses_and_percentiles(
-    told: httpx.AsyncClient, history_url: str
-) -> None:
+async def ask_apis(history_url: str) -> int:
+    """Have requests in the history, and the midnight in whose first minutes they were."""
     day = 24 * 60 * MINUTE_MS
     start = wall_clock() // day * day - day  # not yet old enough to be removed
     async with Database(history_url) as database, database.begin() as connection:
@@ -226,7 +225,13 @@ async def test_apis_are_shown_with_rates_statuses_and_percentiles(
              for route, status, minute in (("/o", 200, 1), ("/o", 204, 2), ("/o", 500, 1),
                                            ("/p", 200, 1), ("/p", 200, 9))],
         )  # fmt: skip
+    return start
 
+
+async def test_apis_are_shown_with_rates_statuses_and_percentiles(
+    told: httpx.AsyncClient, history_url: str
+) -> None:
+    start = await ask_apis(history_url)
     # The minute in which `after` lies counts in whole.
     query = f"after={iso(start + 90_000)}&before={iso(start + 3 * MINUTE_MS)}"
     (shop,) = (await told.get(f"/apis?{query}")).json()["items"]
@@ -246,3 +251,26 @@ async def test_apis_are_shown_with_rates_statuses_and_percentiles(
     ] == [("GET", "/o", {"200": 2, "204": 2, "500": 2}, 2, 6), ("GET", "/p", {"200": 2}, 0, 2)]
     assert (await told.get("/apis")).json()["items"] == []
     assert (await told.get("/apis/nothing")).status_code == 404
+
+
+async def test_an_api_is_shown_over_time_also_where_nobody_asked(
+    told: httpx.AsyncClient, history_url: str
+) -> None:
+    start = await ask_apis(history_url)
+    query = f"after={iso(start)}&before={iso(start + 15 * MINUTE_MS)}"
+    shop = (await told.get(f"/apis/shop?{query}&bucket=300")).json()
+    assert shop["bucket_ms"] == 5 * MINUTE_MS
+    assert [
+        (each["at"], each["requests"], each["errors"], each["statuses"], each["latency_ms"]["of"])
+        for each in shop["items"]
+    ] == [
+        (iso(start), 8, 2, {"2xx": 6, "5xx": 2}, 8),
+        (iso(start + 5 * MINUTE_MS), 2, 0, {"2xx": 2}, 2),
+        (iso(start + 10 * MINUTE_MS), 0, 0, {}, 0),
+    ]
+    assert shop["items"][2]["latency_ms"]["p50"] is None
+
+    # Where nothing is said of it, no bucket is shorter than what requests are counted by.
+    shop = (await told.get(f"/apis/shop?{query}")).json()
+    assert (shop["bucket_ms"], len(shop["items"])) == (MINUTE_MS, 15)
+    assert (await told.get(f"/apis/shop?{query}&bucket=90")).status_code == 422

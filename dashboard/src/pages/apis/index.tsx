@@ -3,6 +3,7 @@ import { useNavigate, useSearch } from "@tanstack/react-router";
 import { keepPreviousData, queryOptions, useQuery } from "@tanstack/react-query";
 import { AppWindow, SearchX } from "lucide-react";
 import { api, call, type Schemas } from "@/api/client";
+import { beginning } from "@/api/statistics";
 import { Badge } from "@/components/Badge";
 import { Button } from "@/components/Button";
 import { CodeBlock } from "@/components/Code";
@@ -13,10 +14,10 @@ import { EmptyState, ErrorState, Skeleton } from "@/components/States";
 import { Cell, Head, HeadCell, Row, SkeletonRows, Table } from "@/components/Table";
 import { Segments } from "@/components/Tabs";
 import { Time } from "@/components/Time";
-import { now } from "@/lib/clock";
 import { cx } from "@/lib/cx";
 import { compact, duration, number, percent, rate } from "@/lib/format";
 import { REACH, type Span } from "@/lib/spans";
+import { RequestCharts } from "./RequestCharts";
 import type { ApisSearch } from "./search";
 import { sharesOf } from "./statuses";
 
@@ -27,21 +28,25 @@ async def create(order: Order) -> dict[str, str]:
     job = await place_order.submit(order)
     return {"job_id": job.job_id}`;
 
+/** In seconds: requests are counted by the minute. */
+const bucketOf = (span: Span) => Math.max(60, REACH[span].bucket);
+
 function listed(span: Span) {
-  const { ms, atMost, atLeast } = REACH[span];
+  const { atMost, atLeast } = REACH[span];
   return queryOptions({
     queryKey: ["/api/v1/apis", { span, every: atMost }] as const,
-    queryFn: ({ signal }) => call(api.GET("/api/v1/apis", { params: { query: { after: String(Math.round(now() - ms)) } }, signal })),
+    queryFn: ({ signal }) => call(api.GET("/api/v1/apis", { params: { query: { after: beginning(span, bucketOf(span)) } }, signal })),
     refetchInterval: atLeast,
     placeholderData: keepPreviousData,
   });
 }
 
-function routesOf(name: string, span: Span) {
-  const { ms, atMost, atLeast } = REACH[span];
+function detailOf(name: string, span: Span) {
+  const { atMost, atLeast } = REACH[span];
+  const bucket = bucketOf(span);
   return queryOptions({
     queryKey: ["/api/v1/apis/{name}", { name, span, every: atMost }] as const,
-    queryFn: ({ signal }) => call(api.GET("/api/v1/apis/{name}", { params: { path: { name }, query: { after: String(Math.round(now() - ms)) } }, signal })),
+    queryFn: ({ signal }) => call(api.GET("/api/v1/apis/{name}", { params: { path: { name }, query: { after: beginning(span, bucket), bucket } }, signal })),
     refetchInterval: atLeast,
     placeholderData: keepPreviousData,
   });
@@ -80,7 +85,7 @@ export default function Apis() {
             </div>
           )}
           <ApiNumbers known={shown} />
-          <Routes name={shown.name} span={span} q={search.q} onSearch={(q) => set({ q: q || undefined })} />
+          <Detail name={shown.name} span={span} q={search.q} onSearch={(q) => set({ q: q || undefined })} />
         </div>
       )}
     </>
@@ -115,15 +120,25 @@ function ApiNumbers({ known }: { known: Schemas["ApiView"] }) {
   );
 }
 
-function Routes({ name, span, q, onSearch }: { name: string; span: Span; q: string | undefined; onSearch: (q: string) => void }) {
-  const detail = useQuery(routesOf(name, span));
+/** One API over time, and by route. */
+function Detail({ name, span, q, onSearch }: { name: string; span: Span; q: string | undefined; onSearch: (q: string) => void }) {
+  const detail = useQuery(detailOf(name, span));
   const known = detail.data?.name === name ? detail.data : undefined;
+  if (detail.isError && !known) return <ErrorState error={detail.error} onRetry={() => void detail.refetch()} />;
+  return (
+    <>
+      <RequestCharts span={span} buckets={known?.items} />
+      <Routes name={name} known={known} q={q} onSearch={onSearch} />
+    </>
+  );
+}
+
+function Routes({ name, known, q, onSearch }: { name: string; known: Schemas["ApiDetail"] | undefined; q: string | undefined; onSearch: (q: string) => void }) {
   const most = Math.max(1, ...(known?.routes ?? []).map((each) => each.requests));
   const words = (q ?? "").toLowerCase().split(/\s+/).filter(Boolean);
   const routes = known?.routes
     .filter((each) => words.every((word) => `${each.method} ${each.route}`.toLowerCase().includes(word)))
     .sort((one, other) => other.requests - one.requests);
-  if (detail.isError && !known) return <ErrorState error={detail.error} onRetry={() => void detail.refetch()} />;
   return (
     <section aria-label={`Routes of ${name}`}>
       <div className="mb-3 flex flex-wrap items-center gap-3">

@@ -1,4 +1,4 @@
-"""What HTTP APIs answered, and how fast: per API, and per route of one.
+"""What HTTP APIs answered, and how fast: per API, and per route and over time of one.
 
 Counts are of whole minutes. Percentiles come from buckets of latencies, two to each doubling, and
 are taken to lie evenly within each.
@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import Any
 
 from msgspec import Struct
-from sqlalchemy import Column, ColumnElement, Select, func, select, text
+from sqlalchemy import ColumnElement, Select, func, literal_column, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from conduit.core.api_requests import BOUNDS_MS
@@ -41,14 +41,11 @@ GROUP BY {part}, bucket.key
 """
 
 
-class Answered(Struct, frozen=True, kw_only=True):
+class Answers(Struct, frozen=True, kw_only=True):
     """How requests were answered: how often with which status, and how fast."""
 
-    statuses: Mapping[int, int]
-    total_ms: float
-    last_minute: int
-    """When the last minute began that had any, in milliseconds."""
-    latency: Percentiles
+    statuses: Mapping[int, int] = {}
+    latency: Percentiles = Percentiles()
 
     @property
     def requests(self) -> int:
@@ -59,6 +56,21 @@ class Answered(Struct, frozen=True, kw_only=True):
     def errors(self) -> int:
         """Those that were answered with 5xx."""
         return sum(many for status, many in self.statuses.items() if status >= _SERVER_ERROR)
+
+
+class Answered(Answers, frozen=True, kw_only=True):
+    """The same of those that were asked."""
+
+    total_ms: float
+    last_minute: int
+    """When the last minute began that had any, in milliseconds."""
+
+
+class ApiBucket(Answers, frozen=True, kw_only=True):
+    """Requests of one API in a part of the time."""
+
+    at: int
+    """When it began, in milliseconds."""
 
 
 class ApiCount(Answered, frozen=True, kw_only=True):
@@ -76,7 +88,7 @@ class RouteCount(Answered, frozen=True, kw_only=True):
 
 async def list_apis(connection: AsyncConnection, after: int, before: int) -> list[ApiCount]:
     """The APIs that were asked in minutes that began between two times, by name."""
-    found = await _answered(connection, (_requests.api,), after, before)
+    found = await _answered(connection, ("api",), after, before)
     return [ApiCount(name=name, **facts) for (name,), facts in found.items()]
 
 
@@ -84,39 +96,56 @@ async def list_routes(
     connection: AsyncConnection, name: str, after: int, before: int
 ) -> list[RouteCount]:
     """The routes of one API that were asked in these minutes, with what they answered."""
-    part = (_requests.route, _requests.method)
-    found = await _answered(connection, part, after, before, api=name)
+    found = await _answered(connection, ("route", "method"), after, before, api=name)
     return [
         RouteCount(method=method, route=route, **facts) for (route, method), facts in found.items()
     ]
 
 
+async def over_time(
+    connection: AsyncConnection, name: str, after: int, before: int, bucket_ms: int
+) -> list[ApiBucket]:
+    """How one API was asked in these minutes: a bucket for each `bucket_ms`, also of none.
+
+    Buckets begin at multiples of `bucket_ms`, which is a number of whole minutes.
+    """
+    part = (f"minute / {bucket_ms:d}",)
+    found = await _answered(connection, part, after, before, api=name)
+    return [
+        ApiBucket(at=number * bucket_ms, statuses=facts["statuses"], latency=facts["latency"])
+        if (facts := found.get((number,)))
+        else ApiBucket(at=number * bucket_ms)
+        for number in range(after // bucket_ms, -(-before // bucket_ms))
+    ]
+
+
 async def _answered(
     connection: AsyncConnection,
-    part: tuple[Column[Any], ...],
+    part: tuple[str, ...],
     after: int,
     before: int,
     *,
     api: str | None = None,
-) -> dict[tuple[str, ...], dict[str, Any]]:
-    """The facts of `Answered`, by the values of some columns, in their order."""
+) -> dict[tuple[Any, ...], dict[str, Any]]:
+    """The facts of `Answered`, by the values of some terms of SQL, in their order."""
     conditions: list[ColumnElement[bool]] = [_requests.minute >= after, _requests.minute < before]
     if api is not None:
         conditions.append(_requests.api == api)
+    terms = [literal_column(each) for each in part]
     statement: Select[*tuple[Any, ...]] = (
         select(
-            *part,
+            *terms,
             _requests.status,
             func.sum(_requests.count),
             func.sum(_requests.total_ms),
             func.max(_requests.minute),
         )
         .where(*conditions)
-        .group_by(*part, _requests.status)
-        .order_by(*part, _requests.status)
+        .group_by(*terms, _requests.status)
+        .order_by(*terms, _requests.status)
     )
     buckets = await _buckets(connection, part, after, before, api)
-    found: dict[tuple[str, ...], dict[str, Any]] = {}
+    found: dict[tuple[Any, ...], dict[str, Any]] = {}
     for *key, status, many, spent, last in await connection.execute(statement):
         facts = found.setdefault(
             tuple(key),
@@ -135,18 +164,18 @@ async def _answered(
 
 async def _buckets(
     connection: AsyncConnection,
-    part: tuple[Column[Any], ...],
+    part: tuple[str, ...],
     after: int,
     before: int,
     api: str | None,
-) -> dict[tuple[str, ...], Mapping[int, int]]:
+) -> dict[tuple[Any, ...], Mapping[int, int]]:
     is_postgresql = connection.dialect.name == "postgresql"
     statement = (_BUCKETS_ON_POSTGRESQL if is_postgresql else _BUCKETS_ON_SQLITE).format(
-        part=", ".join(column.name for column in part),
+        part=", ".join(part),
         condition="" if api is None else "AND api = :api",
     )
     values = {"after": after, "before": before} | ({} if api is None else {"api": api})
-    found: dict[tuple[str, ...], Counter[int]] = {}
+    found: dict[tuple[Any, ...], Counter[int]] = {}
     for *key, place, many in await connection.execute(text(statement), values):
         found.setdefault(tuple(key), Counter())[place] = int(many)
     return dict(found)

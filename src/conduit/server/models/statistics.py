@@ -11,7 +11,7 @@ from msgspec import Meta, Struct
 from conduit.core.model import (
     JobStatus,
 )
-from conduit.server.db.apis import ApiCount, RouteCount
+from conduit.server.db.apis import ApiBucket, ApiCount, RouteCount
 from conduit.server.db.statistics import (
     Bucket,
     Ended,
@@ -196,26 +196,38 @@ class RouteView(Struct, frozen=True, kw_only=True):
     latency_ms: SpentView
 
 
+class ApiBucketView(Struct, frozen=True, kw_only=True):
+    """Requests of an API from `at` until the next bucket; `statuses` counts by class."""
+
+    at: Time
+    requests: int
+    errors: int
+    statuses: dict[str, int]
+    latency_ms: SpentView
+
+
 class ApiDetail(Struct, frozen=True, kw_only=True):
-    """One API, route by route."""
+    """One API, route by route, and over time.
+
+    `items` are buckets of `bucket_ms`, oldest first, also where nobody asked.
+    """
 
     name: str
     after: Time
     before: Time
     routes: list[RouteView]
+    bucket_ms: int
+    items: list[ApiBucketView]
 
 
 def api_view(window: Window, found: ApiCount) -> ApiView:
     """An API with its counts."""
-    classes: Counter[str] = Counter()
-    for status, many in found.statuses.items():
-        classes[f"{status // 100}xx"] += many
     return ApiView(
         name=found.name,
         requests=found.requests,
         per_second=_per_second(window, found.requests),
         errors=found.errors,
-        statuses=dict(classes),
+        statuses=_by_class(found.statuses),
         mean_ms=found.total_ms / found.requests,
         latency_ms=_spent_view(found.latency),
         last_minute=iso(found.last_minute),
@@ -234,6 +246,24 @@ def route_view(window: Window, found: RouteCount) -> RouteView:
         mean_ms=found.total_ms / found.requests,
         latency_ms=_spent_view(found.latency),
     )
+
+
+def api_bucket_view(found: ApiBucket) -> ApiBucketView:
+    """What an API was asked in a part of the time."""
+    return ApiBucketView(
+        at=iso(found.at),
+        requests=found.requests,
+        errors=found.errors,
+        statuses=_by_class(found.statuses),
+        latency_ms=_spent_view(found.latency),
+    )
+
+
+def _by_class(statuses: Mapping[int, int]) -> dict[str, int]:
+    classes: Counter[str] = Counter()
+    for status, many in statuses.items():
+        classes[f"{status // 100}xx"] += many
+    return dict(classes)
 
 
 def _per_second(window: Window, requests: int) -> float:

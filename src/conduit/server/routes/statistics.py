@@ -21,6 +21,7 @@ from conduit.server.models.statistics import (
     StatsView,
     TrendsView,
     activity_view,
+    api_bucket_view,
     api_view,
     route_view,
     stats_view,
@@ -114,12 +115,23 @@ async def list_apis(
 
 @router.get("/apis/{name:path}", **answers(ApiDetail, 404))
 async def get_api(
-    name: Name, parts: TheParts, after: Moment | None = None, before: Moment | None = None
+    name: Name,
+    parts: TheParts,
+    after: Moment | None = None,
+    before: Moment | None = None,
+    bucket: BucketLength = None,
 ) -> Response:
-    """The routes of one API: how often they were asked, what they answered, and how fast."""
+    """One API: how often it was asked, what it answered and how fast, by route and over time.
+
+    Buckets are as those of trends, and of whole minutes.
+    """
     window = _whole_minutes(_window(after, before))
+    bucket_ms = _bucket_ms(window, bucket or max(60, _usual_bucket(window)))
+    if bucket_ms % apis.MINUTE_MS:
+        raise invalid("query.bucket", "isn't whole minutes, and requests are counted by the minute")
     async with parts.database.read() as connection:
         found = await apis.list_routes(connection, name, window.after, window.before)
+        buckets = await apis.over_time(connection, name, window.after, window.before, bucket_ms)
     if not found:
         raise not_found("API", name, "nobody asked it in this time")
     view = ApiDetail(
@@ -127,6 +139,8 @@ async def get_api(
         after=iso(window.after),
         before=iso(window.before),
         routes=[route_view(window, each) for each in found],
+        bucket_ms=bucket_ms,
+        items=[api_bucket_view(each) for each in buckets],
     )
     return Json(view)
 
