@@ -62,7 +62,9 @@ export function Row({ marked = false, selected = false, onOpen, className, ...re
     if (marked) row.current?.scrollIntoView({ block: "nearest" });
   }, [marked]);
   const click = (event: MouseEvent) => {
-    if (event.target instanceof Element && event.target.closest("a, button, input, label")) return;
+    // A dialog that belongs to the row lies elsewhere on the page, and its clicks come here, too.
+    if (!(event.target instanceof Element) || !event.currentTarget.contains(event.target)) return;
+    if (event.target.closest("a, button, input, label")) return;
     if (getSelection()?.isCollapsed !== false) onOpen?.();
   };
   return (

@@ -1,21 +1,19 @@
-import { useState } from "react";
 import { Link, useNavigate, useParams, useSearch } from "@tanstack/react-router";
-import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { ArrowLeft, CircleCheck, CirclePause, CirclePlay, Play, Zap } from "lucide-react";
-import { api, call, get, refresh, type Schemas } from "@/api/client";
+import { useQuery } from "@tanstack/react-query";
+import { ArrowLeft, CircleCheck, CirclePause, Play, Zap } from "lucide-react";
+import { get, type Schemas } from "@/api/client";
 import { asApiError } from "@/api/errors";
 import { useRefusal } from "@/api/role";
 import { stats, trends } from "@/api/statistics";
 import { useTitle } from "@/app/title";
 import { Badge } from "@/components/Badge";
 import { Button } from "@/components/Button";
-import { ConfirmDialog } from "@/components/Dialog";
 import { Facts, PageHeader, Panel } from "@/components/Panel";
+import { PauseSwitch } from "@/components/PauseSwitch";
 import { RecentJobs } from "@/components/RecentJobs";
 import { SpanSwitch } from "@/components/SpanSwitch";
 import { ErrorState, Skeleton } from "@/components/States";
 import { Time } from "@/components/Time";
-import { toast, toastError } from "@/components/Toaster";
 import { TrendCharts } from "@/components/TrendCharts";
 import { useShortcuts } from "@/keyboard/shortcuts";
 import { cx } from "@/lib/cx";
@@ -95,41 +93,12 @@ function Back() {
 }
 
 function Actions({ info, onRun }: { info: Schemas["FunctionView"]; onRun: () => void }) {
-  const [asking, setAsking] = useState(false);
   const refused = useRefusal("operate");
-  const client = useQueryClient();
-  const params = { params: { path: { name: info.name } } };
-  const pause = async () => {
-    await call(api.POST("/api/v1/functions/{name}/pause", params));
-    toast({ title: `${info.name} is paused`, detail: "Its jobs wait until it is resumed." });
-    refresh(client, "/api/v1/functions", "/api/v1/queues");
-  };
-  const resume = useMutation({
-    mutationFn: () => call(api.POST("/api/v1/functions/{name}/resume", params)),
-    onSuccess: () => {
-      toast({ title: `${info.name} goes on` });
-      refresh(client, "/api/v1/functions", "/api/v1/queues");
-    },
-    onError: toastError,
-  });
-  const toggle = () => (info.paused ? resume.mutate() : setAsking(true));
-  useShortcuts([
-    { keys: "r", label: "Run now", group: "Function", run: () => !refused && isRegistered(info) && onRun() },
-    { keys: "p", label: info.paused ? "Resume" : "Pause", group: "Function", run: () => !refused && toggle() },
-  ]);
+  useShortcuts([{ keys: "r", label: "Run now", group: "Function", run: () => !refused && isRegistered(info) && onRun() }]);
   return (
     <>
-      <Button icon={info.paused ? CirclePlay : CirclePause} refused={refused} busy={resume.isPending} onClick={toggle}>{info.paused ? "Resume" : "Pause"}</Button>
+      <PauseSwitch kind="function" name={info.name} paused={info.paused} description="Its jobs wait from now on, also those that are submitted later. Those that run go on, and other functions of its queue aren't affected." keys="p" />
       {isRegistered(info) && <Button kind="primary" icon={Play} refused={refused} onClick={onRun}>Run now</Button>}
-      <ConfirmDialog
-        open={asking}
-        onOpenChange={setAsking}
-        title={`Pause ${info.name}?`}
-        description="Its jobs wait from now on, also those that are submitted later. Those that run go on, and other functions of its queue aren't affected."
-        confirm="Pause the function"
-        danger={false}
-        onConfirm={pause}
-      />
     </>
   );
 }

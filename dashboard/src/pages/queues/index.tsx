@@ -1,23 +1,20 @@
-import { useState } from "react";
 import { Link, useNavigate, useSearch } from "@tanstack/react-router";
-import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { CirclePause, CirclePlay, Inbox, SearchX, UserX } from "lucide-react";
-import { api, call, get, refresh, type Schemas } from "@/api/client";
-import { useRefusal } from "@/api/role";
+import { useQuery } from "@tanstack/react-query";
+import { CirclePause, Inbox, SearchX, UserX } from "lucide-react";
+import { get, type Schemas } from "@/api/client";
 import { activity } from "@/api/statistics";
 import { ActivityBars } from "@/components/ActivityBars";
 import { Badge } from "@/components/Badge";
 import { Button } from "@/components/Button";
 import { CodeBlock } from "@/components/Code";
-import { ConfirmDialog } from "@/components/Dialog";
 import { SearchInput } from "@/components/Field";
 import { FilterBar } from "@/components/FilterBar";
 import { PageHeader } from "@/components/Panel";
+import { PauseSwitch } from "@/components/PauseSwitch";
 import { SpanSwitch } from "@/components/SpanSwitch";
 import { EmptyState, ErrorState, StaleNotice } from "@/components/States";
 import { Cell, Head, HeadCell, Row, SkeletonRows, Table } from "@/components/Table";
 import { Duration, Time } from "@/components/Time";
-import { toast, toastError } from "@/components/Toaster";
 import { useRowKeys } from "@/keyboard/useRowKeys";
 import { useTicking } from "@/lib/clock";
 import { cx } from "@/lib/cx";
@@ -43,13 +40,6 @@ export default function Queues() {
   const queues = useQuery(get("/api/v1/queues"));
   const workers = useQuery(get("/api/v1/workers"));
   const over = useQuery(activity(span, "queue"));
-  const [asking, setAsking] = useState<Schemas["QueueView"] | null>(null);
-  const client = useQueryClient();
-  const pause = async (queue: Schemas["QueueView"]) => {
-    await call(api.POST("/api/v1/queues/{name}/pause", { params: { path: { name: queue.name } } }));
-    toast({ title: `${queue.name} is paused`, detail: "Its jobs wait until it is resumed." });
-    refresh(client, "/api/v1/queues");
-  };
   const rows = queues.data?.items.filter(({ name }) => name.toLowerCase().includes((search.q ?? "").toLowerCase()));
   const open = (name: string) => void navigate({ to: "/jobs", search: { queue: [name], status: ["queued", "running", "scheduled"] } });
   const { marked } = useRowKeys({ count: rows?.length ?? 0, onOpen: (index) => rows?.[index] && open(rows[index].name) });
@@ -112,24 +102,12 @@ export default function Queues() {
                     workers={workers.data && !workers.data.stale ? workers.data.items : undefined}
                     marked={index === marked}
                     onOpen={() => open(queue.name)}
-                    onPause={() => setAsking(queue)}
                   />
                 ))}
               </tbody>
             </Table>
           )}
         </>
-      )}
-      {asking && (
-        <ConfirmDialog
-          open
-          onOpenChange={() => setAsking(null)}
-          title={`Pause the queue ${asking.name}?`}
-          description={`${asking.queued > 0 ? `The ${count(asking.queued, "job")} in it ${asking.queued === 1 ? "waits" : "wait"}` : "Its jobs wait"} until it is resumed, and so do those that are submitted meanwhile. Jobs that run go on to their end.`}
-          confirm="Pause the queue"
-          danger={false}
-          onConfirm={() => pause(asking)}
-        />
       )}
     </>
   );
@@ -150,10 +128,9 @@ interface LineProps {
   workers: readonly Schemas["WorkerView"][] | undefined;
   marked: boolean;
   onOpen: () => void;
-  onPause: () => void;
 }
 
-function QueueLine({ queue, deepest, span, series, bucketMs, workers, marked, onOpen, onPause }: LineProps) {
+function QueueLine({ queue, deepest, span, series, bucketMs, workers, marked, onOpen }: LineProps) {
   const { name } = queue;
   const served = workers && servedBy(workers, name);
   const done = throughput(series, bucketMs);
@@ -183,27 +160,14 @@ function QueueLine({ queue, deepest, span, series, bucketMs, workers, marked, on
       <Cell className="whitespace-nowrap text-muted max-md:hidden">
         {served === undefined ? "–" : served.workers > 0 ? <Link to="/workers" className="hover:underline">{count(served.workers, "worker")}, {compact(served.slots)} at a time</Link> : <Badge tone={queue.queued > 0 ? "red" : "gray"} icon={UserX}>No worker</Badge>}
       </Cell>
-      <Cell className="py-0 text-right"><Toggle queue={queue} onPause={onPause} /></Cell>
+      <Cell className="py-0 text-right"><PauseSwitch kind="queue" name={name} paused={queue.paused} description={ifPaused(queue)} size="small" /></Cell>
     </Row>
   );
 }
 
-function Toggle({ queue, onPause }: { queue: Schemas["QueueView"]; onPause: () => void }) {
-  const refused = useRefusal("operate");
-  const client = useQueryClient();
-  const resume = useMutation({
-    mutationFn: () => call(api.POST("/api/v1/queues/{name}/resume", { params: { path: { name: queue.name } } })),
-    onSuccess: () => {
-      toast({ title: `${queue.name} goes on` });
-      refresh(client, "/api/v1/queues");
-    },
-    onError: toastError,
-  });
-  return queue.paused ? (
-    <Button size="small" icon={CirclePlay} busy={resume.isPending} refused={refused} onClick={() => resume.mutate()} aria-label={`Resume ${queue.name}`}>Resume</Button>
-  ) : (
-    <Button size="small" icon={CirclePause} refused={refused} onClick={onPause} aria-label={`Pause ${queue.name}`}>Pause</Button>
-  );
+function ifPaused({ queued }: Schemas["QueueView"]): string {
+  const those = queued > 0 ? `The ${count(queued, "job")} in it ${queued === 1 ? "waits" : "wait"}` : "Its jobs wait";
+  return `${those} until it is resumed, and so do those that are submitted meanwhile. Jobs that run go on to their end.`;
 }
 
 function Count({ many, queue, status }: { many: number; queue: string; status: "queued" | "running" | "scheduled" }) {

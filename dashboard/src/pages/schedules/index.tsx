@@ -1,17 +1,16 @@
-import { useState } from "react";
 import { Link, useNavigate, useSearch } from "@tanstack/react-router";
 import { queryOptions, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { CalendarClock, CirclePause, CirclePlay, Play, SearchX } from "lucide-react";
+import { CalendarClock, CirclePause, Play, SearchX } from "lucide-react";
 import { api, call, get, refresh, type Schemas } from "@/api/client";
 import { useRefusal } from "@/api/role";
 import { useZone } from "@/app/settings";
 import { Badge, StatusBadge } from "@/components/Badge";
 import { Button } from "@/components/Button";
 import { CodeBlock } from "@/components/Code";
-import { ConfirmDialog } from "@/components/Dialog";
 import { SearchInput } from "@/components/Field";
 import { FilterBar } from "@/components/FilterBar";
 import { PageHeader } from "@/components/Panel";
+import { PauseSwitch } from "@/components/PauseSwitch";
 import { EmptyState, ErrorState, StaleNotice } from "@/components/States";
 import { Cell, Head, HeadCell, Row, SkeletonRows, Table } from "@/components/Table";
 import { Time } from "@/components/Time";
@@ -34,8 +33,6 @@ export default function Schedules() {
   const navigate = useNavigate();
   const search = (text: string) => void navigate({ to: "/schedules", search: { q: text || undefined }, replace: true });
   const crons = useQuery(get("/api/v1/crons"));
-  const [asking, setAsking] = useState<Schemas["CronView"] | null>(null);
-  const client = useQueryClient();
   const words = (q ?? "").toLowerCase().split(/\s+/).filter(Boolean);
   const rows = crons.data?.items.filter((cron) => {
     const text = [cron.name, cron.function, cron.schedule, cron.timezone, inWords(cron.schedule)].join(" ").toLowerCase();
@@ -51,11 +48,6 @@ export default function Schedules() {
       </>
     );
   }
-  const pause = async (cron: Schemas["CronView"]) => {
-    await call(api.POST("/api/v1/crons/{name}/pause", { params: { path: { name: cron.name } } }));
-    toast({ title: `${cron.name} is paused`, detail: "Its ticks pass without a job until it is resumed." });
-    refresh(client, "/api/v1/crons");
-  };
   return (
     <>
       <PageHeader title="Schedules">{crons.data ? `${count(crons.data.items.length, "schedule")}, of functions that run by themselves` : " "}</PageHeader>
@@ -91,23 +83,12 @@ export default function Schedules() {
               <tbody>
                 {!rows && <SkeletonRows rows={4} columns={6} />}
                 {rows?.map((cron, index) => (
-                  <CronLine key={cron.name} cron={cron} marked={index === marked} onOpen={() => open(cron)} onPause={() => setAsking(cron)} />
+                  <CronLine key={cron.name} cron={cron} marked={index === marked} onOpen={() => open(cron)} />
                 ))}
               </tbody>
             </Table>
           )}
         </>
-      )}
-      {asking && (
-        <ConfirmDialog
-          open
-          onOpenChange={() => setAsking(null)}
-          title={`Pause ${asking.name}?`}
-          description="Its ticks pass without a job until it is resumed; they aren't made up for. A job that it has submitted already isn't affected."
-          confirm="Pause the schedule"
-          danger={false}
-          onConfirm={() => pause(asking)}
-        />
       )}
     </>
   );
@@ -127,7 +108,7 @@ function lastOf(name: string) {
   });
 }
 
-function CronLine({ cron, marked, onOpen, onPause }: { cron: Schemas["CronView"]; marked: boolean; onOpen: () => void; onPause: () => void }) {
+function CronLine({ cron, marked, onOpen }: { cron: Schemas["CronView"]; marked: boolean; onOpen: () => void }) {
   const latest = useQuery(lastOf(cron.function));
   const last = latest.data?.items[0];
   const words = inWords(cron.schedule);
@@ -167,7 +148,7 @@ function CronLine({ cron, marked, onOpen, onPause }: { cron: Schemas["CronView"]
         )}
       </Cell>
       <Cell className="text-muted max-xl:hidden"><span title={meaning}>{catchup}</span></Cell>
-      <Cell className="py-0"><Actions cron={cron} onPause={onPause} /></Cell>
+      <Cell className="py-0"><Actions cron={cron} /></Cell>
     </Row>
   );
 }
@@ -185,34 +166,21 @@ function NextTick({ at }: { at: string | null }) {
   );
 }
 
-function Actions({ cron, onPause }: { cron: Schemas["CronView"]; onPause: () => void }) {
+function Actions({ cron }: { cron: Schemas["CronView"] }) {
   const refused = useRefusal("operate");
   const client = useQueryClient();
-  const params = { params: { path: { name: cron.name } } };
   const trigger = useMutation({
-    mutationFn: () => call(api.POST("/api/v1/crons/{name}/trigger", params)),
+    mutationFn: () => call(api.POST("/api/v1/crons/{name}/trigger", { params: { path: { name: cron.name } } })),
     onSuccess: ({ job_id }) => {
       toast({ title: `${cron.name} was triggered`, detail: `The job is ${shortId(job_id)}.` });
       refresh(client, "/api/v1/jobs", "/api/v1/crons");
     },
     onError: toastError,
   });
-  const resume = useMutation({
-    mutationFn: () => call(api.POST("/api/v1/crons/{name}/resume", params)),
-    onSuccess: () => {
-      toast({ title: `${cron.name} goes on` });
-      refresh(client, "/api/v1/crons");
-    },
-    onError: toastError,
-  });
   return (
     <span className="flex justify-end gap-2 max-sm:flex-col max-sm:items-end max-sm:py-1.5">
       <Button size="small" icon={Play} busy={trigger.isPending} refused={refused} onClick={() => trigger.mutate()} aria-label={`Trigger ${cron.name}`}>Trigger</Button>
-      {cron.paused ? (
-        <Button size="small" icon={CirclePlay} busy={resume.isPending} refused={refused} onClick={() => resume.mutate()} aria-label={`Resume ${cron.name}`}>Resume</Button>
-      ) : (
-        <Button size="small" icon={CirclePause} refused={refused} onClick={onPause} aria-label={`Pause ${cron.name}`}>Pause</Button>
-      )}
+      <PauseSwitch kind="schedule" name={cron.name} paused={cron.paused} description="Its ticks pass without a job until it is resumed; they aren't made up for. A job that it has submitted already isn't affected." size="small" />
     </span>
   );
 }
