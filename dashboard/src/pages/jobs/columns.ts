@@ -1,9 +1,12 @@
 import { Kept } from "@/lib/store";
 import type { Sort } from "./search";
 
-/** What can be shown of each job, beside its status and function, in the order of the table. */
+/**
+ * What can be shown of each job, beside its status and function, in the order of the table. What has
+ * no width shares what the others leave.
+ */
 export const COLUMNS = [
-  { name: "arguments", label: "Arguments", width: "w-38 2xl:w-96", hiddenBelow: "max-lg:hidden" },
+  { name: "arguments", label: "Arguments", width: "", hiddenBelow: "max-lg:hidden" },
   { name: "outcome", label: "Progress and error", width: "", hiddenBelow: "max-sm:hidden" },
   { name: "queue", label: "Queue", width: "w-24", hiddenBelow: "max-lg:hidden" },
   { name: "worker", label: "Worker", width: "w-36", hiddenBelow: "max-lg:hidden" },
