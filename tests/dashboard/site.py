@@ -22,6 +22,7 @@ READER_KEY = "the-tests-reader-key-of-32-letters"
 KEYS = f"ada:admin:{ADMIN_KEY},rita:read:{READER_KEY}"
 SERVICE = Path(__file__).with_name("seed_service.py")
 BAD_SERVICE = Path(__file__).with_name("bad_service.py")
+IDLE_SERVICE = Path(__file__).with_name("idle_service.py")
 
 _COMMAND = (sys.executable, "-m", "conduit")
 
@@ -72,6 +73,18 @@ class Workers(ServerProcess):
     def answers(self) -> bool:
         """Whether its API does, which starts beside the workers."""
         return _is_well(f"{self.url}/stock/any")
+
+
+class IdleWorker(ServerProcess):
+    """`conduit run idle_service.py`; the page tells when it is there."""
+
+    def __init__(self, folder: Path, queue_url: str) -> None:
+        command = [*_COMMAND, "run", str(IDLE_SERVICE), "--queue-url", queue_url]
+        super().__init__("idle", folder, command, environment=_environment())
+
+    def answers(self) -> bool:
+        """It has nothing that could."""
+        return True
 
 
 Job = dict[str, Any]

@@ -72,6 +72,53 @@ async def test_a_queue_is_paused_once_that_was_confirmed_and_resumed(
     await expect(row.get_by_text("Paused")).to_have_count(0)
 
 
+async def test_a_function_is_paused_once_that_was_confirmed_and_resumed(
+    pages: Pages, client: Client
+) -> None:
+    page = await pages.open("/functions/make_label")
+    main = page.get_by_role("main")
+
+    await main.get_by_role("button", name="Pause make_label").click()
+    asked = page.get_by_role("dialog", name="Pause the function make_label?")
+    await asked.get_by_role("button", name="Keep as it is").click()
+    await expect(asked).to_be_hidden()
+    await expect(main.get_by_text("Paused")).to_have_count(0)
+
+    await page.keyboard.press("p")
+    await asked.get_by_role("button", name="Pause the function").click()
+    await expect(main.get_by_text("Paused")).to_be_visible()
+    try:
+        waiting = await client.submit("make_label", "sku-1")
+        after = await client.submit("make_thumbnail", "desk")  # of the same queue
+        await client.reaches(after, "completed")
+        assert (await client.reaches(waiting, "queued", "completed"))["status"] == "queued"
+        await main.get_by_role("button", name="Resume make_label").click()
+        await expect(main.get_by_role("button", name="Pause make_label")).to_be_visible()
+        await client.reaches(waiting, "completed")
+    finally:
+        await client.post("/functions/make_label/resume")
+
+
+async def test_a_schedule_is_paused_once_that_was_confirmed_and_resumed(
+    pages: Pages, client: Client
+) -> None:
+    page = await pages.open("/schedules")
+    row = page.get_by_role("row").filter(has_text="clean_up")
+
+    await row.get_by_role("button", name="Pause").click()
+    asked = page.get_by_role("dialog", name="Pause the schedule")
+    await asked.get_by_text("Its ticks pass").click()  # which isn't a click on the row
+    await asked.get_by_role("button", name="Pause the schedule").click()
+    await expect(row.get_by_text("Paused")).to_be_visible()
+    try:
+        await row.get_by_role("button", name="Resume").click()
+        await expect(row.get_by_text("Paused")).to_have_count(0)
+    finally:
+        crons = (await client.get("/crons"))["items"]
+        (name,) = (cron["name"] for cron in crons if cron["function"] == "clean_up")
+        await client.post(f"/crons/{name}/resume")
+
+
 async def test_a_schedule_is_triggered(pages: Pages) -> None:
     page = await pages.open("/schedules")
     row = page.get_by_role("row").filter(has_text="daily_report")

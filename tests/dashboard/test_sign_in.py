@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 
 from playwright.async_api import expect
+from sqlalchemy import update
 
+from conduit.server.db import tables
+from conduit.server.db.database import Database
 from tests.dashboard.conftest import Pages
-from tests.dashboard.site import ADMIN_KEY, READER_KEY
+from tests.dashboard.shop import Shop, sign_in
+from tests.dashboard.site import ADMIN_KEY, READER_KEY, Client
 
 
 async def test_a_stranger_signs_in_and_lands_where_they_wanted_to_go(pages: Pages) -> None:
@@ -63,6 +68,27 @@ async def test_an_expired_session_leads_to_the_sign_in_and_back(pages: Pages) ->
     await expect(
         page.get_by_role("heading", name=re.compile("Queues|Workers"), level=1)
     ).to_be_visible()
+
+
+async def test_who_was_looking_when_the_session_ended_comes_back_to_the_same_page(
+    pages: Pages, shop: Shop, client: Client
+) -> None:
+    cookie = await sign_in(shop.url)
+    page = await pages.open("/jobs?status=failed&limit=100", cookie=cookie)
+    pages.excuse("401")
+    await expect(page.get_by_role("heading", name="Jobs", level=1)).to_be_visible()
+    looked_at = page.url
+    token = tables.sessions.c.token_hash == hashlib.sha256(cookie.encode()).digest()
+    async with Database(shop.server.database_url) as history, history.begin() as connection:
+        ended = await connection.execute(update(tables.sessions).where(token).values(expires_at=1))
+    assert ended.rowcount == 1
+
+    await client.submit("close_books", 1066)  # of which the page wants to know more
+    await expect(page.get_by_label("API key")).to_be_visible()
+    await page.get_by_label("API key").fill(ADMIN_KEY)
+    await page.get_by_role("button", name="Sign in").click()
+    await expect(page.get_by_role("heading", name="Jobs", level=1)).to_be_visible()
+    assert page.url == looked_at
 
 
 async def test_nobody_is_led_to_another_site_by_signing_in(pages: Pages) -> None:
