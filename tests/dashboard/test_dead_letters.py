@@ -41,7 +41,7 @@ async def test_a_letter_that_can_be_applied_by_now_is_replayed(
     page = await pages.open("/dead-letters")
     await expect(letter(page, "the disk was full")).to_contain_text("tried 5 times")
     await replay(page, letter(page, "the disk was full"))
-    await expect(page.get_by_text("The event was applied")).to_be_visible()
+    await expect(page.get_by_text("The event was applied", exact=True)).to_be_visible()
     await expect(letter(page, "the disk was full")).to_have_count(0)
 
     await page.get_by_role("radio", name="All").click()
@@ -54,5 +54,5 @@ async def test_a_letter_that_nobody_can_read_stays(pages: Pages) -> None:
     page = await pages.open("/dead-letters")
     damaged = letter(page, "Letter 1").first
     await replay(page, damaged)
-    await expect(page.get_by_text("It still can't be read")).to_be_visible()
+    await expect(page.get_by_text("It still can't be read", exact=True)).to_be_visible()
     await expect(damaged).to_be_visible()
