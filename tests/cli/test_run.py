@@ -120,6 +120,16 @@ def test_sigterm_lets_a_running_job_finish(cli: Cli) -> None:
 
 
 @pytest.mark.usefixtures("service")
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_signals_that_come_while_it_ends_change_nothing(cli: Cli, processes: str) -> None:
+    run = cli.start("run", "orders.py", "--log-format", "json", "--processes", processes)
+    run.until('"started: worker orders"')
+    while run.process.poll() is None:
+        run.send(signal.SIGTERM)
+    assert run.end() == 0
+
+
+@pytest.mark.usefixtures("service")
 def test_a_run_of_processes_that_logs_json_says_nothing_else(cli: Cli) -> None:
     run = cli.start("run", "orders.py", "--log-format", "json", "--processes", "2")
     run.until('"started: worker orders"')

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import socket
 import sys
 from asyncio.subprocess import Process
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import suppress
 
 import msgspec
 from msgspec import structs
@@ -16,8 +17,7 @@ from msgspec import structs
 from conduit.cli.logs import announce
 from conduit.cli.plan import RunPlan
 from conduit.cli.problems import EXIT_FAILURE, EXIT_INTERRUPTED
-
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+from conduit.engine.signals import signals_to
 
 
 class Child:
@@ -63,9 +63,14 @@ class Child:
         self._writer.close()
 
     def send(self, number: int) -> None:
-        """Send it a signal, if it still runs."""
+        """Send it a signal, if it still runs.
+
+        Not by the process's own `send_signal`, which may collect the exit code behind asyncio's
+        back: it would be 255 then, or never come.
+        """
         if self._process.returncode is None:
-            self._process.send_signal(number)
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
 
     @property
     def ended(self) -> bool:
@@ -92,19 +97,6 @@ class Child:
         return f"ended with exit code {self.exit_code}"
 
 
-@contextmanager
-def signals_to(handle: Callable[[int], None]) -> Generator[None]:
-    """Have SIGINT and SIGTERM handled by `handle` while entered."""
-    loop = asyncio.get_running_loop()
-    for number in _SIGNALS:
-        loop.add_signal_handler(number, handle, number)
-    try:
-        yield
-    finally:
-        for number in _SIGNALS:
-            loop.remove_signal_handler(number)
-
-
 async def run_children(plan: RunPlan, on_started: Callable[[], None]) -> int:
     """Run a plan's workers in `plan.processes` processes; APIs in the first. The exit code.
 
@@ -120,7 +112,7 @@ async def run_children(plan: RunPlan, on_started: Callable[[], None]) -> int:
             child.send(number)
 
     announce(plan, f"starting {plan.processes} processes")
-    with signals_to(on_signal):
+    with signals_to(on_signal, until_exit=True):
         for index in range(plan.processes):
             child = await Child.start(structs.replace(one, apis=plan.apis and index == 0))
             children.append(child)

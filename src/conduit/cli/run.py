@@ -94,7 +94,9 @@ def _run_here(
     services: list[Service] = [*components.workers, *components.apis]
     if server is not None:  # stopped last, it keeps what the others do until then
         services.insert(0, server)
-    return loop.run(run_services(services, on_started=on_started, on_crash=show_crash))
+    return loop.run(
+        run_services(services, on_started=on_started, on_crash=show_crash, until_exit=True)
+    )
 
 
 def _announce_components(plan: RunPlan, components: Components) -> None:

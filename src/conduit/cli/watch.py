@@ -11,11 +11,12 @@ from pathlib import Path
 # One of awatch's parameters has a type of trio's, which needn't be installed.
 from watchfiles import Change, PythonFilter, awatch  # pyright: ignore[reportUnknownVariableType]
 
-from conduit.cli.children import Child, signals_to
+from conduit.cli.children import Child
 from conduit.cli.logs import announce, configure_logging
 from conduit.cli.plan import RunPlan
 from conduit.cli.problems import EXIT_INTERRUPTED, UsageError
 from conduit.core.errors import ServiceImportError
+from conduit.engine.signals import signals_to
 
 Changes = set[tuple[Change, str]]
 
@@ -31,7 +32,7 @@ async def watch_and_run(plan: RunPlan, others: Sequence[Path] = ()) -> int:
     announce(plan, f"watching {shown} for changes of Python files")
     watcher = _Watcher(plan)
     changes = awatch(*folders, watch_filter=PythonFilter(), stop_event=watcher.stopping)
-    with signals_to(watcher.on_signal):
+    with signals_to(watcher.on_signal, until_exit=True):
         return await watcher.run(changes)
 
 

@@ -8,10 +8,10 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import Any, Protocol
 
 from conduit.core.errors import ConduitError
+from conduit.engine.signals import signals_to
 
 logger = logging.getLogger("conduit.run")
 
@@ -62,15 +62,16 @@ async def run_services(
     *,
     on_started: Callable[[], None] | None = None,
     on_crash: OnCrash = show_crash,
+    until_exit: bool = False,
 ) -> int:
     """Run until a signal or the first component that ends; the exit code.
 
     SIGTERM stops in good order with 0, SIGINT with 130; a second signal stops now. A component
     that crashes, at its start or later, brings the others down in reverse order: 1, or the code of
-    the `ConduitError` it crashed of.
+    the `ConduitError` it crashed of. `until_exit` is for `signals_to`.
     """
     run = _Run(on_crash)
-    with run.signals():
+    with signals_to(run.on_signal, until_exit=until_exit):
         try:
             for service in services:
                 if run.stop_asked.is_set():
@@ -96,10 +97,8 @@ class _Run:
         self._on_crash = on_crash
         self._started: list[Service] = []
 
-    def signals(self) -> _Signals:
-        return _Signals(self._on_signal)
-
-    def _on_signal(self, number: int) -> None:
+    def on_signal(self, number: int) -> None:
+        """The first one stops in good order, another one now."""
         if self.stop_asked.is_set():
             self._now.set()
         else:
@@ -164,23 +163,3 @@ async def _before(task: asyncio.Future[None], event: asyncio.Event) -> bool:
     await asyncio.wait({task, flag}, return_when=asyncio.FIRST_COMPLETED)
     flag.cancel()
     return task.done()
-
-
-class _Signals:
-    """Handles SIGINT and SIGTERM while entered, where the loop can (the main thread)."""
-
-    def __init__(self, handle: Callable[[int], None]) -> None:
-        self._handle = handle
-        self._taken: list[int] = []
-
-    def __enter__(self) -> None:
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            with suppress(NotImplementedError, RuntimeError, ValueError):
-                loop.add_signal_handler(number, self._handle, number)
-                self._taken.append(number)
-
-    def __exit__(self, *exc: object) -> None:
-        loop = asyncio.get_running_loop()
-        for number in self._taken:
-            loop.remove_signal_handler(number)
