@@ -304,6 +304,15 @@ def _refused(evidence: Evidence) -> Evidence:
     return plus_line(without_line(evidence, What.OK, "plain"), What.REFUSED, label="label of plain")
 
 
+def _all_rescued_when_a_clock_was_set(_: Evidence) -> Evidence:
+    tale = a_good_run()
+    for number in range(4):
+        tale.job(f"held-{number}", _K.STARTED, _K.RESCUED, _K.STARTED, _K.COMPLETED)
+    at = next(line.at for line in tale.lines if line.job_id == "held-3" and line.fence == 1)
+    step = Strike(fault="clock-store", at=at, target="valkey")
+    return structs.replace(tale.evidence(), strikes=[step])
+
+
 def _a_tick_of_its_own(evidence: Evidence) -> Evidence:
     job = structs.replace(evidence.jobs["cron:tick:abc:3000"], id="cron:tick:abc:3500")
     return structs.replace(evidence, jobs={**evidence.jobs, job.id: job})
@@ -450,6 +459,12 @@ BAD: list[tuple[str, str, Spoil]] = [
     ("ticks_happen_once_each", "1000 and 3000", lambda e: without_job(e, "cron:tick:abc:2000")),
     ("ticks_happen_once_each", "3500", _a_tick_of_its_own),
     ("ticks_happen_once_each", "last at 3000", lambda e: structs.replace(e, ended_at=60_000)),
+    (
+        "no_tick_comes_early",
+        "1 ms before",
+        lambda e: with_job(e, "cron:tick:abc:2000", submitted_at=1999),
+    ),
+    ("a_clock_that_is_set_takes_no_leases", "held-3", _all_rescued_when_a_clock_was_set),
     ("children_know_their_parents", "child", lambda e: with_job(e, "child", parent_id=None)),
     ("children_know_their_parents", "plain", lambda e: with_job(e, "plain", parent_id="parent")),
     ("nothing_is_left_behind", "1 leases", lambda e: structs.replace(e, leftovers={"leases": 1})),

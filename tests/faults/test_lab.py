@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 from pathlib import Path
+from random import Random
 
 import pytest
 
+from conduit.queue import open_queue
+from conduit.queue.base import Retention
 from tests.faults.lab.run import run
 from tests.faults.lab.scenarios import MANY, SHORT, Scenario
+from tests.faults.lab.stores import QUEUES
 
 pytestmark = pytest.mark.timeout(400)
+
+
+@pytest.mark.parametrize("name", ["sqlite", "valkey-direct"])
+async def test_what_is_planted_waits_for_a_server_however_late_it_is(
+    name: str, tmp_path: Path
+) -> None:
+    with QUEUES[name](tmp_path) as store:
+        async with open_queue(store.direct_url) as queue:
+            planted = store.plant(Random(1))
+            await queue.sweep(Retention())
+            found = await queue.read_events("server", "first")
+    assert [each.position for each in found] == list(planted.positions)
 
 
 async def holds(scenario: Scenario, folder: Path, *, queue: str, history: str, seed: int) -> None:
@@ -29,4 +45,4 @@ async def test_what_is_promised_holds_under_fire_on_valkey(tmp_path: Path) -> No
 async def test_the_history_of_20_000_jobs_equals_the_queue_after_kills_and_a_restart(
     tmp_path: Path,
 ) -> None:
-    await holds(MANY, tmp_path, queue="valkey-direct", history="postgres", seed=1)
+    await holds(MANY, tmp_path, queue="valkey-direct", history="postgres-direct", seed=1)

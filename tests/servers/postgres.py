@@ -103,7 +103,11 @@ class PostgresServer(ServerProcess):
     @property
     def url(self) -> str:
         """Where its first database is, with its user and password."""
-        return f"postgresql://{USER}:{PASSWORD}@127.0.0.1:{self.port}/postgres"
+        return self.url_for()
+
+    def url_for(self, *, port: int | None = None) -> str:
+        """The same at another port, as of a proxy before it."""
+        return f"postgresql://{USER}:{PASSWORD}@127.0.0.1:{port or self.port}/postgres"
 
     def answers(self) -> bool:
         """Whether it takes queries."""

@@ -28,7 +28,7 @@ class ServerError(RuntimeError):
     """A server is missing, doesn't start or doesn't reach the state that was waited for."""
 
 
-def until(reached: Callable[[], bool], what: str) -> None:
+def until(reached: Callable[[], object], what: str) -> None:
     """Look again and again until it is so; `ServerError` with `what` when it takes too long."""
     end = time.monotonic() + PATIENCE_S
     while not reached():

@@ -19,7 +19,7 @@ PLAN = (
     ("long", "valkey", "sqlite"),
     ("due", "sqlite", "sqlite"),
     ("due", "valkey-always", "postgres"),
-    ("many", "valkey-direct", "postgres"),
+    ("many", "valkey-direct", "postgres-direct"),
 )
 """What is run of each seed unless told otherwise: scenario, queue, history."""
 SEEDS = 20

@@ -16,21 +16,30 @@ from msgspec.json import decode
 
 from conduit.core.events import Entry, Event, EventKind
 from conduit.core.model import FINISHED, Job, JobStatus, Reason
+from conduit.core.schedule import CATCHUP_LIMIT
+from conduit.engine.ticker import MAX_SLEEP_S
 from conduit.queue.base import StoredEntry
 from conduit.server.db.rows import AttemptRow
 from tests.conformance.history import History
 from tests.faults.lab.evidence import Evidence
 from tests.faults.lab.journal import Line, What
-from tests.faults.lab.nemesis import FillDisk, RestartPostgres
-from tests.faults.lab.service import POISONED, TICK
+from tests.faults.lab.nemesis import (
+    STEP_MS,
+    UNREACHABLE,
+    FillDisk,
+    SetStoreClock,
+)
+from tests.faults.lab.service import LEASE_MS, POISONED, TICK
 from tests.faults.lab.workload import FAILURES, ending_of
 
 _TICK_MS = round(TICK.total_seconds() * 1000)
 _LATE_MS = 10_000
 """By so much a tick may be late when stores have been away."""
+_UNNOTICED_MS = round(MAX_SLEEP_S * 1000)
+"""And by so much more where the clock was set while a worker slept until the next one."""
 _UNREACHABLE = 4
 """The exit code of what finds no queue or no history as it starts."""
-_STARTED_IN_VAIN_MS = 10_000
+_STARTED_IN_VAIN_MS = 15_000
 
 
 class Complaint(NamedTuple):
@@ -83,6 +92,7 @@ class Case:
             if name
         }
         """Jobs of which the store may rightly have forgotten something: it was killed just then."""
+        self.clock_was_set = any(strike.fault == SetStoreClock.name for strike in evidence.strikes)
         self.stories: dict[str, Story] = {}
         for event in evidence.events:
             self.story(event.job_id).events.append(event)
@@ -395,10 +405,25 @@ def ticks_happen_once_each(case: Case) -> Iterator[str]:
                 yield f"schedule {name} ticked at {at}, which is no tick of it"
     made_up = sorted(ticks["tick"])
     for earlier, later in pairwise(made_up):
-        if later - earlier != _TICK_MS:
+        missed = (later - earlier) // _TICK_MS - 1
+        if 0 < missed <= CATCHUP_LIMIT:  # beyond that a clock was set, and the newest are made up
             yield f"schedule tick missed what lies between {earlier} and {later}"
-    if made_up and made_up[-1] < case.evidence.ended_at - _LATE_MS:
+    late_ms = _LATE_MS + (_UNNOTICED_MS if case.clock_was_set else 0)
+    if made_up and made_up[-1] < case.evidence.ended_at - late_ms:
         yield f"schedule tick ticked last at {made_up[-1]}, long before {case.evidence.ended_at}"
+
+
+def no_tick_comes_early(case: Case) -> Iterator[str]:
+    """By the queue's clock a tick has come when its job is made.
+
+    Where the clock is set back between the look at it and the submit, a tick is an hour early.
+    """
+    for job in case.jobs.values():
+        if not job.id.startswith("cron:"):
+            continue
+        early = int(job.id.rpartition(":")[2]) - job.submitted_at
+        if early > 0 and not (case.clock_was_set and abs(early - STEP_MS) < _LATE_MS):
+            yield f"job {job.id} was made {early} ms before its time"
 
 
 # --- parents -------------------------------------------------------------------------------------
@@ -430,6 +455,37 @@ def nothing_is_left_behind(case: Case) -> Iterator[str]:
     for queue in case.evidence.queues:
         if queue.queued or queue.scheduled or queue.running:
             yield f"the queue {queue.name!r} counts jobs that aren't there: {queue}"
+
+
+_AT_LEAST, _MOST = 5, 0.8
+
+
+def a_clock_that_is_set_takes_no_leases(case: Case) -> Iterator[str]:
+    """When the queue's clock is set, those that run don't all lose their lease: workers live.
+
+    On a busy machine some lose it at any time.
+    """
+    struck = {strike.pid for strike in case.evidence.strikes}
+    ends = {(line.job_id, line.fence): line.at for line in case.lines(What.END)}
+    rescued = {
+        (event.job_id, event.fence)
+        for event in case.evidence.events
+        if event.kind is EventKind.RESCUED
+    }
+    for strike in case.evidence.strikes:
+        if strike.fault != SetStoreClock.name:
+            continue
+        ran = {
+            (line.job_id, line.fence)
+            for line in case.lines(What.BEGIN)
+            if strike.at - 2 * LEASE_MS <= line.at <= strike.at  # no job takes longer
+            and line.pid not in struck
+        }
+        lost = ran & rescued
+        ran = {each for each in ran if each in lost or ends.get(each, 0) > strike.at}
+        if len(ran) >= _AT_LEAST and len(lost) > _MOST * len(ran):
+            jobs = ", ".join(sorted(job_id for job_id, _ in lost))
+            yield f"{len(lost)} of {len(ran)} attempts lost their lease at {strike}: {jobs}"
 
 
 # --- the history ---------------------------------------------------------------------------------
@@ -556,7 +612,7 @@ def processes_end_as_they_are_told(case: Case) -> Iterator[str]:
     """No process of ours ends by itself, save for poison; SIGTERM leads to 0."""
     strikes = case.evidence.strikes
     full = [strike.at for strike in strikes if strike.fault == FillDisk.name]
-    away = [strike.at for strike in strikes if strike.fault == RestartPostgres.name]
+    away = [strike.at for strike in strikes if strike.fault in UNREACHABLE]
     for ended in case.evidence.exits:
         allowed = {-9} if ended.asked == 9 else {0} if ended.asked else {POISONED}
         if ended.asked:
@@ -590,8 +646,10 @@ CHECKS: tuple[Callable[[Case], Iterator[str]], ...] = (
     cancelled_jobs_stay_so,
     retries_by_hand_happen_once,
     ticks_happen_once_each,
+    no_tick_comes_early,
     children_know_their_parents,
     nothing_is_left_behind,
+    a_clock_that_is_set_takes_no_leases,
     the_history_equals_the_queue,
     the_history_has_every_attempt,
     the_history_came_of_events,

@@ -84,7 +84,7 @@ async def gather(
             stored for stored in await Reader().read(queue) if stored.position not in planted
         ]
         queues = await queue.queues()
-    async with Database(system.history.url) as database, database.read() as connection:
+    async with Database(system.history.direct_url) as database, database.read() as connection:
         rows = [job_row(row) for row in await connection.execute(select(tables.jobs))]
         attempts = [
             AttemptRow(**row._mapping) for row in await connection.execute(select(tables.attempts))

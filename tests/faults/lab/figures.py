@@ -12,7 +12,7 @@ from msgspec import Struct
 from conduit.core.events import EventKind
 from tests.faults.lab.evidence import Evidence
 from tests.faults.lab.journal import What
-from tests.faults.lab.nemesis import KillWorker
+from tests.faults.lab.nemesis import KillWorker, SetStoreClock
 
 
 class Figures(Struct, frozen=True, kw_only=True):
@@ -25,9 +25,11 @@ class Figures(Struct, frozen=True, kw_only=True):
     effects: int
     rescues: int
     stale: int
-    """Attempts that came to their end after their successors had started: fenced off, or else."""
+    """Attempts that came to their end after their successors had begun: fenced off, or else."""
     unknown: int
     """Submits of which nobody was told whether they were kept."""
+    refused: int
+    """Submits that failed, of which nothing was kept."""
     strikes: Mapping[str, int]
     recoveries: tuple[float, ...]
 
@@ -42,7 +44,7 @@ class Figures(Struct, frozen=True, kw_only=True):
                 f"jobs       {self.jobs}: {_listed(self.by_status)}",
                 f"attempts   {self.attempts}, {self.effects} with their whole effect, "
                 f"{self.rescues} rescued, {self.stale} stale",
-                f"submits    {self.unknown} of unknown outcome",
+                f"submits    {self.unknown} of unknown outcome, {self.refused} refused",
                 f"faults     {sum(self.strikes.values())}: {_listed(self.strikes)}",
                 f"recoveries {len(self.recoveries)}: {spread}",
             ]
@@ -50,7 +52,7 @@ class Figures(Struct, frozen=True, kw_only=True):
 
     def shortfalls(self, floors: Mapping[str, int]) -> list[str]:
         """Where this falls short of what a run must amount to; it proves nothing then."""
-        values = {name: getattr(self, name) for name in ("rescues", "stale", "jobs")}
+        values = {name: getattr(self, name) for name in ("rescues", "stale", "jobs", "refused")}
         values |= {name: self.strikes.get(name, 0) for name in floors if name not in values}
         return [
             f"{name}: {values[name]}, and at least {floor} are needed"
@@ -75,24 +77,25 @@ def figures_of(evidence: Evidence) -> Figures:
         rescues=kinds[EventKind.RESCUED],
         stale=_stale(evidence),
         unknown=lines[What.UNKNOWN],
+        refused=lines[What.REFUSED],
         strikes=Counter(strike.fault for strike in evidence.strikes),
         recoveries=tuple(_recoveries(evidence)),
     )
 
 
 def _stale(evidence: Evidence) -> int:
-    starts = {
-        (event.job_id, event.fence): event.at
-        for event in evidence.events
-        if event.kind is EventKind.STARTED
+    begins = {
+        (line.job_id, line.fence): line.at for line in evidence.lines if line.what is What.BEGIN
     }
     return sum(
-        line.what is What.END and starts.get((line.job_id, line.fence + 1), line.at) < line.at
+        line.what is What.END and begins.get((line.job_id, line.fence + 1), line.at) < line.at
         for line in evidence.lines
     )
 
 
 def _recoveries(evidence: Evidence) -> list[float]:
+    if any(strike.fault == SetStoreClock.name for strike in evidence.strikes):
+        return []  # times of events can't be compared with those of kills
     kills = [strike for strike in evidence.strikes if strike.fault == KillWorker.name]
     starts = defaultdict(list)
     for event in evidence.events:

@@ -49,7 +49,8 @@ class What(StrEnum):
 
 
 class Line(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One line. `at` is the wall clock in milliseconds, `detail` for people."""
+    """One line. `at` is the machine's clock in milliseconds, whatever the process takes the time
+    for; `detail` is for people."""
 
     what: What
     at: int
@@ -80,7 +81,7 @@ def note(
     """Write a line into the journal that the environment names."""
     line = Line(
         what=what,
-        at=time.time_ns() // 1_000_000,
+        at=time.clock_gettime_ns(time.CLOCK_REALTIME) // 1_000_000,
         pid=os.getpid(),
         label=label,
         job_id=job_id,

@@ -262,9 +262,13 @@ class DestroyGroup(_RedisFault):
 
 
 class _NetworkFault(Fault):
+    def proxy(self, queue: QueueStore, history: HistoryStore) -> Proxy | None:
+        """What is between the system and the store that it loses."""
+        return queue.proxy
+
     def fits(self, queue: QueueStore, history: HistoryStore) -> bool:
         """See `Fault`."""
-        return isinstance(queue, RedisQueueStore) and queue.proxy is not None
+        return self.proxy(queue, history) is not None
 
     def harm(self, proxy: Proxy, chance: random.Random) -> Undo | None:
         """Do it."""
@@ -272,9 +276,9 @@ class _NetworkFault(Fault):
 
     def strike(self, system: System, chance: random.Random) -> Harm | None:
         """See `Fault`."""
-        assert isinstance(system.queue, RedisQueueStore)
-        assert system.queue.proxy is not None
-        return Harm(_struck(self.name, "the network"), self.harm(system.queue.proxy, chance))
+        proxy = self.proxy(system.queue, system.history)
+        assert proxy is not None
+        return Harm(_struck(self.name, "the network"), self.harm(proxy, chance))
 
 
 class CutNetwork(_NetworkFault):
@@ -330,6 +334,36 @@ class LoseReplies(_NetworkFault):
         return None
 
 
+class _BeforeHistory(_NetworkFault):
+    def proxy(self, queue: QueueStore, history: HistoryStore) -> Proxy | None:
+        """See `_NetworkFault`."""
+        return history.proxy
+
+
+class CutHistory(_BeforeHistory, CutNetwork):
+    """Reset every connection of the server to its history."""
+
+    name = "history-cut"
+
+
+class SlowHistory(_BeforeHistory, SlowNetwork):
+    """Hold back what the server sends to its history."""
+
+    name = "history-slow"
+
+
+class HalfOpenHistory(_BeforeHistory, HalfOpenNetwork):
+    """Keep the server's connections to its history open and forward nothing."""
+
+    name = "history-half-open"
+
+
+class LoseHistoryReplies(_BeforeHistory, LoseReplies):
+    """Swallow what the history answers, to a commit as well, and cut."""
+
+    name = "history-lose-replies"
+
+
 # --- servers that stand in for one another -------------------------------------------------------
 
 
@@ -380,7 +414,7 @@ class KillNode(Fault):
 
 
 class FillDisk(Fault):
-    """Leave the queue's file no room to grow."""
+    """Leave the queue's file no room to grow, until a submit was refused for that."""
 
     name = "queue-disk-full"
     lasts = (0.5, 2.0)
@@ -392,8 +426,62 @@ class FillDisk(Fault):
     def strike(self, system: System, chance: random.Random) -> Harm | None:
         """See `Fault`."""
         assert isinstance(system.queue, SmallDiskQueueStore)
+        struck = _struck(self.name, system.queue.name)
         system.queue.fill()
-        return Harm(_struck(self.name, system.queue.name), system.queue.make_room)
+        return Harm(
+            struck,
+            system.queue.make_room,
+            lambda: _was_refused(system.journal.lines(), struck.at),
+        )
+
+
+def _was_refused(lines: Sequence[Line], since: int) -> bool:
+    return any(line.what is What.REFUSED and line.at >= since for line in lines)
+
+
+# --- clocks --------------------------------------------------------------------------------------
+
+STEP_MS = 3_600_000
+
+
+class SetStoreClock(Fault):
+    """Set the queue's clock ahead by an hour, or back by one: in turns, and ahead first.
+
+    What was planned while it was ahead waits for that hour to come again: in the end it has to.
+    """
+
+    name = "clock-store"
+
+    def fits(self, queue: QueueStore, history: HistoryStore) -> bool:
+        """See `Fault`."""
+        return isinstance(queue, (SqliteQueueStore, RedisQueueStore))
+
+    def strike(self, system: System, chance: random.Random) -> Harm | None:
+        """See `Fault`."""
+        with suppress(RedisError):
+            struck = _struck(self.name, system.queue.name)
+            system.set_clock(0 if system.ahead_ms else STEP_MS)
+            return Harm(struck)
+        return None
+
+
+class SetProcessClock(Fault):
+    """Set the clock of one process of ours wrong by an hour, or right: the store has its own."""
+
+    name = "clock-process"
+
+    def fits(self, queue: QueueStore, history: HistoryStore) -> bool:
+        """See `Fault`."""
+        return isinstance(queue, RedisQueueStore)
+
+    def strike(self, system: System, chance: random.Random) -> Harm | None:
+        """See `Fault`."""
+        process = chance.choice(system.processes)
+        assert process.clock is not None
+        wrong_by = [-STEP_MS, 0, STEP_MS]
+        wrong_by.remove(process.clock.ahead_ms)
+        process.clock.ahead_ms = chance.choice(wrong_by)
+        return Harm(_struck(self.name, process.name))
 
 
 # --- the event stream ----------------------------------------------------------------------------
@@ -496,12 +584,27 @@ FAULTS: tuple[Fault, ...] = (
     FailOver(),
     KillNode(),
     FillDisk(),
+    SetStoreClock(),
+    SetProcessClock(),
     PlantEvents(),
     LockHistory(),
     RestartPostgres(),
     TerminateBackends(),
+    CutHistory(),
+    SlowHistory(),
+    HalfOpenHistory(),
+    LoseHistoryReplies(),
 )
 """Every fault there is."""
+
+UNREACHABLE = (
+    RestartPostgres.name,
+    TerminateBackends.name,
+    CutHistory.name,
+    HalfOpenHistory.name,
+    LoseHistoryReplies.name,
+)
+"""Faults for which a server that starts may not find its history."""
 
 BY_NAME = {fault.name: fault for fault in FAULTS}
 

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -27,6 +28,7 @@ from tests.faults.lab.nemesis import Nemesis, Strike
 from tests.faults.lab.scenarios import Scenario
 from tests.faults.lab.stores import HISTORIES, QUEUES
 from tests.faults.lab.system import System
+from tests.servers.process import until
 
 _LOOK_S = 0.02
 _SETTLING_S = 120.0
@@ -111,6 +113,7 @@ async def run(
             servers=scenario.servers,
             concurrency=scenario.concurrency,
             due_at=time.time() + scenario.due_after_s,
+            sets_clocks=scenario.sets_clocks,
             orders=[
                 [scenario.draw, *map(str, (seed, number, scenario.jobs, scenario.rate))]
                 for number in range(scenario.submitters)
@@ -118,6 +121,9 @@ async def run(
         )
         stack.callback(system.end)
         await asyncio.to_thread(system.start, servers_first=scenario.servers_first)
+        if scenario.busy_first:
+            busy = partial(until, system.busy_workers, "the workers are busy")
+            await asyncio.to_thread(busy)
         phases: dict[str, float] = {}
         nemesis = Nemesis(system, scenario.planned(seed, queue_store, history_store))
         watching = asyncio.create_task(watch.watch(system)) if watch else None
@@ -137,7 +143,7 @@ async def run(
         figures=figures,
         strikes=nemesis.strikes,
         complaints=check(evidence),
-        void=figures.shortfalls(scenario.floors),
+        void=figures.shortfalls(scenario.floors_on(queue_store, history_store)),
         begun_at=begun_at,
         logs=logs_of(folder),
     )
@@ -167,12 +173,12 @@ async def _carry_out(
             await asyncio.sleep(_LOOK_S)
         phases["submitted"] = time.monotonic() - begun
         async with open_queue(system.queue.direct_url) as queue:
-            ended_at = await _pause_schedules(queue)
+            ended_at = await _pause_schedules(queue) + system.ahead_ms
             await until_finished(queue, deadline - time.monotonic())
             phases["finished"] = time.monotonic() - begun
             await until_told(
                 queue,
-                system.history.url,
+                system.history.direct_url,
                 deadline - time.monotonic(),
                 letters=broken_by(nemesis.strikes),
             )

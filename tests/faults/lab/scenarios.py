@@ -34,6 +34,10 @@ HISTORY: Weights = {
     "history-lock": 1,
     "history-restart": 1,
     "history-drop-clients": 1,
+    "history-cut": 1,
+    "history-slow": 1,
+    "history-half-open": 1,
+    "history-lose-replies": 1,
 }
 OTHERS: Weights = {"sentinel-failover": 1, "cluster-node-kill": 1, "queue-disk-full": 2}
 EVERYTHING: Weights = PROCESSES | REDIS | STREAM | HISTORY | OTHERS
@@ -57,6 +61,8 @@ class Scenario(Struct, frozen=True, kw_only=True):
     servers: int = 1
     servers_first: bool = False
     """Whether nothing begins before the servers answer."""
+    busy_first: bool = False
+    """Whether the faults wait until the workers are busy."""
     jobs: int
     rate: float
     faults: Weights
@@ -71,6 +77,16 @@ class Scenario(Struct, frozen=True, kw_only=True):
     """After so long what hasn't settled is taken for stuck: a machine may be busy."""
     heals: bool = True
     """Whether the history may take the queue's word where it missed events."""
+    sets_clocks: bool = False
+    """Whether clocks can be set; see `clock.py`."""
+
+    def floors_on(self, queue: QueueStore, history: HistoryStore) -> Mapping[str, int]:
+        """What a run on these stores has to amount to."""
+        return {
+            name: floor
+            for name, floor in self.floors.items()
+            if name not in BY_NAME or BY_NAME[name].fits(queue, history)
+        }
 
     def planned(self, seed: int, queue: QueueStore, history: HistoryStore) -> list[Planned]:
         """The faults of a run, those that fit its stores."""
@@ -96,7 +112,7 @@ SHORT = Scenario(
     name="short",
     jobs=120,
     rate=12,
-    faults={**EVERYTHING, "server-kill": 0, "events-plant": 0},
+    faults={**EVERYTHING, "server-kill": 0},
     lasts_s=11,
     every_s=0.8,
     # Whatever the seed draws: somebody is killed, and somebody comes back to life. What a killed
@@ -171,4 +187,40 @@ AWAY = Scenario(
     heals=False,
     floors={"server-kill": 1, "history-restart": 1},
 )
-SCENARIOS = {each.name: each for each in (SHORT, LONG, MANY, DUE, AWAY)}
+DISK = Scenario(
+    name="disk",
+    jobs=150,
+    rate=12,
+    faults={"worker-kill": 1, "worker-freeze": 1, "worker-term": 1, "submitter-kill": 1},
+    lasts_s=13,
+    every_s=2.0,
+    schedule=(
+        _at(2.5, "queue-disk-full", 1.5),
+        _at(3.0, "worker-kill"),
+        _at(5.0, "worker-freeze", 2.2),
+        _at(6.0, "queue-disk-full", 2.0),
+        _at(6.5, "server-kill"),
+        _at(10.0, "queue-disk-full", 2.5),
+        _at(11.0, "worker-freeze", 2.2),
+    ),
+    floors={"queue-disk-full": 3, "refused": 3, "rescues": 1, "worker-freeze": 2},
+)
+CLOCK = Scenario(
+    name="clock",
+    jobs=150,
+    rate=12,
+    sets_clocks=True,
+    busy_first=True,  # a clock that is set before there are leases and schedules does nothing
+    faults={},
+    schedule=(
+        *(_at(2.0 + number, "clock-process") for number in range(8)),
+        _at(3.5, "clock-store"),
+        _at(5.0, "worker-kill"),
+        _at(6.5, "clock-store"),
+        _at(7.0, "worker-freeze", 2.2),
+        _at(11.0, "clock-store"),
+        _at(12.0, "worker-kill"),
+    ),
+    floors={"clock-store": 3, "clock-process": 8, "worker-kill": 2, "worker-freeze": 1},
+)
+SCENARIOS = {each.name: each for each in (SHORT, LONG, MANY, DUE, AWAY, DISK, CLOCK)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import sqlite3
 import subprocess
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, closing, suppress
 from pathlib import Path
@@ -16,6 +17,7 @@ from msgspec import Struct
 from redis import Redis
 
 from conduit.queue.redis.keys import Keys
+from tests.faults.lab import clock
 from tests.servers.postgres import PostgresServer
 from tests.servers.process import ServerError
 from tests.servers.proxy import Proxy
@@ -25,9 +27,22 @@ NAMESPACE = "lab"
 _BETWEEN_FLUSHES_S = 2.0
 """How far `appendfsync everysec` may be behind; see docs/redis.md."""
 _MOST_COPIES = 20
-_PLANTED_AT = 1
-"""The time of what is broken: nothing else happened then."""
 _DISK_MB = 48
+
+
+_BROKEN_ROWS = (
+    b"no JSON at all",
+    b'{"events": [{"kind": "job.abducted", "job_id": "nobody"}]}',
+)
+_BROKEN_ENTRIES = (
+    b"\xc1",
+    msgspec.msgpack.encode([[99, "nobody", 1, 0, "q", 1, 0, 0, 0]]),
+)
+
+
+def _now() -> int:
+    """The time of what is planted. What looked old would be trimmed before a server is there."""
+    return time.time_ns() // 1_000_000
 
 
 class Planted(Struct, frozen=True):
@@ -43,6 +58,8 @@ class QueueStore(AbstractContextManager["QueueStore"]):
     name = ""
     url: str
     direct_url: str
+    proxy: Proxy | None = None
+    """What the system reaches it through."""
     forgets_s: float | None = None
     """Of how many seconds before a kill it may forget what it answered. None: of none."""
     confirms = False
@@ -61,6 +78,10 @@ class QueueStore(AbstractContextManager["QueueStore"]):
     def leftovers(self) -> dict[str, int]:
         """How many leases, and places in waiting lists, there are."""
         raise NotImplementedError
+
+    def set_clock(self, ahead_ms: int) -> bool:
+        """Set its clock ahead of the machine's; False where it has none of its own."""
+        return False
 
     def plant(self, chance: random.Random) -> Planted:
         """Repeat some of the event stream's entries out of order, among some that are broken."""
@@ -98,12 +119,11 @@ class SqliteQueueStore(QueueStore):
         """See `QueueStore`."""
         with closing(sqlite3.connect(self._path, timeout=10)) as database, database:
             stored = database.execute(
-                "SELECT at, body FROM entries WHERE at <> ?", (_PLANTED_AT,)
+                "SELECT at, body FROM entries WHERE body NOT IN (?, ?)", _BROKEN_ROWS
             ).fetchall()
             rows = [
                 *chance.sample(stored, min(len(stored), _MOST_COPIES)),
-                (_PLANTED_AT, b"no JSON at all"),
-                (_PLANTED_AT, b'{"events": [{"kind": "job.abducted", "job_id": "nobody"}]}'),
+                *((_now(), body) for body in _BROKEN_ROWS),
             ]
             chance.shuffle(rows)
             positions = [
@@ -112,7 +132,7 @@ class SqliteQueueStore(QueueStore):
                 ).fetchone()[0]
                 for row in rows
             ]
-        return Planted(tuple(map(str, positions)), broken=2)
+        return Planted(tuple(map(str, positions)), broken=len(_BROKEN_ROWS))
 
 
 class SmallDiskQueueStore(SqliteQueueStore):
@@ -134,7 +154,12 @@ class SmallDiskQueueStore(SqliteQueueStore):
         subprocess.run(["umount", "--lazy", self._disk], check=True)
 
     def fill(self) -> None:
-        """Leave no room."""
+        """Leave no room: in the write-ahead log neither, which is used again once it was copied."""
+        with (
+            suppress(sqlite3.OperationalError),
+            closing(sqlite3.connect(self._path, timeout=2)) as database,
+        ):
+            database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         with (self._disk / "filler").open("wb", buffering=0) as filler, suppress(OSError):
             while True:
                 filler.write(bytes(1 << 12))
@@ -175,23 +200,24 @@ class RedisQueueStore(QueueStore):
         """See `QueueStore`."""
         return _leases(self.server, self.keys)
 
+    def set_clock(self, ahead_ms: int) -> bool:
+        """See `QueueStore`."""
+        self.server.execute("SET", clock.KEY, ahead_ms // 1000)
+        return True
+
     def plant(self, chance: random.Random) -> Planted:
         """See `QueueStore`."""
         events = self.keys.name("events")
         with Redis(port=self.server.port, socket_timeout=10) as client:
             answer: Any = client.xrevrange(events, count=10 * _MOST_COPIES)
-            stored = [fields for _, fields in answer if int(fields[b"a"]) != _PLANTED_AT]
+            stored = [fields for _, fields in answer if fields[b"b"] not in _BROKEN_ENTRIES]
             fields: list[dict[bytes, bytes]] = [
                 *chance.sample(stored, min(len(stored), _MOST_COPIES)),
-                {b"a": b"%d" % _PLANTED_AT, b"b": b"\xc1"},
-                {b"a": b"%d" % _PLANTED_AT, b"b": _packed([[99, "nobody", 1, 0, "q", 1, 0, 0, 0]])},
+                *({b"a": b"%d" % _now(), b"b": body} for body in _BROKEN_ENTRIES),
             ]
             chance.shuffle(fields)
             positions: list[Any] = [client.xadd(events, each) for each in fields]  # type: ignore[arg-type]
-        return Planted(tuple(each.decode() for each in positions), broken=2)
-
-
-_packed = msgspec.msgpack.Encoder().encode
+        return Planted(tuple(each.decode() for each in positions), broken=len(_BROKEN_ENTRIES))
 
 
 def _leases(server: RedisServer, keys: Keys) -> dict[str, int]:
@@ -250,10 +276,13 @@ class ClusterQueueStore(QueueStore):
 
 
 class HistoryStore(AbstractContextManager["HistoryStore"]):
-    """Where the server keeps the history."""
+    """Where the server keeps the history. `url` and `direct_url` are as those of a `QueueStore`."""
 
     name = ""
     url: str
+    direct_url: str
+    proxy: Proxy | None = None
+    """What the system reaches it through."""
 
     def __enter__(self) -> Self:
         return self
@@ -273,7 +302,7 @@ class SqliteHistoryStore(HistoryStore):
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "history.db"
-        self.url = f"sqlite:///{self._path}"
+        self.url = self.direct_url = f"sqlite:///{self._path}"
 
     def lock(self) -> Callable[[], None]:
         """See `HistoryStore`. Raises `sqlite3.OperationalError`."""
@@ -287,25 +316,31 @@ class SqliteHistoryStore(HistoryStore):
 
 
 class PostgresHistoryStore(HistoryStore):
-    """A PostgreSQL of its own."""
+    """A PostgreSQL of its own, which the server reaches through a proxy unless told not to."""
 
     name = "postgres"
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, proxied: bool = True) -> None:
         self.server = PostgresServer(folder, name="history")
-        self.url = self.server.url
+        self.proxy = Proxy(self.server.port) if proxied else None
+        self.direct_url = self.server.url
+        self.url = self.server.url_for(port=self.proxy.port if self.proxy else None)
+        self._stack = ExitStack()
 
     def __enter__(self) -> Self:
+        self._stack.callback(self.server.remove)
         self.server.start()
+        if self.proxy is not None:
+            self._stack.enter_context(self.proxy)
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self.server.remove()
+        self._stack.close()
 
     def lock(self) -> Callable[[], None]:
         """See `HistoryStore`. Raises `psycopg.Error`."""
         with ExitStack() as stack:
-            holder = psycopg.connect(self.url, connect_timeout=5)
+            holder = psycopg.connect(self.direct_url, connect_timeout=5)
             stack.callback(holder.close)
             holder.execute("SET lock_timeout = '5s'")
             holder.execute("LOCK TABLE jobs IN ACCESS EXCLUSIVE MODE")
@@ -325,4 +360,5 @@ QUEUES: dict[str, Callable[[Path], QueueStore]] = {
 HISTORIES: dict[str, Callable[[Path], HistoryStore]] = {
     "sqlite": SqliteHistoryStore,
     "postgres": PostgresHistoryStore,
+    "postgres-direct": lambda folder: PostgresHistoryStore(folder, proxied=False),
 }

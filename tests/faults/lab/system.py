@@ -11,13 +11,15 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import httpx
 from msgspec import Struct
 
 import conduit
-from tests.faults.lab import journal, service, submitter, workload
+from tests.faults.lab import clock, journal, service, submitter, workload
+from tests.faults.lab.clock import Clock
 from tests.faults.lab.journal import What
 from tests.faults.lab.stores import HistoryStore, QueueStore
 from tests.servers.process import ServerProcess, free_port, until
@@ -41,12 +43,21 @@ class Process(ServerProcess):
     """A process of the system, with all that its lives came to."""
 
     def __init__(
-        self, name: str, folder: Path, command: Sequence[str], environment: Mapping[str, str]
+        self,
+        name: str,
+        folder: Path,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        *,
+        can_be_set: bool = False,
     ) -> None:
+        """`command`: a module and its arguments. `can_be_set`: whether its clock can be."""
+        self.clock = Clock(folder / f"{name}.clock") if can_be_set else None
+        wrapped = [clock.__name__, str(self.clock.path)] if self.clock else []
         super().__init__(
             name,
             folder,
-            [sys.executable, "-m", *command],
+            [sys.executable, "-m", *wrapped, *command],
             environment=os.environ | dict(environment),
         )
         self.exits: list[Exit] = []
@@ -117,8 +128,12 @@ class System:
         concurrency: int,
         due_at: float,
         orders: Sequence[Sequence[str]],
+        sets_clocks: bool = False,
     ) -> None:
-        """`orders`: what each submitter is told. `due_at`: when those of `workload.DUE` are due."""
+        """`orders`: what each submitter is told. `due_at`: when those of `workload.DUE` are due.
+        `sets_clocks`: whether clocks can be set."""
+        self.ahead_ms = 0
+        """How far the queue's clock is ahead of the machine's."""
         self.queue = queue
         self.history = history
         self.journal = journal.Reader(folder / "journal")
@@ -134,21 +149,20 @@ class System:
             workload.DUE: str(due_at),
         }
         self._ports = [free_port() for _ in range(servers)]
+        new = partial(Process, folder=folder, environment=environment, can_be_set=sets_clocks)
         self.workers = [
-            Process(f"worker-{number}", folder, ["conduit", "run", service.__name__], environment)
+            new(f"worker-{number}", command=["conduit", "run", service.__name__])
             for number in range(workers)
         ]
         self.servers = [
-            Process(
+            new(
                 f"server-{number}",
-                folder,
-                ["conduit", "server", "start", "--migrate", "--port", str(port)],
-                environment,
+                command=["conduit", "server", "start", "--migrate", "--port", str(port)],
             )
             for number, port in enumerate(self._ports)
         ]
         self.submitters = [
-            Process(f"submitter-{number}", folder, [submitter.__name__, *order], environment)
+            new(f"submitter-{number}", command=[submitter.__name__, *order])
             for number, order in enumerate(orders)
         ]
         self._is_over: set[str] = set()
@@ -195,6 +209,14 @@ class System:
         if len(there) < min(len(self.workers), _OTHERS + 1):
             return []
         return [each for each in there if running[each.pid] > 0]
+
+    def set_clock(self, ahead_ms: int) -> None:
+        """Set the queue's clock; where that is the machine's, everybody's."""
+        if not self.queue.set_clock(ahead_ms):
+            for process in self.processes:
+                assert process.clock is not None
+                process.clock.ahead_ms = ahead_ms
+        self.ahead_ms = ahead_ms
 
     def look_after(self) -> None:
         """Start again what has ended, save for submitters that are through with their orders."""
