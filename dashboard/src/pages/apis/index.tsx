@@ -152,7 +152,7 @@ function Routes({ name, known, q, onSearch }: { name: string; known: Schemas["Ap
           <Head>
             <HeadCell>Route</HeadCell>
             <HeadCell numeric>Requests</HeadCell>
-            <HeadCell numeric>Rate</HeadCell>
+            <HeadCell numeric className="max-sm:hidden">Rate</HeadCell>
             <HeadCell>Answers</HeadCell>
             <HeadCell numeric>p50</HeadCell>
             <HeadCell numeric>p95</HeadCell>
@@ -174,7 +174,7 @@ function Routes({ name, known, q, onSearch }: { name: string; known: Schemas["Ap
                     <span className="min-w-12">{compact(each.requests)}</span>
                   </span>
                 </Cell>
-                <Cell numeric>{rate(each.per_second)}</Cell>
+                <Cell numeric className="max-sm:hidden">{rate(each.per_second)}</Cell>
                 <Cell><StatusBadges statuses={each.statuses} /></Cell>
                 {[each.latency_ms.p50, each.latency_ms.p95, each.latency_ms.p99].map((ms, index) => <Cell key={index} numeric>{ms === null ? "–" : duration(ms)}</Cell>)}
               </Row>

@@ -82,7 +82,7 @@ function Line({ text, mono = false }: { text: string; mono?: boolean }) {
 export function argumentsLine(preview: string): string {
   if (preview === "{}") return "";
   const inner = preview.startsWith("{") ? preview.slice(1).replace(/\}$/, "") : preview;
-  return inner.replace(/(^|,)"([A-Za-z_]\w*)":/g, (_, comma: string, name: string) => `${comma ? ", " : ""}${name}: `);
+  return inner.replace(/(^|[,{])"([A-Za-z_]\w*)":/g, (_, before: string, name: string) => `${before === "," ? ", " : before}${name}: `);
 }
 
 function firstLine(text: string): string {
