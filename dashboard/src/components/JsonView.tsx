@@ -64,7 +64,7 @@ function Branch({ name, value, depth, openDepth }: { name?: string; value: objec
       <button type="button" aria-expanded={open} onClick={() => setOpen(!open)} className="inline-flex max-w-full items-center rounded text-left hover:bg-hover">
         <ChevronRight className={cx("size-4 shrink-0 text-faint transition-transform", open && "rotate-90")} aria-hidden />
         <Name name={name} />
-        {open ? first : <span>{first}<span className="text-faint"> {number(size)} {isList ? (size === 1 ? "item" : "items") : size === 1 ? "key" : "keys"} </span>{last}</span>}
+        {open ? first : <span className="shrink-0 whitespace-nowrap">{first}<span className="text-faint"> {number(size)} {isList ? (size === 1 ? "item" : "items") : size === 1 ? "key" : "keys"} </span>{last}</span>}
       </button>
       {open && (
         <>

@@ -78,7 +78,7 @@ export default function Functions() {
       ) : (
         <>
           <FilterBar onClear={search.q || search.queue ? () => set({ q: undefined, queue: undefined }) : undefined}>
-            <SearchInput label="Search functions" placeholder="Name, parameter or description" value={search.q ?? ""} onChange={(q) => set({ q: q || undefined })} className="w-72 max-w-full" />
+            <SearchInput label="Search functions" placeholder="Name, parameter or description" value={search.q ?? ""} onChange={(q) => set({ q: q || undefined })} className="w-80 max-w-full" />
             <FilterMenu label="Queue" options={queues.map((each) => ({ value: each, label: <bdi>{each}</bdi> }))} chosen={search.queue ? [search.queue] : []} onChange={(chosen) => set({ queue: chosen.at(-1) })} />
           </FilterBar>
           {rows?.length === 0 ? (

@@ -45,8 +45,13 @@ function Wait({ job }: { job: Job }) {
   return <Duration from={job.run_at} until={job.started_at} />;
 }
 
+/** What is worth knowing about how it goes, in one line; where that is nothing, what it was given. */
+export function OutcomeOrArguments({ job }: { job: Job }) {
+  return Outcome({ job }) ?? <Line text={argumentsLine(job.args_preview)} mono />;
+}
+
 /** What is worth knowing about how it goes, in one line. */
-export function Outcome({ job }: { job: Job }) {
+function Outcome({ job }: { job: Job }) {
   if (job.status === "running" && job.progress !== null) {
     return (
       <span className="flex min-w-0 items-center gap-2">

@@ -8,7 +8,7 @@ import { Time } from "@/components/Time";
 import type { Change } from "@/live/rules";
 import { cx } from "@/lib/cx";
 import { shortId } from "@/lib/format";
-import { JobCell, Outcome } from "./JobCells";
+import { JobCell, OutcomeOrArguments } from "./JobCells";
 import { COLUMNS, sortedBy, type ColumnName } from "./columns";
 import type { Sort } from "./search";
 import { isSelected, isWholePage, type Selection } from "./selection";
@@ -182,7 +182,7 @@ const JobRow = memo(function JobRow({ job, index, long, columns, selected, marke
         </span>
         <span className="mt-1 flex min-w-0 items-center gap-2 text-sm sm:hidden">
           <StatusBadge status={job.status} cancelling={job.cancel_requested} />
-          <span className="min-w-0 flex-1 truncate"><Outcome job={job} /></span>
+          <span className="min-w-0 flex-1 truncate"><OutcomeOrArguments job={job} /></span>
           <Time at={job.submitted_at} className="text-muted" />
         </span>
       </td>

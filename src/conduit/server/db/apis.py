@@ -131,7 +131,7 @@ async def _answered(
     conditions: list[ColumnElement[bool]] = [_requests.minute >= after, _requests.minute < before]
     if api is not None:
         conditions.append(_requests.api == api)
-    terms = [literal_column(each) for each in part]
+    terms: list[ColumnElement[Any]] = [literal_column(each) for each in part]
     statement: Select[*tuple[Any, ...]] = (
         select(
             *terms,
