@@ -14,8 +14,8 @@ from msgspec import Raw, json, structs
 from conduit.core.events import Event, EventKind, Submission
 from conduit.core.model import FINISHED, Job, JobError, JobStatus, Level, LogLine, QueueInfo, Reason
 from conduit.server.db.rows import AttemptRow
-from conduit.server.ingest.fold import row_of
-from tests.faults.lab.checker import CHECKS, attempts_of, check
+from conduit.server.ingest.fold import DATA_LOST, row_of
+from tests.faults.lab.checker import CHECKS, CHECKS_OF_A_LOSS, attempts_of, check
 from tests.faults.lab.evidence import Evidence, Totals
 from tests.faults.lab.figures import figures_of
 from tests.faults.lab.journal import Line, What
@@ -539,6 +539,61 @@ def _with_totals(evidence: Evidence, **changes: Any) -> Evidence:
 
 
 # --- tests ---------------------------------------------------------------------------------------
+
+
+def _a_loss() -> Evidence:
+    """A run whose queue lost `forgotten`, of which the history knows, before all the others."""
+    tale = Tale()
+    tale.job("forgotten", _K.STARTED)
+    lost_at = tale.events[-1].at
+    tale.job("later", _K.STARTED, _K.COMPLETED)
+    evidence = tale.evidence()
+    row = structs.replace(
+        evidence.rows["forgotten"], status=_S.FAILED, reason=DATA_LOST, finished_at=lost_at + 9
+    )
+    return structs.replace(
+        evidence,
+        jobs={"later": evidence.jobs["later"]},
+        events=[event for event in evidence.events if event.job_id == "later"],
+        rows={**evidence.rows, "forgotten": row},
+        losses=[lost_at],
+    )
+
+
+BAD_LOSSES: list[tuple[str, str, Spoil]] = [
+    (
+        "lost_jobs_are_given_up",
+        "running",
+        lambda e: with_row(e, "forgotten", status=_S.RUNNING, reason=None),
+    ),
+    ("lost_jobs_are_given_up", "after", lambda e: with_row(e, "forgotten", submitted_at=9**9)),
+    (
+        "new_jobs_are_kept",
+        "later",
+        lambda e: structs.replace(without_job(e, "later"), losses=[1]),
+    ),
+    (
+        "no_attempt_happens_twice",
+        "forgotten",
+        lambda e: structs.replace(e, lines=[*e.lines, *e.lines]),
+    ),
+    ("the_history_has_what_the_queue_has", "later", lambda e: with_row(e, "later", attempt=2)),
+]
+
+
+def test_a_loss_is_not_complained_of() -> None:
+    assert check(_a_loss()) == []
+
+
+@pytest.mark.parametrize(("name", "about", "spoil"), BAD_LOSSES)
+def test_what_is_wrong_after_a_loss_is_found(name: str, about: str, spoil: Spoil) -> None:
+    complaints = check(spoil(_a_loss()))
+    assert any(each.check == name and about in each.text for each in complaints), complaints
+
+
+def test_every_check_of_a_loss_has_a_run_that_it_finds_wrong() -> None:
+    found = {name for name, *_ in (*BAD, *BAD_LOSSES)}
+    assert {each.__name__ for each in CHECKS_OF_A_LOSS} <= found
 
 
 def test_a_good_run_is_not_complained_of() -> None:

@@ -20,6 +20,7 @@ from conduit.core.schedule import CATCHUP_LIMIT
 from conduit.engine.ticker import MAX_SLEEP_S
 from conduit.queue.base import StoredEntry
 from conduit.server.db.rows import AttemptRow
+from conduit.server.ingest.fold import DATA_LOST
 from tests.conformance.history import History
 from tests.faults.lab.evidence import Evidence
 from tests.faults.lab.journal import Line, What
@@ -55,7 +56,8 @@ class Complaint(NamedTuple):
 def check(evidence: Evidence) -> list[Complaint]:
     """Everything that doesn't hold."""
     case = Case(evidence)
-    return [Complaint(each.__name__, text) for each in CHECKS for text in each(case)]
+    checks = CHECKS_OF_A_LOSS if evidence.losses else CHECKS
+    return [Complaint(each.__name__, text) for each in checks for text in each(case)]
 
 
 # --- what the checks share -----------------------------------------------------------------------
@@ -487,6 +489,11 @@ def the_history_equals_the_queue(case: Case) -> Iterator[str]:
     """The history has the queue's jobs, field by field, and no others."""
     for job_id in case.evidence.rows.keys() - case.jobs.keys():
         yield f"job {job_id} is in the history, and not in the queue"
+    yield from the_history_has_what_the_queue_has(case)
+
+
+def the_history_has_what_the_queue_has(case: Case) -> Iterator[str]:
+    """Field by field; what else it has doesn't count."""
     for job in case.jobs.values():
         row = case.evidence.rows.get(job.id)
         if row is None:
@@ -611,6 +618,38 @@ def processes_end_as_they_are_told(case: Case) -> Iterator[str]:
             yield f"{ended.name} (pid {ended.pid}) ended with {ended.code}, sent {ended.asked}"
 
 
+# --- a queue that lost everything ----------------------------------------------------------------
+
+_ANSWERED_MS = 5_000
+"""By so much what was answered before a loss may be written down after it."""
+
+
+def lost_jobs_are_given_up(case: Case) -> Iterator[str]:
+    """Of what the queue lost, the history has nothing unfinished: it failed for that reason."""
+    for job_id in case.evidence.rows.keys() - case.jobs.keys():
+        row = case.evidence.rows[job_id]
+        if row.status not in FINISHED:
+            yield f"job {job_id} was lost, and is {row.status} in the history"
+        elif row.reason == DATA_LOST and row.submitted_at > max(case.evidence.losses):
+            yield f"job {job_id} was submitted after the last loss, and counts as lost"
+
+
+def new_jobs_are_kept(case: Case) -> Iterator[str]:
+    """What was accepted after the last loss is there."""
+    for line in case.lines(What.OK):
+        late = line.at > max(case.evidence.losses) + _ANSWERED_MS
+        if late and line.job_id not in case.jobs:
+            yield f"job {line.job_id} of {line.label} was accepted after the loss, and isn't there"
+
+
+def no_attempt_happens_twice(case: Case) -> Iterator[str]:
+    """A queue that knows nothing any more begins nothing again, ticks neither."""
+    begins = Counter((line.job_id, line.fence) for line in case.lines(What.BEGIN))
+    for (job_id, fence), count in begins.items():
+        if count > 1:
+            yield f"job {job_id} began {count} times under fence {fence}"
+
+
 CHECKS: tuple[Callable[[Case], Iterator[str]], ...] = (
     accepted_jobs_are_kept,
     every_job_has_ended,
@@ -640,4 +679,24 @@ CHECKS: tuple[Callable[[Case], Iterator[str]], ...] = (
     dead_letters_are_those_planted,
     processes_end_as_they_are_told,
 )
-"""Every check there is."""
+"""Every check of a run in which nothing, or next to nothing, may be lost."""
+
+CHECKS_OF_A_LOSS: tuple[Callable[[Case], Iterator[str]], ...] = (
+    lost_jobs_are_given_up,
+    new_jobs_are_kept,
+    no_attempt_happens_twice,
+    every_job_has_ended,
+    submits_make_one_job,
+    jobs_end_as_they_should,
+    events_obey_the_table,
+    no_job_vanishes,
+    failures_are_counted,
+    what_is_written_bears_the_fence,
+    cancelled_jobs_stay_so,
+    no_tick_comes_early,
+    nothing_is_left_behind,
+    the_history_has_what_the_queue_has,
+    dead_letters_are_those_planted,
+    processes_end_as_they_are_told,
+)
+"""Those that hold even where the queue lost everything."""

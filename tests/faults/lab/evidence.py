@@ -22,7 +22,8 @@ from conduit.server.db.rows import AttemptRow, JobRow, job_row
 from conduit.server.ingest.healing import HEALED
 from tests.conformance.history import Reader
 from tests.faults.lab.journal import Line
-from tests.faults.lab.nemesis import FailOver, KillRedis, Strike
+from tests.faults.lab.nemesis import FailOver, FlushRedis, KillRedis, Strike
+from tests.faults.lab.stores import ForgetfulQueueStore
 from tests.faults.lab.system import Exit, System
 
 _PAGE = 20_000
@@ -42,9 +43,10 @@ class Evidence(Struct, frozen=True, kw_only=True):
     """All that the checker goes by.
 
     `rewinds`: spans of time, in wall clock milliseconds, of which the store may rightly have
-    forgotten what it answered. `confirmed`: submits were answered once a replica had them.
-    `healed`: how many rows were put right by the queue's word, which only happens where the server
-    was cut off for long (`heals`). `planted`: how many dead letters the run has put there itself.
+    forgotten what it answered. `losses`: when it lost all that it had.
+    `confirmed`: submits were answered once a replica had them. `healed`: how many rows were put
+    right by the queue's word, which only happens where the server was cut off for long (`heals`).
+    `planted`: how many dead letters the run has put there itself.
     """
 
     lines: Sequence[Line] = ()
@@ -60,6 +62,7 @@ class Evidence(Struct, frozen=True, kw_only=True):
     exits: Sequence[Exit] = ()
     strikes: Sequence[Strike] = ()
     rewinds: Sequence[tuple[int, int]] = ()
+    losses: Sequence[int] = ()
     confirmed: bool = False
     healed: int = 0
     heals: bool = True
@@ -109,6 +112,7 @@ async def gather(
         exits=system.exits(),
         strikes=strikes,
         rewinds=_rewinds(system, strikes),
+        losses=losses_of(system, strikes),
         confirmed=system.queue.confirms,
         healed=healed or 0,
         heals=heals,
@@ -153,19 +157,24 @@ async def until_finished(queue: Queue, patience_s: float) -> bool:
 
 
 async def until_told(
-    queue: Queue, history_url: str, patience_s: float, *, letters: int = 0
+    queue: Queue, history_url: str, patience_s: float, *, letters: int = 0, lost: bool = False
 ) -> bool:
     """Wait until the history is as far as the queue, and has so many dead letters: False where
-    that takes too long."""
+    that takes too long. `lost`: it may have jobs that the queue lost, and has given them up."""
     wanted = {job.id: job.seq for job in await all_jobs(queue)}
     deadline = time.monotonic() + patience_s
     while time.monotonic() < deadline:
         try:
             async with Database(history_url) as database, database.read() as connection:
-                rows = await connection.execute(select(tables.jobs.c.id, tables.jobs.c.seq))
+                columns = tables.jobs.c.id, tables.jobs.c.seq, tables.jobs.c.finished_at
+                rows = (await connection.execute(select(*columns))).all()
+                told = {
+                    job_id: seq
+                    for job_id, seq, ended in rows
+                    if not lost or job_id in wanted or ended is None
+                }
                 dead = select(func.count()).select_from(tables.dead_letters)
-                is_told = dict(rows.all()) == wanted  # type: ignore[arg-type]
-                if is_told and (await connection.scalar(dead) or 0) >= letters:
+                if told == wanted and (await connection.scalar(dead) or 0) >= letters:
                     return True
         except ConduitError:
             pass
@@ -188,6 +197,13 @@ def _total(system: System, **parameters: str) -> int:
     total = system.ask("jobs", limit=1, **parameters)["total"]
     assert isinstance(total, int)
     return total
+
+
+def losses_of(system: System, strikes: Sequence[Strike]) -> list[int]:
+    """When the queue lost all that it had."""
+    if not isinstance(system.queue, ForgetfulQueueStore):
+        return []
+    return [each.at for each in strikes if each.fault in (KillRedis.name, FlushRedis.name)]
 
 
 def _rewinds(system: System, strikes: Sequence[Strike]) -> list[tuple[int, int]]:

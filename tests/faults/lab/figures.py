@@ -10,6 +10,7 @@ from statistics import median
 from msgspec import Struct
 
 from conduit.core.events import EventKind
+from conduit.server.ingest.fold import DATA_LOST
 from tests.faults.lab.evidence import Evidence
 from tests.faults.lab.journal import What
 from tests.faults.lab.nemesis import KillWorker, SetStoreClock
@@ -30,6 +31,8 @@ class Figures(Struct, frozen=True, kw_only=True):
     """Submits of which nobody was told whether they were kept."""
     refused: int
     """Submits that failed, of which nothing was kept."""
+    lost: int
+    """Jobs of the history that the queue lost."""
     strikes: Mapping[str, int]
     recoveries: tuple[float, ...]
 
@@ -44,7 +47,8 @@ class Figures(Struct, frozen=True, kw_only=True):
                 f"jobs       {self.jobs}: {_listed(self.by_status)}",
                 f"attempts   {self.attempts}, {self.effects} with their whole effect, "
                 f"{self.rescues} rescued, {self.stale} stale",
-                f"submits    {self.unknown} of unknown outcome, {self.refused} refused",
+                f"submits    {self.unknown} of unknown outcome, {self.refused} refused, "
+                f"{self.lost} lost",
                 f"faults     {sum(self.strikes.values())}: {_listed(self.strikes)}",
                 f"recoveries {len(self.recoveries)}: {spread}",
             ]
@@ -52,7 +56,9 @@ class Figures(Struct, frozen=True, kw_only=True):
 
     def shortfalls(self, floors: Mapping[str, int]) -> list[str]:
         """Where this falls short of what a run must amount to; it proves nothing then."""
-        values = {name: getattr(self, name) for name in ("rescues", "stale", "jobs", "refused")}
+        values = {
+            name: getattr(self, name) for name in ("rescues", "stale", "jobs", "refused", "lost")
+        }
         values |= {name: self.strikes.get(name, 0) for name in floors if name not in values}
         return [
             f"{name}: {values[name]}, and at least {floor} are needed"
@@ -78,6 +84,7 @@ def figures_of(evidence: Evidence) -> Figures:
         stale=_stale(evidence),
         unknown=lines[What.UNKNOWN],
         refused=lines[What.REFUSED],
+        lost=sum(row.reason == DATA_LOST for row in evidence.rows.values()),
         strikes=Counter(strike.fault for strike in evidence.strikes),
         recoveries=tuple(_recoveries(evidence)),
     )

@@ -21,6 +21,7 @@ from tests.faults.lab.journal import Line, What
 from tests.faults.lab.service import LEASE_MS
 from tests.faults.lab.stores import (
     ClusterQueueStore,
+    ForgetfulQueueStore,
     HistoryStore,
     Planted,
     PostgresHistoryStore,
@@ -255,6 +256,21 @@ class DestroyGroup(_RedisFault):
     def harm(self, store: RedisQueueStore, chance: random.Random) -> Undo | None:
         """See `_RedisFault`."""
         store.server.execute("XGROUP", "DESTROY", store.keys.name("events"), "server")
+        return None
+
+
+class FlushRedis(_RedisFault):
+    """FLUSHALL: all that it had is gone."""
+
+    name = "queue-flush"
+
+    def fits(self, queue: QueueStore, history: HistoryStore) -> bool:
+        """See `Fault`."""
+        return isinstance(queue, ForgetfulQueueStore)
+
+    def harm(self, store: RedisQueueStore, chance: random.Random) -> Undo | None:
+        """See `_RedisFault`."""
+        store.server.execute("FLUSHALL")
         return None
 
 
@@ -577,6 +593,7 @@ FAULTS: tuple[Fault, ...] = (
     DropClients(),
     FlushScripts(),
     DestroyGroup(),
+    FlushRedis(),
     CutNetwork(),
     SlowNetwork(),
     HalfOpenNetwork(),

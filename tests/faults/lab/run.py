@@ -20,6 +20,7 @@ from tests.faults.lab.evidence import (
     broken_by,
     gather,
     logs_of,
+    losses_of,
     until_finished,
     until_told,
 )
@@ -181,6 +182,7 @@ async def _carry_out(
                 system.history.direct_url,
                 deadline - time.monotonic(),
                 letters=broken_by(nemesis.strikes),
+                lost=bool(losses_of(system, nemesis.strikes)),
             )
             phases["told"] = time.monotonic() - begun
         totals = await asyncio.to_thread(ask_totals, system)

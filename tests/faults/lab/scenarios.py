@@ -223,4 +223,19 @@ CLOCK = Scenario(
     ),
     floors={"clock-store": 3, "clock-process": 8, "worker-kill": 2, "worker-freeze": 1},
 )
-SCENARIOS = {each.name: each for each in (SHORT, LONG, MANY, DUE, AWAY, DISK, CLOCK)}
+LOSS = Scenario(
+    name="loss",
+    jobs=250,
+    rate=10,
+    servers_first=True,  # what the history never heard of can't be given up
+    busy_first=True,
+    faults={},
+    schedule=(
+        _at(3.0, "queue-flush"),
+        _at(6.0, "worker-freeze", 2.2),
+        _at(9.0, "queue-kill"),
+        _at(12.0, "queue-flush"),
+    ),
+    floors={"queue-flush": 2, "queue-kill": 1, "lost": 5, "jobs": 50},
+)
+SCENARIOS = {each.name: each for each in (SHORT, LONG, MANY, DUE, AWAY, DISK, CLOCK, LOSS)}

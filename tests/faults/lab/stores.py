@@ -175,9 +175,15 @@ class RedisQueueStore(QueueStore):
     name = "valkey"
 
     def __init__(
-        self, folder: Path, *, appendfsync: str = "everysec", proxied: bool = True
+        self,
+        folder: Path,
+        *,
+        appendfsync: str = "everysec",
+        appendonly: str = "yes",
+        proxied: bool = True,
     ) -> None:
-        self.server = RedisServer(folder, name="queue", config={"appendfsync": appendfsync})
+        config = {"appendfsync": appendfsync, "appendonly": appendonly}
+        self.server = RedisServer(folder, name="queue", config=config)
         self.proxy = Proxy(self.server.port) if proxied else None
         port = self.proxy.port if self.proxy else None
         self.url = f"{self.server.url_for(port=port)}?namespace={NAMESPACE}"
@@ -223,6 +229,17 @@ class RedisQueueStore(QueueStore):
 def _leases(server: RedisServer, keys: Keys) -> dict[str, int]:
     with server.client() as client:
         return {"leases": int(client.zcard(keys.name("leases")))}  # type: ignore[arg-type]
+
+
+class ForgetfulQueueStore(RedisQueueStore):
+    """A Valkey that writes nothing to its disk: what it had is gone when it dies."""
+
+    name = "valkey-forgets"
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, appendonly="no")
+        self.url += "&durability=none"
+        self.direct_url += "&durability=none"
 
 
 class SentinelQueueStore(QueueStore):
@@ -352,6 +369,7 @@ QUEUES: dict[str, Callable[[Path], QueueStore]] = {
     "sqlite-small-disk": SmallDiskQueueStore,
     "valkey": RedisQueueStore,
     "valkey-always": lambda folder: RedisQueueStore(folder, appendfsync="always"),
+    "valkey-forgets": ForgetfulQueueStore,
     "valkey-direct": lambda folder: RedisQueueStore(folder, proxied=False),
     "sentinel": SentinelQueueStore,
     "cluster": ClusterQueueStore,
