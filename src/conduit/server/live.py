@@ -143,9 +143,8 @@ class Broker:
                 await self._miss_sessions()
                 more = await self._look()
             except DatabaseUnavailableError as error:
-                if not self._away:
-                    _log.warning("live updates pause: %s", error)
-                self._away, more = True, False
+                self._note_away(error)
+                more = False
             else:
                 self._away = False
             if more:
@@ -154,6 +153,11 @@ class Broker:
                 async with asyncio.timeout(self._look_s):
                     await self._hint.wait()
             self._hint.clear()
+
+    def _note_away(self, error: DatabaseUnavailableError) -> None:
+        if not self._away:
+            _log.warning("live updates pause: %s", error)
+        self._away = True
 
     def close(self) -> None:
         """End every stream, and those that would begin."""
@@ -234,11 +238,17 @@ class Broker:
     ) -> AsyncGenerator[bytes]:
         """Server-sent events for one client; `after` is the id of the last one that it has.
 
-        Ends when the server stops, when `session` does, and with `reset` when the client reads too
-        slowly.
+        They end when the server stops, when `session` does, when the history goes away before all
+        that was missed is told, and with `reset` when the client reads too slowly. Raises
+        `DatabaseUnavailableError`, before there is any.
         """
-        subscription = Subscription(topics, job_id, session)
-        oldest, newest = await self._bounds()
+        bounds = await self._bounds()
+        return self._told_to(Subscription(topics, job_id, session), after, bounds)
+
+    async def _told_to(
+        self, subscription: Subscription, after: str | None, bounds: tuple[int, int]
+    ) -> AsyncGenerator[bytes]:
+        oldest, newest = bounds
         if not self._subscriptions:  # nobody has to be told of what lies between
             self._seen = newest
         start = self._seen
@@ -257,6 +267,8 @@ class Broker:
                     yield frames
             async for frames in self._live(subscription, position):
                 yield frames
+        except DatabaseUnavailableError as error:  # the client comes back for the rest
+            self._note_away(error)
         finally:
             self._subscriptions.discard(subscription)
 

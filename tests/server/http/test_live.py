@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any
@@ -15,12 +16,13 @@ from sqlalchemy import insert
 from conduit.queue import open_queue
 from conduit.server import live
 from conduit.server.db import tables
-from conduit.server.db.database import Database
+from conduit.server.db.database import Database, DatabaseUnavailableError
 from conduit.server.ingest.apply import Change, wall_clock
 from conduit.server.live import ROOM, Broker
 from conduit.server.models.fields import iso
 from conduit.server.service import ServerService
 from tests.server.http.conftest import Serve, client_of
+from tests.servers.fixtures import StartPostgres
 
 CHANGE = Change(id=10**6, topic="job", subject="", kind="", data=b"", at=0)
 
@@ -77,8 +79,8 @@ async def test_changes_of_any_replica_reach_every_client_in_order(
     broker: Broker, database: Database
 ) -> None:
     async with (
-        aclosing(broker.stream([], None, None)) as one,
-        aclosing(broker.stream([], None, None)) as other,
+        aclosing(await broker.stream([], None, None)) as one,
+        aclosing(await broker.stream([], None, None)) as other,
     ):
         clients = [Client(one), Client(other)]
         assert [(await client.next())["event"] for client in clients] == ["ready", "ready"]
@@ -90,8 +92,8 @@ async def test_changes_of_any_replica_reach_every_client_in_order(
 
 async def test_a_stream_is_of_some_topics_or_of_one_job(broker: Broker, database: Database) -> None:
     async with (
-        aclosing(broker.stream(["worker"], None, None)) as workers,
-        aclosing(broker.stream([], "b", None)) as job,
+        aclosing(await broker.stream(["worker"], None, None)) as workers,
+        aclosing(await broker.stream([], "b", None)) as job,
     ):
         for client in (topical := Client(workers), single := Client(job)):
             await client.next()
@@ -106,7 +108,7 @@ async def test_a_stream_is_of_some_topics_or_of_one_job(broker: Broker, database
 async def test_a_client_goes_on_where_it_was_also_at_another_replica(
     broker: Broker, database: Database
 ) -> None:
-    async with aclosing(broker.stream([], None, None)) as stream:
+    async with aclosing(await broker.stream([], None, None)) as stream:
         client = Client(stream)
         await client.next()
         await write(database, "a", "b")
@@ -116,7 +118,7 @@ async def test_a_client_goes_on_where_it_was_also_at_another_replica(
     replica = Broker(database, look_s=0.02)
     await replica.start()
     running = asyncio.create_task(replica.run())
-    async with aclosing(replica.stream([], None, client.last_id)) as stream:
+    async with aclosing(await replica.stream([], None, client.last_id)) as stream:
         client = Client(stream)
         assert (await client.next())["event"] == "ready"
         assert await client.subjects(1500) == [str(number) for number in range(1500)]
@@ -134,7 +136,7 @@ async def test_where_it_was_is_not_known_any_more_it_loads_anew(
     async with database.begin() as connection:  # retention
         await connection.execute(tables.changes.delete().where(tables.changes.c.subject != "c"))
 
-    async with aclosing(broker.stream([], None, after)) as stream:
+    async with aclosing(await broker.stream([], None, after)) as stream:
         client = Client(stream)
         assert (await client.next())["event"] == "reset"
         await write(database, "d")
@@ -145,8 +147,8 @@ async def test_a_client_that_does_not_read_is_let_go_and_costs_no_more_than_its_
     broker: Broker, database: Database
 ) -> None:
     async with (
-        aclosing(broker.stream([], None, None)) as slow,
-        aclosing(broker.stream([], None, None)) as quick,
+        aclosing(await broker.stream([], None, None)) as slow,
+        aclosing(await broker.stream([], None, None)) as quick,
     ):
         await anext(slow)
         reader = Client(quick)
@@ -161,7 +163,7 @@ async def test_a_client_that_does_not_read_is_let_go_and_costs_no_more_than_its_
 
 
 async def test_when_ids_begin_anew_clients_load_anew(broker: Broker, database: Database) -> None:
-    async with aclosing(broker.stream([], None, None)) as stream:
+    async with aclosing(await broker.stream([], None, None)) as stream:
         client = Client(stream)
         await client.next()
         await write(database, "a", "b")
@@ -169,6 +171,26 @@ async def test_when_ids_begin_anew_clients_load_anew(broker: Broker, database: D
         async with database.begin() as connection:
             await connection.execute(tables.changes.delete())
         assert (await client.next())["event"] == "reset"
+
+
+async def test_a_history_that_goes_away_ends_what_is_told_of_the_past_quietly(
+    start_postgres: StartPostgres, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = start_postgres()
+    async with Database(server.url, migrate=True) as database:
+        await write(database, *("x" for _ in range(1500)))
+        broker = Broker(database)
+        await broker.start()
+        async with aclosing(await broker.stream([], None, "1")) as stream:
+            await anext(stream)
+            assert (await anext(stream)).count(b"event: job") == 1000
+            await asyncio.to_thread(server.kill)
+            assert [frame async for frame in stream] == []
+        with pytest.raises(DatabaseUnavailableError):
+            await broker.stream([], None, None)
+        assert broker.clients == 0
+    told = [each for each in caplog.records if each.levelno >= logging.WARNING]
+    assert len([each for each in told if each.name == "conduit.server.live"]) == 1
 
 
 # --- over HTTP -------------------------------------------------------------------------------
@@ -197,6 +219,29 @@ async def test_the_stream_is_server_sent_events_that_end_with_the_server(
         "id": 1, "topic": "job", "kind": "job.x", "subject": "job-1",
         "at": iso(now), "data": {},
     }  # fmt: skip
+
+
+async def test_without_the_history_a_stream_is_refused_and_one_that_is_open_stays(
+    serve: Serve, start_postgres: StartPostgres, caplog: pytest.LogCaptureFixture
+) -> None:
+    postgres = start_postgres()
+    server = await serve(database_url=postgres.url, migrate=True)
+    async with client_of(server) as api, api.stream("GET", "/stream") as answer:
+        lines = answer.aiter_lines()
+        assert await anext(lines) == "event: ready"
+        await asyncio.to_thread(postgres.kill)
+        for _ in range(3):
+            refused = await api.get("/stream")
+            assert refused.status_code == 503
+            assert refused.headers["content-type"] == "application/problem+json"
+            assert refused.json()["type"] == "urn:conduit:database-unavailable"
+            assert int(refused.headers["retry-after"]) > 0
+
+        await asyncio.to_thread(postgres.start)
+        async with Database(postgres.url) as database:
+            await write(database, "later", at=wall_clock())
+        assert [line async for line in until_told(lines, "later")]
+    assert not [each for each in caplog.records if each.levelno >= logging.ERROR]
 
 
 async def test_a_pause_from_anywhere_is_told(serve: Serve, history: str, queue_url: str) -> None:

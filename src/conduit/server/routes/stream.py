@@ -55,7 +55,7 @@ async def stream(
     """
     if parts.broker.clients >= MOST_CLIENTS:
         raise unavailable("too-many-streams", "Too many streams", "close some, or ask again later")
-    events = parts.broker.stream(
+    events = await parts.broker.stream(
         [each.value for each in topic],
         job_id,
         last_event_id or None,
