@@ -621,16 +621,17 @@ def processes_end_as_they_are_told(case: Case) -> Iterator[str]:
 # --- a queue that lost everything ----------------------------------------------------------------
 
 _ANSWERED_MS = 5_000
-"""By so much what was answered before a loss may be written down after it."""
+"""By so much a loss may come after its strike was noted, or an answer be noted after the loss."""
 
 
 def lost_jobs_are_given_up(case: Case) -> Iterator[str]:
     """Of what the queue lost, the history has nothing unfinished: it failed for that reason."""
+    last = max(case.evidence.losses) + _ANSWERED_MS
     for job_id in case.evidence.rows.keys() - case.jobs.keys():
         row = case.evidence.rows[job_id]
         if row.status not in FINISHED:
             yield f"job {job_id} was lost, and is {row.status} in the history"
-        elif row.reason == DATA_LOST and row.submitted_at > max(case.evidence.losses):
+        elif row.reason == DATA_LOST and row.submitted_at > last:
             yield f"job {job_id} was submitted after the last loss, and counts as lost"
 
 
