@@ -622,6 +622,18 @@ def test_what_a_killed_store_may_forget_is_excused_just_then() -> None:
     assert "accepted_jobs_are_kept" not in {each.check for each in check(excused)}
 
 
+@pytest.mark.parametrize(("function", "complaints"), [("block", 0), ("work", 1)])
+def test_only_a_thread_may_go_on_once_its_job_was_handed_back(
+    function: str, complaints: int
+) -> None:
+    tale = a_good_run()
+    tale.job("released", _K.STARTED, _K.RELEASED, _K.STARTED, _K.COMPLETED, function=function)
+    found = check(_end_of(tale.evidence(), "released", 1))
+    assert [each.check for each in found] == (
+        ["effects_overlap_only_where_a_lease_was_lost"] * complaints
+    )
+
+
 def test_figures_count_what_happened() -> None:
     evidence = _end_of(a_good_run().evidence(), "rescued", 1)
     rescued = [event for event in evidence.events if event.job_id == "rescued"]

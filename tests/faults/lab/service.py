@@ -98,6 +98,9 @@ def block(label: str, seconds: float) -> int:
     return _end()
 
 
+BLOCK = block.name
+
+
 @cruncher.task(max_deliveries=MANY_DELIVERIES)
 def crunch(label: str, seconds: float) -> int:
     """Take a while in a process."""

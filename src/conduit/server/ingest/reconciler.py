@@ -2,8 +2,9 @@
 
 Events get lost where a Redis is flushed or fails over, where a stream is trimmed, or where one is
 a dead letter. Four things give that away: events that have waited too long for the one before them;
-unfinished rows that nothing has touched for a minute; jobs of the queue that the history lacks, or
-has otherwise. A row is put right only if it stays wrong for a while: its event may be on its way.
+unfinished rows that nothing has touched for half a minute; jobs of the queue that the history
+lacks, or has otherwise. A row is put right only if it stays wrong for a while: its event may be on
+its way.
 """
 
 from __future__ import annotations
@@ -98,7 +99,7 @@ class Reconciler(Duty):
         kept_since: Callable[[], Awaitable[int]] = _for_ever,
         every_s: float = 2.0,
         grace_ms: int = GRACE_MS,
-        untouched_ms: int = 60_000,
+        untouched_ms: int = 30_000,
     ) -> None:
         super().__init__()
         self.metrics = ReconcilerMetrics()
