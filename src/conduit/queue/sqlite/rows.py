@@ -15,7 +15,7 @@ from conduit.core.model import Job, JobError, JobStatus
 from conduit.queue.base import StoredEntry, Unreadable
 from conduit.queue.salvage import UNDECODABLE, problem, readable
 
-FIELDS = Job.__struct_fields__
+FIELDS = tuple(name for name in Job.__struct_fields__ if name != "after")
 COLUMNS = ", ".join(FIELDS)  # in the record's own order, so that a row is the record
 _STATUS_AT, _CANCEL_AT, _ERROR_AT = map(FIELDS.index, ("status", "cancel_requested", "error"))
 # The same columns as one JSON array per job. A batch read as a single row takes one step of SQLite,
