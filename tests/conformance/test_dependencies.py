@@ -364,6 +364,19 @@ async def test_an_expired_job_cancels_who_waits_for_it(backend: Backend) -> None
     assert (await get(queue, last.id)).reason == f"job {first.id} that it waits for was cancelled"
 
 
+async def test_jobs_that_expire_in_one_sweep_have_expired_whoever_waits_for_whom(
+    backend: Backend,
+) -> None:
+    queue = backend.queue
+    first = await submit(queue, expires_ms=SECOND)
+    second = await submit_after(queue, first, expires_ms=SECOND)
+    last = await submit_after(queue, second)
+    backend.clock.advance(SECOND)
+    assert (await sweep(queue)).expired == 2
+    assert [(await get(queue, job.id)).reason for job in (first, second)] == ["expired"] * 2
+    assert (await get(queue, last.id)).reason == f"job {second.id} that it waits for was cancelled"
+
+
 async def test_a_poisonous_job_cancels_who_waits_for_it(backend: Backend) -> None:
     queue = backend.queue
     first = await running(queue, max_deliveries=1)

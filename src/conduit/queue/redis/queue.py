@@ -180,7 +180,9 @@ class RedisQueue:
 
     async def start(self, job: NewJob, worker_id: str, lease_ms: int) -> Job:
         if job.after:
-            raise QueueError(f"job {job.id} is to run at once, and can't wait for others")
+            raise QueueError(
+                f"job {job.id} can't be started at once: it waits for others with `after`"
+            )
         plain = structs.replace(job, key=None, delay_ms=0, run_at=None, expires_ms=None)
         row = records.new_job_row(structs.replace(plain, unique_ms=None))
         random = secrets.token_hex(8)

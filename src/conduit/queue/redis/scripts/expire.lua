@@ -7,7 +7,4 @@ local function expire(id, st, lane)
   save(id, over)
   note_end(id)
   event(E.CANCELLED, id, over, { y = 'expired' })
-  if st.A then
-    cancel_dependants(id)
-  end
 end

@@ -47,28 +47,29 @@ local function start_over(id, st, unfinished)
   return again.s
 end
 
+local function retry(id, st)
+  if st.s ~= S.FAILED and st.s ~= S.CANCELLED then
+    return 'refused', st.s
+  end
+  local unfinished = unfinished_of(id, st)
+  if not unfinished then
+    return 'dependency', st.s
+  end
+  if st.k then
+    if (holder_of(st.k) or id) ~= id then
+      return 'key_taken', st.s
+    end
+    take_key(st.k, id)
+  end
+  return 'done', start_over(id, st, unfinished)
+end
+
 local answers = {}
 for i = 1, #ids do
   local id = ids[i]
-  local st = states[id]
   local acted, status = 'unknown', ''
   if blobs[id] then
-    status = st.s
-    local unfinished
-    if st.s ~= S.FAILED and st.s ~= S.CANCELLED then
-      acted = 'refused'
-    elseif st.k and (holder_of(st.k) or id) ~= id then
-      acted = 'key_taken'
-    else
-      unfinished = unfinished_of(id, st)
-      acted = unfinished and 'done' or 'dependency'
-    end
-    if unfinished then
-      if st.k then
-        take_key(st.k, id)
-      end
-      status = start_over(id, st, unfinished)
-    end
+    acted, status = retry(id, states[id])
   end
   answers[2 * i - 1], answers[2 * i] = acted, status
 end

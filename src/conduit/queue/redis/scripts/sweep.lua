@@ -22,7 +22,7 @@ end
 local function expire_due()
   local due = redis.call('ZRANGEBYSCORE', K.expiring, '-inf', now, 'LIMIT', 0, limit)
   load(due)
-  local expired = 0
+  local expired, awaited = 0, {}
   for _, id in ipairs(due) do
     local st = states[id]
     write('ZREM', K.expiring, id)
@@ -36,7 +36,13 @@ local function expire_due()
       end
       expire(id, st, lane)
       expired = expired + 1
+      if st.A then
+        awaited[#awaited + 1] = id
+      end
     end
+  end
+  for _, id in ipairs(awaited) do -- those that wait for them, unless they have expired themselves
+    cancel_dependants(id)
   end
   return expired, #due
 end

@@ -10,17 +10,19 @@ local function unblock(id, st)
   local _, _, _, lane = header(blob)
   local queue, later = queue_of(lane), st.R and st.R > now
   blobs[id] = string.sub(blob, 1, 15 + #lane) -- all that counts here: arguments may be large
-  local after = changed(st, { s = later and S.SCHEDULED or S.QUEUED, L = lane })
+  local after = changed(st, {
+    s = later and S.SCHEDULED or S.QUEUED, R = later and st.R or now, L = lane,
+  })
   save(id, after)
   count('b:', queue, -1)
   if later then
-    write_pair('ZADD', K.scheduled, st.R, id)
+    write_pair('ZADD', K.scheduled, after.R, id)
     count('s:', queue, 1)
     woken[queue] = true
   else
     requeue(id, ORDINARY)
   end
-  event(E.UNBLOCKED, id, after, { R = later and st.R or nil })
+  event(E.UNBLOCKED, id, after, { R = after.R })
 end
 
 -- Call this after the event of the job's own end, where its state has `A`.
