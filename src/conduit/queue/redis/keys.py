@@ -47,7 +47,7 @@ PREFIXES = {
     "logs": "logs:",
     "artifacts": "artifacts:",
     "artifact_data": "artifact_data:",
-    "dependants": "dependants:",  # of a job that hasn't completed: jobs that wait for that, a set
+    "dependants": "dependants:",  # of a job: those that wait for it, a sorted set
     "cancels": "cancels:",  # of a worker: jobs it is to cancel
 }
 

@@ -1,10 +1,11 @@
 -- What jobs wait for: shared by what keeps them, retries them and forgets them.
 --
--- A job's `after` stands in the JSON of its blob. Of each of these that hasn't completed, the set
--- `dependants` has the job as a member, and the job's state says how many that are (`W`). The state
--- of a job that is waited for says so (`A`), so that the end of any other costs nothing more. A job
--- that completes loses its set at once. One that ends otherwise keeps it, even when it is forgotten,
--- as long as its dependants are stored: it hasn't completed, and they may be retried.
+-- A job's `after` stands in the JSON of its blob. Of each of these that hasn't completed, the sorted
+-- set `dependants` has the job as a member, by its number, and the job's state says how many that are
+-- (`W`). The state of a job that is waited for says so (`A`), so that the end of any other costs
+-- nothing more. A job that completes loses its set at once. One that ends otherwise keeps it, even
+-- when it is forgotten, as long as its dependants are stored: it hasn't completed, and they may be
+-- retried.
 
 -- The JSON at a blob's end, of what scripts needn't know otherwise.
 local function rest_of(blob)
@@ -28,7 +29,8 @@ end
 
 -- Note that a job waits for another, which is unfinished or has ended without completing.
 local function wait_for(id, awaited)
-  write('SADD', K.dependants .. awaited, id)
+  local n = header(blobs[id])
+  write_pair('ZADD', K.dependants .. awaited, n, id)
   local st = states[awaited]
   if not st.A then
     local marked = changed(st, { A = 1 })
@@ -38,5 +40,5 @@ local function wait_for(id, awaited)
 end
 
 local function stop_waiting(id, awaited)
-  write('SREM', K.dependants .. awaited, id)
+  write('ZREM', K.dependants .. awaited, id)
 end

@@ -14,7 +14,7 @@ end
 local function cancel_dependants(id)
   local ends, at = { id }, 1
   while ends[at] do
-    local waiting = redis.call('SMEMBERS', K.dependants .. ends[at])
+    local waiting = redis.call('ZRANGE', K.dependants .. ends[at], 0, -1)
     local found = hmget(K.states, waiting)
     for i = 1, #waiting do
       local each = waiting[i]

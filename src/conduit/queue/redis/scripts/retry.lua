@@ -7,7 +7,7 @@ load(ids)
 local function unfinished_of(id, st)
   local unfinished = {}
   for _, awaited in ipairs(st.W and after_in(rest_of(blobs[id])) or {}) do
-    if redis.call('SISMEMBER', K.dependants .. awaited, id) == 1 then
+    if redis.call('ZSCORE', K.dependants .. awaited, id) then
       local its = state_of(awaited)
       if not its or its.s == S.FAILED or its.s == S.CANCELLED then
         return nil

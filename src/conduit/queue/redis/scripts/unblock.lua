@@ -28,12 +28,12 @@ end
 -- Call this after the event of the job's own end, where its state has `A`.
 local function unblock_dependants(id)
   local key = K.dependants .. id
-  local waiting = redis.call('SMEMBERS', key)
+  local waiting = redis.call('ZRANGE', key, 0, -1)
   local found = hmget(K.states, waiting)
   for i = 1, #waiting do
     local each = waiting[i]
     local st = states[each] or (found[i] and state_from(found[i]))
-    write('SREM', key, each)
+    write('ZREM', key, each)
     if st and st.W then
       local freed = changed(st, { W = st.W - 1 })
       freed.q = st.q
