@@ -94,10 +94,12 @@ def _insert(db: sqlite3.Connection, now: int, job: NewJob, events: list[Event]) 
     Raises `SubmitConflictError`, `DependencyNotFoundError`.
     """
     rows.check_json(job.args, job.metadata)
-    # Only a new job is asked for what it waits for: of an old one's that may be forgotten.
-    if job.after and _is_stored(db, job):
-        return False
-    outstanding = dependencies.look(db, job) if job.after else []
+    outstanding: list[dependencies.Ended] = []
+    if job.after:
+        # Only a new job is asked for what it waits for: of an old one's that may be forgotten.
+        if _is_stored(db, job):
+            return False
+        outstanding = dependencies.look(db, job)
     run_at = job.run_at if job.run_at is not None else now + job.delay_ms
     status = JobStatus.SCHEDULED if run_at > now else JobStatus.QUEUED
     if outstanding:
