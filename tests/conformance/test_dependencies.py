@@ -625,6 +625,16 @@ async def test_retrying_what_failed_wakes_no_dependant_by_itself(queue: Queue) -
     assert (await claim_one(queue)).id == second.id
 
 
+async def test_a_retried_job_waits_once_for_an_id_named_twice(queue: Queue) -> None:
+    first = await running(queue)
+    last = await submit_after(queue, first, first)
+    await cancel(queue, last.id)
+    assert await retry(queue, last.id) == Action(Acted.DONE, _S.BLOCKED)
+    await complete(queue, first)
+    held = await claim_one(queue)
+    assert (held.id, held.after) == (last.id, (first.id, first.id))
+
+
 async def test_a_cancelled_job_is_blocked_again_while_what_it_waits_for_is_unfinished(
     queue: Queue,
 ) -> None:

@@ -208,7 +208,7 @@ def new_job_row(job: NewJob) -> tuple[Any, ...]:
     check_numbers(job.retries, job.timeout_ms, job.max_deliveries, job.delay_ms, job.run_at)
     check_numbers(job.expires_ms, job.unique_ms)
     check_json(job.args, job.metadata)
-    after = tuple(map(short, dict.fromkeys(job.after))) if job.after else ()
+    after = tuple(map(short, job.after)) if job.after else ()
     plain = job.key is job.parent_id is job.root_id is job.retries is job.timeout_ms is None
     rest = (
         ""
@@ -229,7 +229,7 @@ def new_job_row(job: NewJob) -> tuple[Any, ...]:
         job.unique_ms,
         job.max_deliveries,
         None if job.metadata == b"{}" else members_of(job.metadata),
-        after or None,
+        tuple(dict.fromkeys(after)) if after else None,
     )
 
 

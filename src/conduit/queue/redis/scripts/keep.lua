@@ -2,7 +2,8 @@
 --
 -- A job comes as {id, queue, function, args, rest, priority, delay_ms, run_at, expires_ms, key,
 -- unique_ms, max_deliveries, metadata, after}: `rest` is the JSON of what scripts needn't know, or of
--- what they seldom look at, `metadata` an array of JSON names and values, or nil, `after` one of ids.
+-- what they seldom look at, `metadata` an array of JSON names and values, or nil, `after` one of ids,
+-- each once.
 
 local function same(blob, job)
   local _, _, _, lane, args, at = struct.unpack('>I6I6BI2c0I4c0', blob)

@@ -5,9 +5,11 @@ load(ids)
 
 -- Those that a job still has to wait for; nil where one of them won't complete unless it is retried.
 local function unfinished_of(id, st)
-  local unfinished = {}
+  local unfinished, seen = {}, {}
   for _, awaited in ipairs(st.W and after_in(rest_of(blobs[id])) or {}) do
-    if redis.call('ZSCORE', K.dependants .. awaited, id) then
+    local first = not seen[awaited]
+    seen[awaited] = true
+    if first and redis.call('ZSCORE', K.dependants .. awaited, id) then
       local its = state_of(awaited)
       if not its or its.s == S.FAILED or its.s == S.CANCELLED then
         return nil
