@@ -140,6 +140,10 @@ async def test_a_job_waits_for_all_that_it_names(queue: Queue) -> None:
 async def test_an_id_named_twice_is_waited_for_once(queue: Queue) -> None:
     first = await running(queue)
     last = await submit_after(queue, first, first)
+    assert await queue.submit([last]) == [Submitted(last.id)]
+    (event,) = await events_of(queue, last.id)
+    assert event.submission is not None
+    assert event.submission.after == (await get(queue, last.id)).after == (first.id,)
     await complete(queue, first)
     assert (await claim_one(queue)).id == last.id
     assert await kinds_of(queue, last.id) == [

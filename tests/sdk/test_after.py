@@ -1,8 +1,11 @@
-"""`options(after=...)`: tasks that wait for other jobs, with a real worker."""
+"""`options(after=...)`: tasks that wait for other jobs, with real workers, on either store."""
 
 from __future__ import annotations
 
 import asyncio
+import random
+from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -14,8 +17,22 @@ from conduit.core.errors import (
 )
 from conduit.core.model import MAX_AFTER, JobStatus
 from conduit.queue import Queue
+from conduit.sdk.future import Future
 from conduit.sdk.parallel import gather, submit_many
 from conduit.sdk.worker import Worker
+
+
+@pytest.fixture(autouse=True, params=["sqlite", "redis"])
+def queue_url(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> str:
+    """In place of the one for all tests here: each is run on both stores."""
+    if request.param == "redis":
+        url = f"{request.getfixturevalue('redis_url')}?namespace=after-{uuid4().hex}"
+    else:
+        url = f"sqlite:///{tmp_path / 'queue.db'}"
+    monkeypatch.setenv("CONDUIT_QUEUE_URL", url)
+    return url
 
 
 async def test_a_task_runs_once_those_that_it_waits_for_have_completed(worker: Worker) -> None:
@@ -123,6 +140,47 @@ async def test_others_that_submit_at_the_same_time_are_kept_all_the_same(worker:
     assert [isinstance(each, DependencyNotFoundError) for each in answers] == [
         *(False, False, True, False)
     ]
+
+
+async def test_a_web_of_jobs_runs_in_order_whoever_runs_them_and_fails_only_behind_failures() -> (
+    None
+):
+    """Sixty jobs, each waiting for some before it, on three workers; a few of them fail."""
+    chance = random.Random(7)
+    workers = [Worker(f"w{number}", concurrency=4) for number in range(3)]
+    ended: set[int] = set()
+    started: list[int] = []
+    awaited: dict[int, list[int]] = {}
+
+    async def step(number: int) -> None:
+        assert ended.issuperset(awaited[number])
+        started.append(number)
+        await asyncio.sleep(chance.random() / 100)
+        if number in (11, 23):
+            raise ValueError(number)
+        ended.add(number)
+
+    handles = [worker.task(name=worker.name)(step) for worker in workers]
+    futures: list[Future[None]] = []
+    async with workers[0], workers[1], workers[2]:
+        for number in range(60):
+            awaited[number] = chance.sample(range(number), min(number, chance.randint(0, 3)))
+            after = [futures[each] for each in awaited[number]]
+            futures.append(await chance.choice(handles).options(after=after).submit(number))
+        results = [await future.outcome() for future in futures]
+
+    lost: set[int] = set()
+    for number, result in enumerate(results):
+        if lost.intersection(awaited[number]):
+            assert (result.status, number in started) == (JobStatus.CANCELLED, False)
+            lost.add(number)
+        elif number in (11, 23):
+            assert result.error == f"ValueError: {number}"
+            lost.add(number)
+        else:
+            assert result.ok, result
+    assert sorted(started) == sorted(set(started))
+    assert len(lost) > 2
 
 
 def test_a_job_waits_for_a_thousand_at_most(worker: Worker) -> None:

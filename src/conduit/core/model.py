@@ -68,7 +68,8 @@ class NewJob(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     `id` is made by the caller, so that a submit can be repeated safely. `delay_ms` counts from the
     store's clock at submission; `run_at` is absolute and wins. `expires_ms` and `unique_ms` count
     from submission too. `timeout_ms`, `retries` override the function's own settings. `after` are
-    ids of jobs that have to complete before this one may start, `MAX_AFTER` at most.
+    ids of jobs that have to complete before this one may start, `MAX_AFTER` at most; one that is
+    named twice is kept once.
     """
 
     id: str
