@@ -121,7 +121,7 @@ async def test_a_blocked_job_says_what_it_waits_for_and_shows_its_graph(
 
     await expect(box(page, "collect_sales")).to_have_count(3)
     await expect(box(page, "Running.*reconcile")).to_have_count(1)
-    await expect(box(page, "Blocked.*publish_figures")).to_have_attribute("aria-current", "true")
+    await expect(box(page, "Blocked.*publish_figures")).to_have_attribute("aria-current", "page")
     await expect(box(page, "Failed.*close_books")).to_have_count(1)
     await expect(box(page, "Cancelled.*send_mail")).to_have_count(1)
 

@@ -132,12 +132,12 @@ function Drawn({ box, isOwn, tabIndex, refer, onUnfold }: { box: Box; isOwn: boo
     );
   }
   return (
-    <Link ref={refer as Ref<HTMLAnchorElement>} to="/jobs/$id" params={{ id: job.id }} title={job.id} tabIndex={tabIndex} aria-current={isOwn ? "true" : undefined} className={cx(LOOK, EDGES[STATUSES[job.status].tone], isOwn && "border-accent bg-selected hover:bg-selected")}>
+    <Link ref={refer as Ref<HTMLAnchorElement>} to="/jobs/$id" params={{ id: job.id }} title={job.id} tabIndex={tabIndex} className={cx(LOOK, EDGES[STATUSES[job.status].tone], isOwn && "border-accent bg-selected hover:bg-selected")}>
       <StatusIcon status={job.status} />
       <span className="min-w-0 flex-1">
         <bdi className="block truncate font-medium">{job.function}</bdi>
         <span className="block truncate text-xs text-muted">
-          {job.started_at && (job.finished_at || job.status === "running") ? <Duration from={job.started_at} until={job.finished_at} /> : STATUSES[job.status].label}
+          {job.started_at && (job.finished_at || job.status === "running") ? <Duration from={job.started_at} until={job.finished_at} /> : <span aria-hidden>{STATUSES[job.status].label}</span>}
         </span>
       </span>
     </Link>

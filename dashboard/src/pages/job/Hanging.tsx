@@ -12,14 +12,17 @@ const MOST = 10;
 
 type Job = Schemas["JobDetail"];
 
-/** What a job waits for, and the graph of all that hangs together with it; nothing where it is alone. */
+function useGraph(jobId: string) {
+  return useQuery(get("/api/v1/jobs/{job_id}/graph", { params: { path: { job_id: jobId } } }));
+}
+
+/** The graph of all that hangs together with a job; nothing where it is alone. */
 export function Hanging({ job }: { job: Job }) {
-  const { data, isPending } = useQuery(get("/api/v1/jobs/{job_id}/graph", { params: { path: { job_id: job.id } } }));
+  const { data, isPending } = useGraph(job.id);
   const isAlone = job.after.length === 0 && job.parent_id === null;
   const place = <Panel title="Graph"><Skeleton className="h-32" /></Panel>;
   return (
     <>
-      {job.status === "blocked" && <Awaited job={job} nodes={data?.nodes ?? []} />}
       {isPending && !isAlone && <div aria-busy>{place}</div>}
       {data && data.nodes.length > 1 && (
         <Suspense fallback={<div aria-busy>{place}</div>}>
@@ -31,8 +34,9 @@ export function Hanging({ job }: { job: Job }) {
 }
 
 /** Which jobs a blocked one still waits for. */
-function Awaited({ job, nodes }: { job: Job; nodes: readonly Schemas["GraphNode"][] }) {
-  const known = new Map(nodes.map((node) => [node.id, node]));
+export function Awaited({ job }: { job: Job }) {
+  const { data } = useGraph(job.id);
+  const known = new Map(data?.nodes.map((node) => [node.id, node]));
   const left = job.after.filter((id) => known.get(id)?.status !== "completed");
   return (
     <Panel title={`Waits for ${number(left.length)} of ${number(job.after.length)} ${job.after.length === 1 ? "job" : "jobs"}`}>

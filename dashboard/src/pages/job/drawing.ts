@@ -58,8 +58,8 @@ export function drawingOf(graph: Pick<Graph, "nodes" | "edges">, own: string, un
   return { boxes, lines: [...lines.values()] };
 }
 
-export const BOX = { width: 184, height: 46 } as const;
-const GAP = { x: 52, y: 14 } as const;
+export const BOX = { width: 172, height: 46 } as const;
+const GAP = { x: 44, y: 14 } as const;
 /** Lines that pass a column are led around its boxes, unless there are too many of them. */
 const MOST_BENDS = 2000;
 

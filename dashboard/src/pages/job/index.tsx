@@ -15,7 +15,7 @@ import { Actions } from "./Actions";
 import { Artifacts } from "./Artifacts";
 import { Failure, reasonInWords } from "./Failure";
 import { Family } from "./Family";
-import { Hanging } from "./Hanging";
+import { Awaited, Hanging } from "./Hanging";
 import { Logs } from "./Logs";
 import { Payload } from "./Payload";
 import { Timeline } from "./Timeline";
@@ -67,9 +67,10 @@ function Shown({ job }: { job: Job }) {
         <div className="flex min-w-0 flex-col gap-4">
           {job.error && <Failure error={job.error} reason={job.reason} {...(job.status === "failed" ? {} : { note: job.status === "scheduled" ? "It is tried again." : "This was an earlier attempt." })} />}
           {!job.error && job.reason && <Ended job={job} />}
-          <Hanging job={job} />
+          {job.status === "blocked" && <Awaited job={job} />}
           {job.status === "completed" && <Payload title="Result" value={job.result} fileName={`${name}-result`} />}
           <Payload title="Arguments" value={job.args} fileName={`${name}-arguments`} empty="None." />
+          <Hanging job={job} />
           {attempts.data ? <Timeline job={job} attempts={attempts.data.items} /> : attempts.isError ? <Panel title="Timeline"><ErrorState error={attempts.error} onRetry={() => void attempts.refetch()} /></Panel> : <Panel title="Timeline"><Skeleton className="h-12" /></Panel>}
           <Logs jobId={job.id} isFinished={isFinished} />
           <Artifacts jobId={job.id} />
