@@ -220,17 +220,21 @@ Awaited = Future[Any] | str | Iterable[Future[Any] | str]
 """What a job can wait for: a Future, a job's id, or several of them."""
 
 
-def job_ids(after: Awaited) -> tuple[str, ...]:
+def job_ids(after: object) -> tuple[str, ...]:
     """The ids in what `options(after=...)` was given, each once. Raises `InvalidOptionError`."""
-    several = not isinstance(after, (Future, str)) and isinstance(after, Iterable)
-    given = cast("Iterable[object]", after) if several else (after,)
-    ids = tuple(dict.fromkeys(_job_id(each, after) for each in given))
+    ids = tuple(dict.fromkeys(_job_id(each, after) for each in _several(after)))
     if len(ids) > MAX_AFTER:
         raise InvalidOptionError(
             f"after=... names {len(ids):,} jobs, and one job can wait for {MAX_AFTER:,} at most: "
             "let jobs in between wait for some of them each"
         )
     return ids
+
+
+def _several(after: object) -> Iterable[object]:
+    if isinstance(after, Iterable) and not isinstance(after, str):
+        return cast("Iterable[object]", after)
+    return (after,)
 
 
 def _job_id(each: object, after: object) -> str:
