@@ -234,6 +234,21 @@ async def test_a_delay_counts_from_the_submission_of_a_job_that_waits(backend: B
     assert (await claim_one(queue)).id == last.id
 
 
+async def test_a_job_freed_after_the_clock_was_set_back_waits_for_its_time(
+    backend: Backend,
+) -> None:
+    queue = backend.queue
+    first = await running(queue)
+    last = await submit_after(queue, first)
+    due = backend.clock.now
+    backend.clock.advance(-MINUTE)
+    await complete(queue, first)
+    stored = await get(queue, last.id)
+    assert (stored.status, stored.run_at) == (_S.SCHEDULED, due)
+    backend.clock.advance(MINUTE)
+    assert (await claim_one(queue)).id == last.id
+
+
 async def test_a_blocked_job_is_not_promoted_when_it_is_due(backend: Backend) -> None:
     queue = backend.queue
     first = await running(queue)

@@ -7,11 +7,12 @@ local function unblock(id, st)
   if not blob then
     return -- it was lost, as under a policy that evicts
   end
-  local _, _, _, lane = header(blob)
-  local queue, later = queue_of(lane), st.R and st.R > now
+  local _, at, _, lane = header(blob)
+  local queue, due = queue_of(lane), st.R or at
+  local later = due > now -- delayed, or the clock was set back
   blobs[id] = string.sub(blob, 1, 15 + #lane) -- all that counts here: arguments may be large
   local after = changed(st, {
-    s = later and S.SCHEDULED or S.QUEUED, R = later and st.R or now, L = lane,
+    s = later and S.SCHEDULED or S.QUEUED, R = later and due or now, L = lane,
   })
   save(id, after)
   count('b:', queue, -1)
