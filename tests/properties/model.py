@@ -99,7 +99,7 @@ class ModelJob:
             *(new.id, new.function, new.queue, new.args, new.priority, new.key),
             *(self.status, self.submitted_at, self.generation, self.failures, self.rescues),
             *(self.fence, self.seq, self.progress, self.checkpoint, self.metadata),
-            *(self.finished_at, self.result, tuple(dict.fromkeys(new.after))),
+            *(self.finished_at, self.result, new.after),
         )
 
     def _now(self) -> tuple[object, ...]:

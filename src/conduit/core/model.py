@@ -69,7 +69,7 @@ class NewJob(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     store's clock at submission; `run_at` is absolute and wins. `expires_ms` and `unique_ms` count
     from submission too. `timeout_ms`, `retries` override the function's own settings. `after` are
     ids of jobs that have to complete before this one may start, `MAX_AFTER` at most; one that is
-    named twice is kept once.
+    named twice is waited for once.
     """
 
     id: str

@@ -96,7 +96,6 @@ def _insert(db: sqlite3.Connection, now: int, job: NewJob, events: list[Event]) 
     rows.check_json(job.args, job.metadata)
     outstanding: list[dependencies.Ended] = []
     if job.after:
-        job = structs.replace(job, after=tuple(dict.fromkeys(job.after)))
         # Only a new job is asked for what it waits for: of an old one's that may be forgotten.
         if _is_stored(db, job):
             return False
