@@ -41,6 +41,28 @@ def test_a_delay_is_given_in_seconds_or_as_schedules_have_it(cli: Cli, delay: st
     assert job.run_at - job.submitted_at == ms
 
 
+def test_a_job_comes_after_others_and_shows_how_they_are(cli: Cli) -> None:
+    cli.with_queue(stock.fill)
+    one = cli("submit", "report").stdout.strip()
+    done = cli("submit", "report", "--after", one[:30], "--after", "completed", "--after", one)
+    assert done.returncode == 0, done.stderr
+    last = done.stdout.strip()
+    (job,) = cli.with_queue(lambda queue: queue.get([last]))
+    assert job is not None
+    assert (job.status, job.after) == (JobStatus.BLOCKED, (one, "completed"))
+    shown = " ".join(cli("jobs", "show", last).stdout.split())
+    assert f"after {one} queued completed completed submitted" in shown
+    assert json.loads(cli("jobs", "show", last, "--json").stdout)["after"] == [one, "completed"]
+
+
+def test_a_job_that_is_not_there_is_not_waited_for(cli: Cli) -> None:
+    cli.with_queue(stock.register)
+    refused = cli("submit", "report", "--after", "nowhere")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "'nowhere', which isn't in this queue" in refused.stderr
+    assert cli.with_queue(_count) == 0
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -106,4 +128,4 @@ def test_ctrl_c_ends_a_wait_with_130_and_leaves_the_job(cli: Cli) -> None:
 
 
 async def _count(queue: stock.Queue) -> int:
-    return sum(info.queued + info.scheduled for info in await queue.queues())
+    return sum(info.queued + info.scheduled + info.blocked for info in await queue.queues())

@@ -8,7 +8,9 @@ its job. The rules:
 * a generation ends once;
 * the fence rises by one with each start, and every other event bears that of the latest start;
 * failures and rescues count what happened, attempts follow from them;
-* no two unfinished jobs hold one key.
+* no two unfinished jobs hold one key;
+* what waits for others is freed once all of them have completed, starts no sooner, and isn't still
+  blocked once all have completed, or one has ended otherwise.
 """
 
 from __future__ import annotations
@@ -44,6 +46,9 @@ class History:
     def __init__(self) -> None:
         self.jobs: dict[str, list[Event]] = {}
         self._holders: dict[str, str] = {}
+        self._outstanding: dict[str, set[str]] = {}
+        """What each job that waits for others still waits for."""
+        self._dependants: dict[str, set[str]] = {}
 
     def feed(self, entries: Iterable[StoredEntry]) -> None:
         """Check further entries. Raises `AssertionError` at the first impossible event."""
@@ -58,6 +63,8 @@ class History:
             told = (last.seq, last.status, last.generation, last.fence, last.failures, last.rescues)
             kept = (job.seq, job.status, job.generation, job.fence, job.failures, job.rescues)
             self._expect(told == kept, f"the stored job disagrees with its last event: {job}", last)
+            if job.status is JobStatus.BLOCKED:
+                self._expect(self._waits_rightly(job.id), "blocked, and no longer rightly", last)
 
     def _feed(self, event: Event) -> None:
         story = self.jobs.get(event.job_id, [])
@@ -71,10 +78,20 @@ class History:
             self._step(story[-1], event)
             story.append(event)
         self._follow_key(event)
+        self._follow_dependencies(event)
 
     def _begin(self, event: Event) -> None:
         self._expect((None, event.kind, event.status) in _LEGAL, "not a legal start", event)
         self._expect(event.submission is not None, "a submission is missing", event)
+        awaited = event.submission.after if event.submission else ()
+        for job_id in awaited:
+            self._expect(job_id in self.jobs, f"waits for {job_id}, which never was", event)
+        outstanding = {job_id for job_id in awaited if not self._completed(job_id)}
+        self._outstanding.pop(event.job_id, None)
+        if outstanding:
+            self._outstanding[event.job_id] = outstanding
+        for job_id in outstanding:
+            self._dependants.setdefault(job_id, set()).add(event.job_id)
         counters = (event.seq, event.attempt, event.generation, event.fence)
         self._expect(counters == (1, 0, 1, 0), "counters don't start afresh", event)
         self._expect(event.failures == event.rescues == 0, "counters don't start afresh", event)
@@ -118,6 +135,24 @@ class History:
             return
         holder = self._holders.setdefault(key, event.job_id)
         self._expect(holder == event.job_id, f"key {key!r} is held by {holder}", event)
+
+    def _follow_dependencies(self, event: Event) -> None:
+        if event.status is JobStatus.COMPLETED:
+            for dependant in self._dependants.pop(event.job_id, ()):
+                self._outstanding.get(dependant, set()).discard(event.job_id)
+        outstanding = self._outstanding.get(event.job_id)
+        if event.status is JobStatus.BLOCKED:
+            self._expect(bool(outstanding), "blocked, and waits for nobody", event)
+        elif not event.status.finished:
+            self._expect(not outstanding, f"goes on, and still waits for {outstanding}", event)
+
+    def _completed(self, job_id: str) -> bool:
+        return self.jobs[job_id][-1].status is JobStatus.COMPLETED
+
+    def _waits_rightly(self, job_id: str) -> bool:
+        """Whether all that a blocked job still waits for can complete."""
+        awaited = [self.jobs[each][-1] for each in self._outstanding.get(job_id, ())]
+        return bool(awaited) and not any(event.status.finished for event in awaited)
 
     def _expect(self, holds: bool, complaint: str, event: Event) -> None:
         if not holds:

@@ -54,6 +54,7 @@ def views(shop: Shop) -> list[View]:
         View("job", f"/jobs/{stories.order}", on_phone=True),
         View("job-failed", f"/jobs/{stories.refund}", on_phone=True),
         View("job-running", f"/jobs/{stories.newsletter}"),
+        View("job-blocked", f"/jobs/{stories.workflow}", on_phone=True),
         View("job-report", f"/jobs/{stories.report}"),
         View("functions", "/functions", on_phone=True),
         View("function", "/functions/charge"),

@@ -40,6 +40,8 @@ class Stories:
     cancelled: str
     scheduled: str
     """For tomorrow, with a key and metadata."""
+    workflow: str
+    """Blocked: it waits for one that runs for an hour, and that one came after three."""
     talkative: str
     """Completed long ago, with 50,000 log lines."""
 
@@ -74,6 +76,7 @@ async def play(server: ConduitServer, workers: Workers, client: Client, talkativ
     scheduled = await submit(
         "send_mail", "ada@example.org", delay=86_400, key="reminder:ada", metadata={"tag": "later"}
     )
+    workflow = await _month_end(client)
     for number in range(12):
         await submit("send_mail", f"{CUSTOMERS[number % 4].lower()}@example.org")
     await client.post("/events/order.placed", {"arguments": {"order_id": "S-2000", "cents": 1990}})
@@ -98,8 +101,28 @@ async def play(server: ConduitServer, workers: Workers, client: Client, talkativ
         timed_out=timed_out,
         cancelled=cancelled,
         scheduled=scheduled,
+        workflow=workflow,
         talkative=talkative,
     )
+
+
+async def _month_end(client: Client) -> str:
+    """Submit jobs that wait for others; the id of one that is blocked."""
+    submit = client.submit
+    towns = [await submit("collect_sales", town) for town in ("Basel", "Bern", "Zürich")]
+    books = await submit("reconcile", "2026-10", after=towns)
+    figures = await submit("publish_figures", "2026-10", after=[books])
+    mails = [
+        await submit("send_mail", f"{each.lower()}@example.org", after=[figures])
+        for each in CUSTOMERS * 2
+    ]
+    await submit("clean_up", after=[books, *mails])
+    closing = await submit("close_books", 1291, after=[towns[0]])
+    dropped = await submit("send_mail", "tax@example.org", after=[closing])
+    await all_reach(client, towns, "completed")
+    await client.reaches(books, "running")
+    await client.reaches(dropped, "cancelled")
+    return figures
 
 
 async def play_oddities(client: Client) -> Oddities:

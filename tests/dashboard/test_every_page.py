@@ -21,6 +21,7 @@ PAGES = {
     "job": "/jobs/{order}",
     "job, failed": "/jobs/{refund}",
     "job, running": "/jobs/{newsletter}",
+    "job, blocked": "/jobs/{workflow}",
     "job, with files": "/jobs/{report}",
     "job, hostile": "/jobs/{hostile}",
     "functions": "/functions",

@@ -125,6 +125,62 @@ async def test_a_family_of_jobs_is_walked_through(pages: Pages, shop: Shop) -> N
     await expect(page.get_by_role("main")).to_contain_text(shop.stories.order[:8])
 
 
+def graph(page: Page) -> Locator:
+    return page.get_by_role("list", name="Jobs of the graph")
+
+
+def box(page: Page, name: str) -> Locator:
+    return graph(page).get_by_role("link", name=re.compile(name))
+
+
+async def test_a_blocked_job_says_what_it_waits_for_and_shows_its_graph(
+    pages: Pages, shop: Shop
+) -> None:
+    page = await pages.open(f"/jobs/{shop.stories.workflow}")
+    await expect(status(page, "Blocked")).to_be_visible()
+    waits = page.get_by_role("main").locator("section").filter(has_text="Waits for 1 of 1 job")
+    await expect(waits.get_by_role("link", name="reconcile")).to_be_visible()
+    await expect(waits).to_contain_text("Running")
+
+    await expect(box(page, "collect_sales")).to_have_count(3)
+    await expect(box(page, "Running.*reconcile")).to_have_count(1)
+    await expect(box(page, "Blocked.*publish_figures")).to_have_attribute("aria-current", "page")
+    await expect(box(page, "Failed.*close_books")).to_have_count(1)
+    await expect(box(page, "Cancelled.*send_mail")).to_have_count(1)
+
+    many = graph(page).get_by_role("button", name=re.compile("send_mail.*8"))
+    await many.click()
+    await expect(box(page, "Blocked.*send_mail")).to_have_count(8)
+    await page.get_by_role("button", name="Fold again").click()
+    await expect(many).to_be_visible()
+
+
+async def test_a_graph_is_walked_through_by_keys(pages: Pages, shop: Shop) -> None:
+    page = await pages.open(f"/jobs/{shop.stories.workflow}")
+    await box(page, "publish_figures").focus()
+    await page.keyboard.press("ArrowLeft")
+    await expect(box(page, "reconcile")).to_be_focused()
+    await page.keyboard.press("ArrowLeft")
+    await expect(box(page, "collect_sales").and_(page.locator(":focus"))).to_have_count(1)
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("heading", name="collect_sales", level=1)).to_be_visible()
+    await expect(box(page, "reconcile")).to_be_visible()
+
+
+async def test_a_graph_follows_its_jobs_without_a_reload(pages: Pages, client: Client) -> None:
+    first = await client.submit("reconcile", "2026-11", 3600)
+    last = await client.submit("publish_figures", "2026-11", after=[first])
+    await client.reaches(first, "running")
+    page = await pages.open(f"/jobs/{last}")
+    await expect(box(page, "Running.*reconcile")).to_be_visible()
+
+    await client.post(f"/jobs/{first}/cancel")
+    await expect(box(page, "Cancelled.*reconcile")).to_be_visible()
+    await expect(box(page, "Cancelled.*publish_figures")).to_be_visible()
+    await expect(status(page, "Cancelled")).to_be_visible()
+    await expect(page.get_by_role("main")).to_contain_text(f"job {first} that it waits for")
+
+
 async def test_a_job_is_deleted_after_a_question(pages: Pages, client: Client) -> None:
     job_id = await client.submit("send_mail", "ada@example.org")
     await client.reaches(job_id, "completed")

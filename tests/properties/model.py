@@ -5,8 +5,9 @@ shows. Each verb answers what a backend must answer; `matches` compares a stored
 must have become.
 
 Where the protocol leaves a choice, so does the model: which of several equal jobs a claim takes,
-when exactly an expired job is cancelled, and what a repeat of an outcome is told once a later lease
-was granted.
+when exactly an expired job is cancelled, which of the jobs that ended in one step is named as the
+reason where several are true, and what a repeat of an outcome is told once a later lease was
+granted.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from conduit.queue.base import (
 )
 
 _S = JobStatus
-WAITING = (_S.SCHEDULED, _S.QUEUED)
+WAITING = (_S.BLOCKED, _S.SCHEDULED, _S.QUEUED)
 
 
 @dataclass
@@ -60,6 +61,10 @@ class ModelJob:
     rescued: bool = False
     """Whether it waits as one whose lease ran out, ahead of the backlog."""
     reason: str | None = None
+    true_reasons: set[str] = field(default_factory=set)
+    """Of a job that others took with them: what may be told as the reason."""
+    outstanding: set[str] = field(default_factory=set)
+    """Ids of jobs that it waits for and that haven't completed."""
     result: bytes | None = None
     finished_at: int | None = None
     progress: float | None = None
@@ -79,10 +84,13 @@ class ModelJob:
         """Become `status`, which is terminal, in one step."""
         self.status, self.finished_at, self.reason = status, now, reason
         self.rescued = False
+        self.true_reasons = set()
         self.seq += 1
 
     def matches(self, stored: Job) -> bool:
         """Whether a stored job is what this one must be; meaningless fields aren't looked at."""
+        if stored.reason in self.true_reasons:
+            self.reason = stored.reason
         return self._always() == _always(stored) and self._now() == _now(stored)
 
     def _always(self) -> tuple[object, ...]:
@@ -91,7 +99,7 @@ class ModelJob:
             *(new.id, new.function, new.queue, new.args, new.priority, new.key),
             *(self.status, self.submitted_at, self.generation, self.failures, self.rescues),
             *(self.fence, self.seq, self.progress, self.checkpoint, self.metadata),
-            *(self.finished_at, self.result),
+            *(self.finished_at, self.result, new.after),
         )
 
     def _now(self) -> tuple[object, ...]:
@@ -111,7 +119,7 @@ def _always(job: Job) -> tuple[object, ...]:
         *(job.id, job.function, job.queue, job.args, job.priority, job.key),
         *(job.status, job.submitted_at, job.generation, job.failures, job.rescues),
         *(job.fence, job.seq, job.progress, job.checkpoint, json.loads(job.metadata)),
-        *(job.finished_at, job.result),
+        *(job.finished_at, job.result, job.after),
     )
 
 
@@ -151,7 +159,7 @@ class Model:
             return Submitted(holder.new.id, duplicate=True)
         run_at = new.run_at if new.run_at is not None else now + new.delay_ms
         self._count += 1
-        self.jobs[new.id] = ModelJob(
+        job = self.jobs[new.id] = ModelJob(
             new=new,
             number=self._count,
             submitted_at=now,
@@ -162,7 +170,53 @@ class Model:
         )
         if new.key is not None:
             self.keys[new.key] = new.id
+        awaited = [each for each in new.after if self.jobs[each].status is not _S.COMPLETED]
+        if awaited:
+            job.status, job.outstanding = _S.BLOCKED, set(awaited)
+            if any(self.jobs[each].status.finished for each in awaited):
+                self._abandon(job, now)
+                self._name_reasons([job])
         return Submitted(new.id)
+
+    # --- jobs that wait for others --------------------------------------------------------------
+
+    def lost_dependency(self, new: NewJob, now: int) -> str | None:
+        """What a job can't be kept for: the first that it waits for and that isn't there."""
+        if new.id in self.jobs or self.holder(new.key, now) is not None:
+            return None
+        return next((each for each in new.after if each not in self.jobs), None)
+
+    def follow(self, ended: ModelJob, now: int) -> None:
+        """Free or cancel those that wait for a job that has just ended."""
+        if ended.status is not _S.COMPLETED:
+            self._name_reasons(self._abandon_dependants(ended, now))
+            return
+        for job in self.jobs.values():
+            job.outstanding.discard(ended.new.id)
+            if job.status is _S.BLOCKED and not job.outstanding:
+                job.run_at = max(job.run_at, now)
+                job.status = _S.SCHEDULED if job.run_at > now else _S.QUEUED
+                job.seq += 1
+
+    def _abandon_dependants(self, ended: ModelJob, now: int) -> list[ModelJob]:
+        taken: list[ModelJob] = []
+        for job in self.jobs.values():
+            if job.status is _S.BLOCKED and ended.new.id in job.outstanding:
+                self._abandon(job, now)
+                taken += [job, *self._abandon_dependants(job, now)]
+        return taken
+
+    def _abandon(self, job: ModelJob, now: int) -> None:
+        job.end(_S.CANCELLED, now, None)
+
+    def _name_reasons(self, taken: Iterable[ModelJob]) -> None:
+        words = {_S.FAILED: "has failed", _S.CANCELLED: "was cancelled"}
+        for job in taken:
+            job.true_reasons = {
+                f"job {awaited} that it waits for {words[self.jobs[awaited].status]}"
+                for awaited in job.outstanding
+                if awaited in self.jobs and self.jobs[awaited].status in words
+            }
 
     def holder(self, key: str | None, now: int) -> ModelJob | None:
         """The job that holds a key now."""
@@ -251,6 +305,8 @@ class Model:
             job.status = _S.SCHEDULED if later or outcome.delay_ms > 0 else _S.QUEUED
             job.run_at = now + outcome.delay_ms
             job.seq += 1
+        if job.status.finished:
+            self.follow(job, now)
         return {Finished.OK}
 
     def record(self, note: Note) -> bool:
@@ -275,7 +331,7 @@ class Model:
 
         On the way there they may, or may not, have been promoted first. How many were cancelled.
         """
-        ended = 0
+        ended: list[ModelJob] = []
         for kept in stored:
             job = None if kept is None else self.jobs.get(kept.id)
             if kept is None or job is None or not job.expired(now):
@@ -285,10 +341,12 @@ class Model:
                 if promoted:
                     job.status = _S.QUEUED
                     job.seq += 1
-            if kept.status is _S.CANCELLED:
+            if kept.status is _S.CANCELLED and kept.reason == "expired":
                 job.end(_S.CANCELLED, now, "expired")
-                ended += 1
-        return ended
+                ended.append(job)
+        for job in ended:
+            self.follow(job, now)
+        return len(ended)
 
     def guard(self, now: int) -> int:
         """What a sweep does before it blames anybody; how many leases got half a term more."""
@@ -308,7 +366,7 @@ class Model:
     def rescue(self, now: int) -> tuple[int, int]:
         """Take back what lost its lease: how many run again, how many failed or were cancelled."""
         again = ended = 0
-        for job in self.jobs.values():
+        for job in list(self.jobs.values()):
             if job.status is not _S.RUNNING or job.lease_until > now:
                 continue
             job.rescues += 1
@@ -322,6 +380,8 @@ class Model:
                 job.status, job.rescued = _S.QUEUED, True
                 job.seq += 1
                 again += 1
+                continue
+            self.follow(job, now)
         return again, ended
 
     def purge(self, now: int, results_ms: int) -> int:
@@ -346,6 +406,7 @@ class Model:
             return Action(Acted.UNKNOWN)
         if job.status in WAITING:
             job.end(_S.CANCELLED, now, reason)
+            self.follow(job, now)
             return Action(Acted.DONE, _S.CANCELLED)
         if job.status is not _S.RUNNING:
             return Action(Acted.REFUSED, job.status)
@@ -361,17 +422,21 @@ class Model:
             return Action(Acted.UNKNOWN)
         if job.status not in (_S.FAILED, _S.CANCELLED):
             return Action(Acted.REFUSED, job.status)
+        awaited = [self.jobs.get(each) for each in job.outstanding]
+        if any(each is None or each.status.finished for each in awaited):
+            return Action(Acted.DEPENDENCY, job.status)
         holder = self.holder(job.new.key, now)
         if holder is not None and holder is not job:
             return Action(Acted.KEY_TAKEN, job.status)
         if job.new.key is not None:
             self.keys[job.new.key] = job_id
-        job.status, job.run_at, job.finished_at, job.expires_at = _S.QUEUED, now, None, None
+        job.status = _S.BLOCKED if awaited else _S.QUEUED
+        job.run_at, job.finished_at, job.expires_at = now, None, None
         job.generation += 1
         job.failures = job.rescues = 0
         job.cancel_requested, job.reason, job.progress = False, None, None
         job.seq += 1
-        return Action(Acted.DONE, _S.QUEUED)
+        return Action(Acted.DONE, job.status)
 
     def delete(self, job_id: str) -> Action:
         """Forget a finished job."""

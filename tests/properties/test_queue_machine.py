@@ -32,6 +32,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from conduit.core.errors import DependencyNotFoundError
 from conduit.core.model import Job, JobError, JobStatus, Lease, NewJob
 from conduit.core.transitions import OutcomeKind
 from conduit.queue.base import (
@@ -128,6 +129,31 @@ class QueueMachine(RuleBasedStateMachine):
         new = NewJob(id=self.new_id(), function="alpha", key=key, unique_ms=20 * SECOND)
         return self.keep(new)
 
+    @rule(
+        target=job_ids,
+        after=st.lists(job_ids, min_size=1, max_size=3),
+        delay_ms=st.sampled_from((0, 0, 3 * SECOND)),
+        expires_ms=st.sampled_from((None, None, 8 * SECOND)),
+        key=st.sampled_from((None, None, "k1")),
+    )
+    def submit_after(self, after: list[str], **fields: Any) -> str:
+        """Submit a job that waits for others, of which some may not be there."""
+        new = NewJob(id=self.new_id(), function="beta", after=tuple(after), **fields)
+        return self.keep(new)
+
+    @rule(target=job_ids, steps=st.lists(st.integers(0, 2), min_size=1, max_size=4))
+    def submit_graph(self, steps: list[int]) -> Any:
+        """Submit jobs in one batch, each but the first waiting for earlier ones."""
+        ids = [self.new_id() for _ in range(len(steps) + 1)]
+        jobs = [NewJob(id=ids[0], function="alpha")]
+        for number, step in enumerate(steps):
+            awaited = {ids[number], ids[max(0, number - step)]}
+            jobs.append(NewJob(id=ids[number + 1], function="beta", after=tuple(sorted(awaited))))
+        expected = [self.model.submit(job, self.now) for job in jobs]
+        self.submitted |= {job.id: job for job in jobs}
+        assert self.run(self.queue.submit(jobs)) == expected
+        return multiple(*ids)
+
     @rule(job_id=job_ids)
     def submit_again(self, job_id: str) -> None:
         """The answer to a submit was lost on its way, and the caller repeats it."""
@@ -135,7 +161,12 @@ class QueueMachine(RuleBasedStateMachine):
 
     def keep(self, new: NewJob) -> str:
         self.submitted[new.id] = new
-        assert self.run(self.queue.submit([new])) == [self.model.submit(new, self.now)]
+        lost = self.model.lost_dependency(new, self.now)
+        if lost is None:
+            assert self.run(self.queue.submit([new])) == [self.model.submit(new, self.now)]
+        else:
+            with pytest.raises(DependencyNotFoundError, match=f"wait for job '{lost}'"):
+                self.run(self.queue.submit([new]))
         return new.id
 
     # --- running ------------------------------------------------------------------------------
@@ -184,6 +215,8 @@ class QueueMachine(RuleBasedStateMachine):
                 if left in chosen or rank(left) != rank(job):
                     continue
                 if left.new.function != job.new.function or left.fence or left.new.delay_ms:
+                    continue
+                if left.new.after:
                     continue  # equal, and neither is strictly the older one
                 assert job.number < left.number, f"took {job} before {left}"
 
@@ -379,9 +412,12 @@ class QueueMachine(RuleBasedStateMachine):
                     job.status is status and job.new.queue == info.name
                     for job in self.model.jobs.values()
                 )
-                for status in (JobStatus.QUEUED, JobStatus.SCHEDULED, JobStatus.RUNNING)
+                for status in (
+                    *(JobStatus.QUEUED, JobStatus.SCHEDULED, JobStatus.RUNNING, JobStatus.BLOCKED),
+                )
             }
-            assert (info.queued, info.scheduled, info.running) == tuple(counts.values())
+            told = (info.queued, info.scheduled, info.running, info.blocked)
+            assert told == tuple(counts.values())
 
     # --- means --------------------------------------------------------------------------------
 

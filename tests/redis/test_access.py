@@ -312,6 +312,18 @@ async def test_a_namespace_of_another_schema_is_refused(
     assert error.exit_code == 3
 
 
+async def test_what_the_first_schema_holds_is_taken_over_and_marked(
+    redis_server: RedisServer, connect: Connect, url: str, namespace: str
+) -> None:
+    first = await connect(url)
+    job = await submit(first)
+    meta = Keys(namespace).name("meta")
+    redis_server.execute("HSET", meta, "schema", "1")
+    second = await connect(url)
+    assert (await claim_one(second)).id == job.id
+    assert redis_server.execute("HGET", meta, "schema") == str(checks.SCHEMA_VERSION)
+
+
 @pytest.mark.parametrize("server", ["redis_server", "old_redis_server"])
 @pytest.mark.parametrize(
     ("foreign", "of", "options", "beside"),

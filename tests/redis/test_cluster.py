@@ -51,7 +51,8 @@ async def test_jobs_run_and_all_keys_of_a_namespace_lie_in_one_slot(
     delayed = await bench.submit("work", args=b'{"number":1}', delay_ms=20, metadata=b'{"a":1}')
     for job_id in (*keyed, delayed):
         assert (await bench.finished(job_id)).result == b"1"
-    await bench.submit("other", priority=3)
+    other = await bench.submit("other", priority=3)
+    await bench.submit("other", after=(other,))
     assert await bench.queue.read_events("group", "one", timeout=1)
     keys = Keys(namespace)
     found = {

@@ -120,6 +120,9 @@ async def test_a_refused_submit_does_not_even_connect(worker: Worker, tmp_path: 
         ("queue", ""),
         ("metadata", [1]),
         ("wait_timeout", -1),
+        ("after", 7),
+        ("after", ""),
+        ("after", [None]),
     ],
 )
 def test_an_option_out_of_range_is_refused_by_name_and_value(

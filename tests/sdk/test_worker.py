@@ -135,7 +135,7 @@ def test_an_option_that_cannot_work_is_refused_by_name(
         worker.task(work, **options)
 
 
-@pytest.mark.parametrize("option", ["rate_limit", "cache_key", "concurrency_limit", "after"])
+@pytest.mark.parametrize("option", ["rate_limit", "cache_key", "concurrency_limit"])
 def test_an_option_that_does_not_exist_is_never_accepted(worker: Worker, option: str) -> None:
     with pytest.raises(TypeError, match=option):
         worker.task(work, **cast("Any", {option: 1}))

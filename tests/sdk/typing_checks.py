@@ -57,6 +57,9 @@ async def a_call_gives_what_the_function_gives() -> None:
 async def options_keep_the_handles_type() -> None:
     assert_type(await charge.options(delay=1).submit("a"), conduit.Future[float])
     await charge.options(delay=1).submit(7)  # pyright: ignore[reportArgumentType]
+    first = await charge.submit("a")
+    charge.options(after=first).options(after=[first, "id"]).options(after="id")
+    charge.options(after=7)  # pyright: ignore[reportArgumentType]
     charge.options(rate_limit=1)  # pyright: ignore[reportCallIssue]
 
 

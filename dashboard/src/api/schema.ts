@@ -206,6 +206,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/jobs/{job_id}/graph": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Graph
+         * @description The jobs that a job hangs together with: those that one waits for, and those of one family.
+         *
+         *     Followed both ways, however far, nearest first, to 500 jobs; `truncated` where there are more.
+         */
+        get: operations["get_graph"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/jobs/{job_id}/artifacts": {
         parameters: {
             query?: never;
@@ -867,7 +889,7 @@ export interface components {
         };
         /**
          * JobDetail
-         * @description A job with its payloads.
+         * @description A job with its payloads, and the ids of the jobs that it was submitted to wait for.
          */
         JobDetail: {
             /** @example 0199f1f0-7c3a-7c1e-8d7e-3a9f1c2b4d5e */
@@ -908,6 +930,7 @@ export interface components {
              * @example {"order_id":"o1","cents":100}
              */
             args_preview: string;
+            after: string[];
             /**
              * @example {
              *       "order_id": "o1",
@@ -993,6 +1016,48 @@ export interface components {
             truncated: boolean;
         };
         /**
+         * GraphNode
+         * @description A job in a graph.
+         */
+        GraphNode: {
+            /** @example 0199f1f0-7c3a-7c1e-8d7e-3a9f1c2b4d5e */
+            id: string;
+            /** @example charge */
+            function: string;
+            status: components["schemas"]["JobStatus"];
+            queue: string;
+            /** @example 2026-11-02T09:00:00.000Z */
+            submitted_at: string;
+            started_at: string | null;
+            finished_at: string | null;
+        };
+        /**
+         * GraphEdge
+         * @description How two jobs of a graph hang together: `target` waits for `source`, or is its child.
+         */
+        GraphEdge: {
+            /** @example 0199f1f0-7c3a-7c1e-8d7e-3a9f1c2b4d5e */
+            source: string;
+            /** @example 0199f1f0-7c3a-7c1e-8d7e-3a9f1c2b4d5e */
+            target: string;
+            kind: components["schemas"]["EdgeKind"];
+        };
+        /**
+         * EdgeKind
+         * @description How two jobs hang together: one waits for the other, or came of it.
+         * @enum {unknown}
+         */
+        EdgeKind: "after" | "child";
+        /**
+         * GraphView
+         * @description A job and those that it hangs together with, nearest first; itself is the first.
+         */
+        GraphView: {
+            nodes: components["schemas"]["GraphNode"][];
+            edges: components["schemas"]["GraphEdge"][];
+            truncated: boolean;
+        };
+        /**
          * ArtifactView
          * @description A file that a job kept; its bytes are at `href`.
          */
@@ -1039,6 +1104,8 @@ export interface components {
             delay: number;
             /** @default null */
             at: string | null;
+            /** @description Ids of jobs that have to complete before it may start; if one of them fails or is cancelled, so is it */
+            after?: string[];
             /** @default null */
             priority: number | null;
             /**
@@ -1194,6 +1261,7 @@ export interface components {
             queued: number;
             scheduled: number;
             running: number;
+            blocked: number;
             oldest_at: string | null;
         };
         /**
@@ -2524,6 +2592,82 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["TreeView"];
+                };
+            };
+            /** @description No key, or one that isn't known */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The key's role doesn't allow this */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description No such thing */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The request isn't valid */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Too many wrong keys from this address; try again after `Retry-After` seconds */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description The queue or the history can't be reached; try again after `Retry-After` seconds */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_graph: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                job_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description As asked */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GraphView"];
                 };
             };
             /** @description No key, or one that isn't known */

@@ -20,6 +20,7 @@ interface Rule {
 
 /** Which changes make which answers old. The first that fits is taken. */
 const RULES: readonly Rule[] = [
+  { path: /^\/api\/v1\/jobs\/\{job_id\}\/graph$/, topics: ["job"], every: 1000 },
   { path: /^\/api\/v1\/jobs\/\{job_id\}/, topics: ["job"], every: 500 },
   { path: /^\/api\/v1\/jobs$/, topics: ["job"], every: 1000 },
   { path: /^\/api\/v1\/(stats|trends|activity)$/, topics: ["job"], every: 4000 },
@@ -49,8 +50,8 @@ export function concerns(change: Pick<Change, "topic" | "subject">, key: Key): b
   const rule = ruleOf(key);
   if (!rule?.topics.includes(change.topic)) return false;
   const jobId = jobIdOf(key);
-  // A family of jobs changes with any of its members, and a change doesn't say whose family it is.
-  return jobId === undefined || jobId === change.subject || String(key[0]).endsWith("/tree");
+  // What hangs together changes with any of its jobs, and a change doesn't say which those are.
+  return jobId === undefined || jobId === change.subject || /\/(tree|graph)$/.test(String(key[0]));
 }
 
 function jobIdOf(key: Key): string | undefined {

@@ -181,7 +181,7 @@ def _report(operation: Operation, ids: Sequence[str], actions: Sequence[Action])
                 emit(f"{job_id} {operation.done}")
             case Acted.REQUESTED:
                 emit(f"{job_id} is running; its worker was asked to stop it")
-            case Acted.REFUSED | Acted.KEY_TAKEN | Acted.UNKNOWN:
+            case _:
                 show_message(f"can't {operation.verb}", f"{job_id}: {_why(operation, action)}")
 
 
@@ -196,6 +196,8 @@ def _why(operation: Operation, action: Action) -> str:
             "another job holds this job's key, unfinished or within its unique_for window; let "
             "that one finish or cancel it, or wait for the window to end"
         )
+    if action.acted is Acted.DEPENDENCY:
+        return "a job that it waits for has failed, was cancelled or is gone; retry that one first"
     return f"it is {action.status}; only {', '.join(operation.statuses)} jobs allow that"
 
 

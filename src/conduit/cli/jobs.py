@@ -37,6 +37,7 @@ from conduit.queue.base import Queue
 
 app = App(name="jobs", help="List, show, cancel, retry and delete jobs.")
 
+_MOST_AWAITED = 20
 _LEVEL_STYLES = {
     Level.DEBUG: "dim",
     Level.INFO: "",
@@ -136,11 +137,12 @@ async def show(job_id: str, *, queue_url: QueueUrl = None, json: bool = False) -
         if job is None:
             raise _no_job(job_id)
         logs, artifacts = await queue.logs(job_id), await queue.artifacts(job_id)
+        awaited = await _awaited(queue, job)
         now = await queue.now()
     if json:
         print_json(record(job) | {"logs": records(logs), "artifacts": records(artifacts)})
         return
-    show_pairs(_facts(job, now))
+    show_pairs(_facts(job, now, awaited))
     _show_error(job)
     _show_logs(logs)
     _show_artifacts(artifacts)
@@ -152,7 +154,19 @@ def _no_job(job_id: str) -> JobNotFoundError:
     return error
 
 
-def _facts(job: Job, now: int) -> list[tuple[str, Cell]]:
+async def _awaited(queue: Queue, job: Job) -> list[Text]:
+    """The jobs that a job waits for, a line for each, with how they are."""
+    shown = job.after[:_MOST_AWAITED]
+    found = await queue.get(shown) if shown else []
+    lines = [
+        Text(f"{job_id} ").append_text(status_cell(each.status) if each else Text("gone", "dim"))
+        for job_id, each in zip(shown, found, strict=True)
+    ]
+    more = len(job.after) - len(shown)
+    return [*lines, Text(f"and {more} more")] if more else lines
+
+
+def _facts(job: Job, now: int, awaited: list[Text]) -> list[tuple[str, Cell]]:
     """What there is to say, in the order of a job's life; what is empty is left out."""
     progress, worker, started = "", "", ""
     if _is_of_an_attempt(job):
@@ -171,6 +185,7 @@ def _facts(job: Job, now: int) -> list[tuple[str, Cell]]:
         ("key", job.key or ""),
         ("parent", job.parent_id or ""),
         ("root", job.root_id or ""),
+        ("after", Text("\n").join(awaited)),
         ("worker", worker),
         ("submitted", moment(job.submitted_at, now)),
         ("due", moment(job.run_at, now) if job.status is JobStatus.SCHEDULED else ""),

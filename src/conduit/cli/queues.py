@@ -27,20 +27,21 @@ async def list_queues(*, queue_url: QueueUrl = None, json: bool = False) -> None
         print_json(records(found))
         return
     show_table(
-        ("queue", "state", "queued", "scheduled", "running", "waiting since"),
+        ("queue", "state", "queued", "scheduled", "blocked", "running", "waiting since"),
         [
             (
                 info.name,
                 paused_cell(info.paused),
                 str(info.queued),
                 str(info.scheduled),
+                str(info.blocked),
                 str(info.running),
                 moment(info.oldest_at, now),
             )
             for info in found
         ],
-        numbers=("queued", "scheduled", "running"),
-        spare=("waiting since", "scheduled"),
+        numbers=("queued", "scheduled", "blocked", "running"),
+        spare=("waiting since", "blocked", "scheduled"),
     )
 
 

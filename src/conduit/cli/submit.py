@@ -10,6 +10,7 @@ import uuid_utils
 
 from conduit.cli.arguments import parse_array, parse_object, parse_span
 from conduit.cli.connect import QueueUrl, existing_queue
+from conduit.cli.ids import whole_ids
 from conduit.cli.output import emit, print_json, printable, record, say
 from conduit.cli.problems import EXIT_FAILURE, UsageError, did_you_mean, show_message
 from conduit.core.binding import bind
@@ -31,6 +32,7 @@ async def submit(
     delay: str = "0",
     priority: int | None = None,
     key: str | None = None,
+    after: tuple[str, ...] = (),
     wait: bool = False,
     timeout: float | None = None,
     queue_url: QueueUrl = None,
@@ -46,6 +48,8 @@ async def submit(
         delay: How long before the job may start: seconds, or a duration such as 5m or 2h30m.
         priority: From -100 to 100; higher is sooner.
         key: Names the job: while one of this key is unfinished, its id is answered instead.
+        after: The id of a job that has to complete before this one may start, or the id's
+            beginning; may be repeated. If that job fails or is cancelled, so is this one.
         wait: Wait for the end and print the result as JSON.
         timeout: With --wait: stop waiting after so many seconds; the job goes on.
         json: Print a JSON object: job_id and duplicate, or with --wait the finished job.
@@ -75,6 +79,7 @@ async def submit(
             delay_ms=math.ceil(delay_s * 1000),
             key=key,
             max_deliveries=info.max_deliveries,
+            after=tuple(dict.fromkeys(await whole_ids(store, after))),
         )
         (submitted,) = await store.submit([job])
         await _tell(store, info, submitted)

@@ -150,6 +150,18 @@ class SubmitConflictError(QueueError):
     """A job with this id is stored already, with other contents."""
 
 
+class DependencyNotFoundError(QueueError, LookupError):
+    """A job was to wait for one that isn't stored; `awaited` is that one's id."""
+
+    def __init__(self, job_id: str, awaited: str) -> None:
+        super().__init__(
+            f"job {job_id} can't wait for job {awaited!r}, which isn't in this queue: check the id "
+            "and the queue's URL; finished jobs are forgotten after their retention time"
+        )
+        self.job_id = job_id
+        self.awaited = awaited
+
+
 class SubmitUnknownError(QueueError):
     """The store didn't answer in time, so the submit may or may not have been kept.
 

@@ -36,6 +36,7 @@ class EventKind(StrEnum):
     CANCELLED = "job.cancelled"
     REQUEUED = "job.requeued"
     DELETED = "job.deleted"
+    UNBLOCKED = "job.unblocked"
 
 
 class Submission(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -53,6 +54,7 @@ class Submission(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False
     max_deliveries: int = 0
     expires_at: int | None = None
     metadata: Raw = NOTHING
+    after: tuple[str, ...] = ()
 
 
 class Event(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):

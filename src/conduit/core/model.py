@@ -17,6 +17,8 @@ from msgspec import Struct
 DEFAULT_QUEUE = "default"
 DEFAULT_MAX_DELIVERIES = 3
 MIN_PRIORITY, MAX_PRIORITY = -100, 100
+MAX_AFTER = 1000
+"""For how many jobs one job can wait."""
 
 
 class JobStatus(StrEnum):
@@ -65,7 +67,9 @@ class NewJob(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
 
     `id` is made by the caller, so that a submit can be repeated safely. `delay_ms` counts from the
     store's clock at submission; `run_at` is absolute and wins. `expires_ms` and `unique_ms` count
-    from submission too. `timeout_ms`, `retries` override the function's own settings.
+    from submission too. `timeout_ms`, `retries` override the function's own settings. `after` are
+    ids of jobs that have to complete before this one may start, `MAX_AFTER` at most; one that is
+    named twice is waited for once.
     """
 
     id: str
@@ -84,6 +88,7 @@ class NewJob(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     metadata: bytes = b"{}"
     parent_id: str | None = None
     root_id: str | None = None
+    after: tuple[str, ...] = ()
 
 
 class Job(Struct, frozen=True, gc=False):
@@ -92,7 +97,7 @@ class Job(Struct, frozen=True, gc=False):
     `attempt` is what people count: 1 for the first run, one more after each failure or rescue; a
     job that was handed back keeps it. `fence` is what the store counts: the number of leases ever
     granted; it never falls, not even over a retry that opens a new `generation`. `seq` numbers the
-    job's events without a gap.
+    job's events without a gap. `after` is what it was submitted with, for good.
     """
 
     id: str
@@ -129,6 +134,7 @@ class Job(Struct, frozen=True, gc=False):
     metadata: bytes = b"{}"
     checkpoint: bytes | None = None
     steps: bytes = b"{}"
+    after: tuple[str, ...] = ()
 
 
 class Lease(Struct, frozen=True, gc=False):
@@ -231,4 +237,5 @@ class QueueInfo(Struct, frozen=True, kw_only=True):
     queued: int = 0
     scheduled: int = 0
     running: int = 0
+    blocked: int = 0
     oldest_at: int | None = None

@@ -18,6 +18,7 @@ class Verb(StrEnum):
     """What can be done to a job; the same word everywhere, from SQL to the command line."""
 
     SUBMIT = "submit"
+    UNBLOCK = "unblock"
     PROMOTE = "promote"
     CLAIM = "claim"
     COMPLETE = "complete"
@@ -45,6 +46,9 @@ _E = EventKind
 TABLE: tuple[Move, ...] = (
     Move(Verb.SUBMIT, None, _S.QUEUED, _E.SUBMITTED),
     Move(Verb.SUBMIT, None, _S.SCHEDULED, _E.SUBMITTED),
+    Move(Verb.SUBMIT, None, _S.BLOCKED, _E.SUBMITTED),
+    Move(Verb.UNBLOCK, _S.BLOCKED, _S.QUEUED, _E.UNBLOCKED),
+    Move(Verb.UNBLOCK, _S.BLOCKED, _S.SCHEDULED, _E.UNBLOCKED),
     Move(Verb.PROMOTE, _S.SCHEDULED, _S.QUEUED, _E.QUEUED),
     Move(Verb.CLAIM, _S.QUEUED, _S.RUNNING, _E.STARTED),
     Move(Verb.COMPLETE, _S.RUNNING, _S.COMPLETED, _E.COMPLETED),
@@ -55,14 +59,17 @@ TABLE: tuple[Move, ...] = (
     Move(Verb.RESCUE, _S.RUNNING, _S.QUEUED, _E.RESCUED),
     Move(Verb.RESCUE, _S.RUNNING, _S.FAILED, _E.FAILED),
     Move(Verb.RESCUE, _S.RUNNING, _S.CANCELLED, _E.CANCELLED),
+    Move(Verb.CANCEL, _S.BLOCKED, _S.CANCELLED, _E.CANCELLED),
     Move(Verb.CANCEL, _S.SCHEDULED, _S.CANCELLED, _E.CANCELLED),
     Move(Verb.CANCEL, _S.QUEUED, _S.CANCELLED, _E.CANCELLED),
     Move(Verb.CANCEL, _S.RUNNING, _S.RUNNING, _E.CANCEL_REQUESTED),
     Move(Verb.CANCEL, _S.RUNNING, _S.CANCELLED, _E.CANCELLED),
+    Move(Verb.EXPIRE, _S.BLOCKED, _S.CANCELLED, _E.CANCELLED),
     Move(Verb.EXPIRE, _S.SCHEDULED, _S.CANCELLED, _E.CANCELLED),
     Move(Verb.EXPIRE, _S.QUEUED, _S.CANCELLED, _E.CANCELLED),
     Move(Verb.RETRY, _S.FAILED, _S.QUEUED, _E.REQUEUED),
     Move(Verb.RETRY, _S.CANCELLED, _S.QUEUED, _E.REQUEUED),
+    Move(Verb.RETRY, _S.CANCELLED, _S.BLOCKED, _E.REQUEUED),
 )
 
 _LEGAL = {(move.verb, move.source, move.target): move for move in TABLE}
@@ -160,3 +167,9 @@ def rescue(
             error=JobError(type="WorkerLost", message=words),
         )
     return Ending(move(Verb.RESCUE, running, JobStatus.QUEUED), rescues=1)
+
+
+def dependency_reason(job_id: str, status: JobStatus) -> str:
+    """Why a job is cancelled that waits for `job_id`, which ended as `status`, not completed."""
+    ended = "has failed" if status is JobStatus.FAILED else "was cancelled"
+    return f"job {job_id} that it waits for {ended}"

@@ -15,6 +15,13 @@ Rules that hold for every verb:
   twice leaves the same state, its log lines and events twice.
 * **JSON.** Payloads that aren't JSON are refused with a `QueueError`; a result that isn't fails its
   own job.
+* **Dependencies.** A job that was submitted with `after` starts only once all of those jobs have
+  completed. The step that completes the last of them makes it `queued`, or `scheduled` if its
+  `run_at` is ahead (a `run_at` that has passed becomes "now"); until then it is `blocked`. The
+  step that lets one of them end otherwise (`finish`, `cancel`, `sweep`) cancels it, with the reason
+  `transitions.dependency_reason`, and those that wait for it in turn; jobs of a batch in order. The
+  event of an end comes before the events of what follows from it. Which of its jobs have completed
+  is remembered with the job that waits, though they are forgotten.
 * **Clocks.** "Now" is the store's clock. Durations are milliseconds unless the name says seconds.
 * **Retention.** Unfinished jobs never age out. Finished ones do, in `sweep`.
 * **Hints.** The `wait_…` verbs may return early or spuriously, never miss a change for long; the
@@ -138,6 +145,8 @@ class Acted(StrEnum):
     """The job's status forbids it."""
     KEY_TAKEN = "key_taken"
     """Retry only: another unfinished job holds this job's key."""
+    DEPENDENCY = "dependency"
+    """Retry only: a job that this one waits for has failed, was cancelled or is gone."""
     UNKNOWN = "unknown"
 
 
@@ -304,16 +313,22 @@ class Queue(Protocol):
         """Keep jobs; on return they are durable.
 
         A key held by an unfinished job (or within its `unique_ms`) answers with that job's id. An
-        id that is stored already with the same function, queue and arguments is accepted again
-        without effect; with others, `SubmitConflictError` is raised and nothing of the batch is
-        kept.
+        id that is stored already with the same function, queue, arguments and `after` is accepted
+        again without effect; with others, `SubmitConflictError` is raised and nothing of the batch
+        is kept.
+
+        Each id in `after` must be stored, or that of an earlier job of the batch; otherwise
+        `DependencyNotFoundError` is raised and nothing of the batch is kept. What is accepted again
+        or answered with another's id isn't asked for what it waits for. If one has failed or was
+        cancelled, the job is kept as `blocked` and cancelled in the same step.
         """
         ...
 
     async def start(self, job: NewJob, worker_id: str, lease_ms: int) -> Job:
         """Submit one job and claim it in the same step, for a caller that runs it itself.
 
-        `key` isn't honoured here: the caller asked for this very run.
+        `key` isn't honoured here: the caller asked for this very run. A job with `after` is refused
+        with a `QueueError`.
         """
         ...
 
@@ -390,7 +405,8 @@ class Queue(Protocol):
     async def retry(self, job_ids: Sequence[str]) -> list[Action]:
         """Open a new generation of failed or cancelled jobs, with fresh attempts, queued now.
 
-        Arguments, metadata, checkpoint and steps are kept.
+        Arguments, metadata, checkpoint and steps are kept. A job is blocked again while one that it
+        waits for is unfinished. Those that were cancelled because this one failed stay cancelled.
         """
         ...
 

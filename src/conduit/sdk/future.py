@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
 
@@ -15,14 +15,15 @@ from conduit.core.errors import (
     TaskCancelledError,
     TaskFailedError,
     TaskTimeoutError,
+    quoted,
 )
-from conduit.core.model import Artifact, Job, JobStatus, Reason
+from conduit.core.model import MAX_AFTER, Artifact, Job, JobStatus, Reason
 from conduit.core.result import TaskResult
 from conduit.queue.base import Acted
 from conduit.sdk import registry
 from conduit.sdk.blocking import run_blocking
 from conduit.sdk.client import connect, resolve_url
-from conduit.sdk.options import check_seconds
+from conduit.sdk.options import check_seconds, check_text
 
 if TYPE_CHECKING:
     from conduit.sdk.task import TaskHandle
@@ -127,8 +128,9 @@ class Future(Generic[R_co]):
     async def retry(self) -> None:
         """Queue a failed or cancelled job anew, with fresh attempts, under the same id.
 
-        Raises `JobStateError` if it is neither, or if another job holds its key by now;
-        `JobNotFoundError`.
+        While a job that it waits for is unfinished, it is blocked again. Raises `JobStateError` if
+        it is neither, if another job holds its key by now, or if one that it waits for has failed,
+        was cancelled or is gone; `JobNotFoundError`.
         """
         queue = await (await connect(self._resolved_url())).open()
         (action,) = await queue.retry([self.job_id])
@@ -138,6 +140,12 @@ class Future(Generic[R_co]):
             raise JobStateError(
                 f"job {self.job_id} can't be retried: another job holds its key, unfinished or "
                 "within its unique_for window",
+                status=action.status,
+            )
+        if action.acted is Acted.DEPENDENCY:
+            raise JobStateError(
+                f"job {self.job_id} can't be retried: a job that it waits for has failed, was "
+                "cancelled or is gone; retry that one first",
                 status=action.status,
             )
         if action.acted is not Acted.DONE:
@@ -206,6 +214,38 @@ class Future(Generic[R_co]):
     def artifact_sync(self, name: str) -> bytes:
         """`artifact` for callers without an event loop."""
         return run_blocking(self.artifact(name))
+
+
+Awaited = Future[Any] | str | Iterable[Future[Any] | str]
+"""What a job can wait for: a Future, a job's id, or several of them."""
+
+
+def job_ids(after: object) -> tuple[str, ...]:
+    """The ids in what `options(after=...)` was given, each once. Raises `InvalidOptionError`."""
+    ids = tuple(dict.fromkeys(_job_id(each, after) for each in _several(after)))
+    if len(ids) > MAX_AFTER:
+        raise InvalidOptionError(
+            f"after=... names {len(ids):,} jobs, and one job can wait for {MAX_AFTER:,} at most: "
+            "let jobs in between wait for some of them each"
+        )
+    return ids
+
+
+def _several(after: object) -> Iterable[object]:
+    if isinstance(after, Iterable) and not isinstance(after, str):
+        return cast("Iterable[object]", after)
+    return (after,)
+
+
+def _job_id(each: object, after: object) -> str:
+    if isinstance(each, Future):
+        return each.job_id
+    if isinstance(each, str):
+        return check_text("after", each, InvalidOptionError)
+    raise InvalidOptionError(
+        f"after={quoted(after)} must be a Future that `submit` returned, a job's id, or several of "
+        f"them, not {quoted(each)}"
+    )
 
 
 # --- from a stored job to what its caller meets ------------------------------------------------

@@ -33,7 +33,8 @@ class SubmitOptions:
     """How a job differs from what its task declares. None: as declared.
 
     `delay_ms`, `unique_ms`, `expires_ms` and `timeout_ms` are spans, `run_at` and `expires_at`
-    moments, all in milliseconds; `wait_timeout` is in seconds. `metadata` is a JSON object.
+    moments, all in milliseconds; `wait_timeout` is in seconds. `metadata` is a JSON object. `after`
+    are the ids of jobs, each once.
     """
 
     delay_ms: int | None = None
@@ -48,6 +49,7 @@ class SubmitOptions:
     queue: str | None = None
     metadata: bytes | None = None
     wait_timeout: float | None = None
+    after: tuple[str, ...] | None = None
 
     def changed(
         self,
@@ -63,6 +65,7 @@ class SubmitOptions:
         queue: str | None = None,
         metadata: Mapping[str, Any] | None = None,
         wait_timeout: Seconds | None = None,
+        after: tuple[str, ...] | None = None,
     ) -> SubmitOptions:
         """These options with those that are given in their place.
 
@@ -86,6 +89,8 @@ class SubmitOptions:
             changes["metadata"] = _metadata(metadata)
         if wait_timeout is not None:
             changes["wait_timeout"] = _span("wait_timeout", wait_timeout, zero=True) / 1000
+        if after is not None:
+            changes["after"] = after
         return replace(self, **changes)
 
 

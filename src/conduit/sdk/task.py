@@ -19,7 +19,7 @@ from conduit.engine.context import find_current_job
 from conduit.engine.function import Function, Mode
 from conduit.sdk.blocking import run_blocking
 from conduit.sdk.client import connect, resolve_url
-from conduit.sdk.future import Future
+from conduit.sdk.future import Awaited, Future, job_ids
 from conduit.sdk.options import Seconds, SubmitOptions, suggests_options
 
 P = ParamSpec("P")
@@ -86,7 +86,8 @@ class TaskHandle(Generic[P, R]):
         """Hand the job over to the queue; when this returns, it is kept.
 
         Raises `ArgumentError` that names the parameter, `SerializationError` that names the value's
-        path, `PayloadTooLargeError`, `QueueUnavailableError`. Nothing is kept then.
+        path, `PayloadTooLargeError`, `DependencyNotFoundError` for a job of `options(after=...)`
+        that isn't in the queue, `QueueUnavailableError`. Nothing is kept then.
         """
         return await self._submit(self.prepare(*args, **kwargs))
 
@@ -121,6 +122,7 @@ class TaskHandle(Generic[P, R]):
         queue: str | None = None,
         metadata: Mapping[str, Any] | None = None,
         wait_timeout: Seconds | None = None,
+        after: Awaited | None = None,
     ) -> Self:
         """A handle whose jobs differ in what is given. Spans are seconds or a `timedelta`.
 
@@ -129,7 +131,9 @@ class TaskHandle(Generic[P, R]):
         job's Future; with `unique_for`, also for so long after its submission, and without a key of
         its own then one made of the arguments. `expires`: cancelled if it hasn't started within
         this span or by this moment. `timeout`, `retries`, `queue`: instead of the task's.
-        `metadata`: kept and shown with the job. `wait_timeout`: how long `wait` waits.
+        `metadata`: kept and shown with the job. `wait_timeout`: how long `wait` waits. `after`:
+        a Future or a job's id, or several: blocked until all of these jobs have completed, and
+        cancelled when one of them fails or is cancelled.
 
         Raises `InvalidOptionError` that names the option and its value.
         """
@@ -145,6 +149,7 @@ class TaskHandle(Generic[P, R]):
             queue=queue,
             metadata=metadata,
             wait_timeout=wait_timeout,
+            after=None if after is None else job_ids(after),
         )
         return type(self)(
             self.__conduit_function__, self._home, unique=self._unique, options=changed
@@ -175,6 +180,7 @@ class TaskHandle(Generic[P, R]):
             metadata=options.metadata or b"{}",
             parent_id=parent_id,
             root_id=root_id,
+            after=options.after or (),
         )
 
     def future(self, job_id: str) -> Future[R]:

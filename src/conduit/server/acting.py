@@ -129,6 +129,15 @@ def _check(operation: Operation, job_id: str, action: Action) -> None:
                 job_id,
                 action.status,
             )
+        case Acted.DEPENDENCY:
+            raise _conflict(
+                "dependency-failed",
+                "A job that it waits for has not completed",
+                "a job that this one waits for has failed, was cancelled or is gone: retry that "
+                "one first",
+                job_id,
+                action.status,
+            )
         case Acted.REFUSED:
             possible = ", ".join(operation.statuses)
             raise _conflict(

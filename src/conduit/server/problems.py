@@ -149,6 +149,14 @@ def _of_conduit(error: errors.ConduitError) -> ProblemError:
             return unavailable("database-unavailable", "The history can't be reached", str(error))
         case errors.SubmitConflictError():
             return ProblemError(409, "submit-conflict", "The id is another job's", str(error))
+        case errors.DependencyNotFoundError():
+            return ProblemError(
+                422,
+                "dependency-not-found",
+                "A job to wait for isn't there",
+                str(error),
+                errors=[Fault("body.after", str(error))],
+            )
         case errors.PayloadTooLargeError():
             return ProblemError(413, "too-large", "The payload is too large", str(error))
         case (

@@ -32,7 +32,13 @@ _LIMIT = re.compile(r"(?P<number>[1-9][0-9]{0,11})(?P<unit>[smhd]?)")
 _UNITS = {"s": 1000, "m": 60_000, "h": _HOUR, "d": _DAY}
 
 _finished_at = tables.jobs.c.finished_at
-_OF_A_JOB = (tables.attempts, tables.logs, tables.artifacts, tables.parked_events)
+_OF_A_JOB = (
+    tables.dependencies,
+    tables.attempts,
+    tables.logs,
+    tables.artifacts,
+    tables.parked_events,
+)
 
 _log = logging.getLogger(__name__)
 

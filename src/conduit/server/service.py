@@ -201,7 +201,7 @@ class ServerService:
         workers = parts.listings.known(WORKERS)
         yield gauge("conduit_workers", "Workers heard of in the last minute", len(workers))
         depths = parts.listings.known(QUEUES)
-        for state in ("queued", "scheduled", "running"):
+        for state in ("queued", "scheduled", "running", "blocked"):
             values = [(info.name, getattr(info, state)) for info in depths]
             yield gauges(f"conduit_queue_{state}_jobs", f"Jobs that are {state}", "queue", values)
 

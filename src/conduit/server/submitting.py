@@ -40,6 +40,7 @@ def new_job(wanted: SubmitRequest, functions: Iterable[FunctionInfo]) -> NewJob:
         retries=wanted.retries,
         max_deliveries=info.max_deliveries,
         metadata=encode_value(wanted.metadata, path="metadata", limit=DEFAULT_PAYLOAD_LIMIT),
+        after=tuple(dict.fromkeys(wanted.after)),
     )
 
 

@@ -462,7 +462,7 @@ def nothing_is_left_behind(case: Case) -> Iterator[str]:
         if count:
             yield f"{count} {name} are left of finished jobs"
     for queue in case.evidence.queues:
-        if queue.queued or queue.scheduled or queue.running:
+        if queue.queued or queue.scheduled or queue.running or queue.blocked:
             yield f"the queue {queue.name!r} counts jobs that aren't there: {queue}"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 from msgspec import structs
 
 from conduit.core.model import JobStatus
@@ -38,3 +39,15 @@ async def insert(database: Database, *rows: JobRow) -> None:
     """Put jobs into the history, as they are."""
     async with database.begin() as connection:
         await connection.execute(tables.jobs.insert(), [structs.asdict(row) for row in rows])
+        pairs = [
+            {"job_id": row.id, "after_id": after_id}
+            for row in rows
+            for after_id in msgspec.json.decode(row.after or "[]")
+        ]
+        if pairs:
+            await connection.execute(tables.dependencies.insert(), pairs)
+
+
+def after(*job_ids: str) -> str:
+    """What a row says of the jobs that it waits for."""
+    return msgspec.json.encode(job_ids).decode()

@@ -19,7 +19,7 @@ from conduit.server.db.database import Database
 from conduit.server.ingest.apply import wall_clock
 from conduit.server.models.fields import iso
 from tests.cli.stock import fill
-from tests.server.db.jobs import a_job
+from tests.server.db.jobs import a_job, after
 from tests.server.db.jobs import insert as insert_jobs
 from tests.server.http.conftest import Serve, client_of
 
@@ -38,7 +38,8 @@ async def told(serve: Serve, history_url: str) -> AsyncIterator[httpx.AsyncClien
                   args='{"n":1e400,"s":"é"}', error=error.decode(), reason="error"),
             a_job("c", submitted_at=3000, function="thumbnail", queue="slow", key="k",
                   applied_at=now),
-            a_job("d", submitted_at=4000, status=JobStatus.COMPLETED, parent_id="a", root_id="a"),
+            a_job("d", submitted_at=4000, status=JobStatus.COMPLETED, parent_id="a", root_id="a",
+                  after=after("c")),
         )  # fmt: skip
         async with database.begin() as connection:
             await connection.execute(
@@ -154,9 +155,24 @@ async def test_attempts_logs_and_relatives_are_told(told: httpx.AsyncClient) -> 
     assert (await told.get("/jobs/b/logs?after=3")).json()["next_after"] is None
     tree = (await told.get("/jobs/d/tree")).json()
     assert (tree["root_id"], [job["id"] for job in tree["items"]]) == ("a", ["a", "d"])
+    graph = (await told.get("/jobs/d/graph")).json()
+    assert [(node["id"], node["status"]) for node in graph["nodes"]] == [
+        ("d", "completed"),
+        ("c", "queued"),
+        ("a", "running"),
+    ]
+    assert graph["nodes"][2]["submitted_at"] == "1970-01-01T00:00:01.000Z"
+    assert graph["edges"] == [
+        {"source": "a", "target": "d", "kind": "child"},
+        {"source": "c", "target": "d", "kind": "after"},
+    ]
+    assert not graph["truncated"]
+    assert (await told.get("/jobs/d")).json()["after"] == ["c"]
 
 
-@pytest.mark.parametrize("part", ["", "/attempts", "/logs", "/tree", "/artifacts", "/artifacts/x"])
+@pytest.mark.parametrize(
+    "part", ["", "/attempts", "/logs", "/tree", "/graph", "/artifacts", "/artifacts/x"]
+)
 async def test_of_a_job_that_never_was_nothing_is_found(told: httpx.AsyncClient, part: str) -> None:
     for job_id in ("nothing", "x" * 500, "%F0%9F%98%80"):
         answer = await told.get(f"/jobs/{job_id}{part}")
@@ -166,7 +182,7 @@ async def test_of_a_job_that_never_was_nothing_is_found(told: httpx.AsyncClient,
 
 @pytest.mark.parametrize("job_id", ["%00", "a%0Ab", "x" * 501])
 async def test_what_cannot_be_an_id_is_refused(told: httpx.AsyncClient, job_id: str) -> None:
-    for part in ("", "/logs", "/tree"):
+    for part in ("", "/logs", "/tree", "/graph"):
         assert (await told.get(f"/jobs/{job_id}{part}")).status_code == 422
 
 
@@ -177,6 +193,8 @@ async def test_a_job_that_the_history_does_not_have_yet_is_told_by_the_queue(
     job: dict[str, Any] = (await api.get("/jobs/completed")).json()
     assert (job["status"], job["result"]) == ("completed", {"paid": 100})
     assert "token" not in job
+    alone = (await api.get("/jobs/queued/graph")).json()
+    assert ([node["id"] for node in alone["nodes"]], alone["edges"]) == (["queued"], [])
     await api.post("/jobs/queued/cancel")
     assert (await api.get("/jobs/queued")).json()["status"] == "cancelled"
 

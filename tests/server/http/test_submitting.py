@@ -105,6 +105,30 @@ async def test_a_key_that_is_held_answers_with_the_first_jobs_id(api: httpx.Asyn
     assert second.json() == {"job_id": first.json()["job_id"], "duplicate": True}
 
 
+async def test_a_job_waits_for_others_and_tells_which(api: httpx.AsyncClient, queue: Queue) -> None:
+    first, second = [
+        (await api.post("/jobs", json={"function": "report"})).json()["job_id"] for _ in range(2)
+    ]
+    wanted = {"function": "report", "after": [first, second, first], "job_id": "last"}
+    answer = await api.post("/jobs", json=wanted)
+
+    assert answer.status_code == 201, answer.text
+    job = await job_of(queue, answer)
+    assert (job.status, job.after) == (JobStatus.BLOCKED, (first, second))
+    assert (await api.get("/jobs/last")).json()["after"] == [first, second]
+    depths = {each["name"]: each for each in (await api.get("/queues")).json()["items"]}
+    assert (depths["default"]["queued"], depths["default"]["blocked"]) == (2, 1)
+
+
+async def test_a_job_can_only_wait_for_what_is_there(api: httpx.AsyncClient) -> None:
+    answer = await api.post("/jobs", json={"function": "report", "after": ["nowhere"]})
+
+    assert (answer.status_code, answer.json()["type"]) == (422, "urn:conduit:dependency-not-found")
+    (fault,) = answer.json()["errors"]
+    assert fault["where"] == "body.after"
+    assert "'nowhere'" in fault["message"]
+
+
 @pytest.mark.parametrize(
     ("wanted", "words"),
     [
@@ -119,6 +143,10 @@ async def test_a_key_that_is_held_answers_with_the_first_jobs_id(api: httpx.Asyn
         ({"function": "report", "queue": "a\n"}, "body.queue"),
         ({"function": "report", "colour": "red"}, "colour"),
         ({"function": "report", "retries": 10**400}, "."),
+        ({"function": "report", "after": "a"}, "after"),
+        ({"function": "report", "after": [1]}, "after"),
+        ({"function": "report", "after": ["a"] * 1001}, "after"),
+        ({"function": "report", "after": ["nowhere"]}, "'nowhere'"),
         ({"args": []}, "function"),
         ([], "."),
     ],

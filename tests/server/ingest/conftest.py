@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 from sqlalchemy import Table, select
 
 from conduit.core.model import Job
@@ -83,7 +84,17 @@ async def all_of(database: Database, table: Table) -> list[Any]:
 async def rows(database: Database) -> dict[str, JobRow]:
     """Every job's row, whenever it was applied."""
     found = await all_of(database, tables.jobs)
-    return {row.id: job_row((*row[:-1], 0)) for row in found}
+    return {row.id: structs.replace(job_row(row), applied_at=0) for row in found}
+
+
+async def awaited(database: Database) -> set[tuple[str, str]]:
+    """Who waits for whom, as pairs."""
+    return {tuple(row) for row in await all_of(database, tables.dependencies)}
+
+
+def awaited_of(jobs: Iterable[Job | None]) -> set[tuple[str, str]]:
+    """The pairs that there should be."""
+    return {(job.id, other) for job in jobs if job is not None for other in job.after}
 
 
 def rows_of(jobs: Sequence[Job | None]) -> dict[str, JobRow]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from random import Random
 
+from conduit.core.errors import DependencyNotFoundError
 from conduit.core.events import Event
 from conduit.core.model import Artifact, Job, JobError, Lease, Level, LogLine, NewJob
 from conduit.core.transitions import OutcomeKind
@@ -67,7 +69,8 @@ class Lives:
         random = self._random
         known = [new for new in self._submitted.values() if self._again]
         if known and random.random() < 0.5:
-            await self.queue.submit([random.choice(known)])
+            with suppress(DependencyNotFoundError):  # what it waited for has been forgotten
+                await self.queue.submit([random.choice(known)])
             return
         new = NewJob(
             id=f"job-{len(self.ids)}",
@@ -79,10 +82,16 @@ class Lives:
             max_deliveries=random.choice((1, 2, 3)),
             metadata=random.choice((b"{}", b'{"a":0}')),
             parent_id=random.choice((None, "job-0")),
+            after=await self._some_to_wait_for(),
         )
         self.ids.append(new.id)
         self._submitted[new.id] = new
         await self.queue.submit([new])
+
+    async def _some_to_wait_for(self) -> tuple[str, ...]:
+        if self._random.random() < 0.6:
+            return ()
+        return tuple(job.id for job in await self.queue.get(self._some()) if job is not None)
 
     async def _claim(self) -> None:
         wanted = Claim(

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from conduit.core.events import Entry, Event
-from conduit.core.model import Artifact
+from conduit.core.model import Artifact, JobStatus
 from conduit.queue.base import StoredEntry
 from conduit.server.db import tables
 from conduit.server.db.database import Database
@@ -18,15 +18,17 @@ from conduit.server.ingest.fold import JobHistory
 from tests.conformance.backends import Backend
 from tests.conformance.builders import (
     a_job,
+    claim,
     claim_one,
     complete,
     delete,
+    get,
     note,
     running,
     submit,
 )
 from tests.conformance.history import Reader
-from tests.server.ingest.conftest import all_of, rows, rows_of
+from tests.server.ingest.conftest import all_of, awaited, awaited_of, rows, rows_of
 from tests.server.ingest.lives import Lives, events_in
 
 
@@ -83,7 +85,9 @@ async def test_shuffled_and_doubled_batches_make_the_queues_own_jobs(
     for batch in batches(events, random):
         await apply(database, batch)
 
-    assert await rows(database) == rows_of(list((await lives.jobs()).values()))
+    jobs = list((await lives.jobs()).values())
+    assert await rows(database) == rows_of(jobs)
+    assert await awaited(database) == awaited_of(jobs)
     assert [list(map(tuple, found)) for found in await parts(database)] == parts_in_order(events)
     for job_id, job in (await lives.jobs()).items():
         if job is not None:
@@ -165,6 +169,32 @@ async def test_a_deleted_job_leaves_nothing_and_does_not_come_back(
     await queue.submit([job])
     await apply(database, events_in(await Reader().read(queue)))
     assert await rows(database) == rows_of(await queue.get([job.id]))
+
+
+async def test_whom_a_job_waits_for_is_told_from_both_ends_until_it_is_deleted(
+    backend: Backend, database: Database
+) -> None:
+    queue, reader = backend.queue, Reader()
+    first, second = await submit(queue), await submit(queue)
+    last = await submit(queue, after=(first.id, second.id))
+    await apply(database, events_in(await reader.read(queue)))
+    assert (await rows(database))[last.id].status is JobStatus.BLOCKED
+    assert await awaited(database) == {(last.id, first.id), (last.id, second.id)}
+
+    backend.clock.advance(5)
+    for job in await claim(queue):
+        await complete(queue, job)
+    await apply(database, events_in(await reader.read(queue)))
+    assert await rows(database) == rows_of(await queue.get([first.id, second.id, last.id]))
+    assert (await rows(database))[last.id].run_at == (await get(queue, first.id)).finished_at
+
+    await complete(queue, await claim_one(queue))
+    await delete(queue, first.id)
+    await apply(database, events_in(await reader.read(queue)))
+    assert await awaited(database) == {(last.id, first.id), (last.id, second.id)}
+    await delete(queue, last.id)
+    await apply(database, events_in(await reader.read(queue)))
+    assert await awaited(database) == set()
 
 
 async def test_the_copy_of_an_artifact_is_good_as_long_as_its_bytes_are_the_same(

@@ -35,7 +35,7 @@ from tests.conformance.builders import (
     submit,
 )
 from tests.conformance.history import Reader
-from tests.server.ingest.conftest import Heard, all_of, rows, rows_of, until
+from tests.server.ingest.conftest import Heard, all_of, awaited, rows, rows_of, until
 from tests.server.ingest.lives import events_in
 from tests.servers.fixtures import StartRedis
 
@@ -98,6 +98,16 @@ async def test_a_job_that_the_history_never_heard_of_is_found(
     assert await rows(database) == rows_of(await queue.get([job.id, waiting.id]))
     (attempt,) = await all_of(database, tables.attempts)
     assert (attempt.outcome, attempt.worker_id) == ("completed", "w1")
+
+
+async def test_whom_a_job_waits_for_is_found_in_the_queue_where_no_event_told_it(
+    queue: Queue, database: Database, heard: Heard
+) -> None:
+    first = await submit(queue)
+    last = await submit(queue, after=(first.id,))
+    await reconcile(queue, database, heard)
+    assert await rows(database) == rows_of(await queue.get([first.id, last.id]))
+    assert await awaited(database) == {(last.id, first.id)}
 
 
 async def test_what_the_history_has_forgotten_before_the_queue_stays_forgotten(

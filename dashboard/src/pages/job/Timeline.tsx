@@ -13,6 +13,7 @@ import { axisOf, outcomeOf, stepsOf, type Axis, type Span, type SpanKind, type S
 const MOST = 8;
 const LOOKS: Record<SpanKind, { label: string; bar: string }> = {
   delay: { label: "Not due yet", bar: "bg-violet/35" },
+  blocked: { label: "Waiting for other jobs", bar: "bg-gray/35" },
   wait: { label: "Waiting for a worker", bar: "bg-amber/60" },
   backoff: { label: "Waiting to be retried", bar: "bg-violet/35" },
   idle: { label: "Ended, until it was retried", bar: "bg-line" },

@@ -15,6 +15,7 @@ import { Actions } from "./Actions";
 import { Artifacts } from "./Artifacts";
 import { Failure, reasonInWords } from "./Failure";
 import { Family } from "./Family";
+import { Awaited, Hanging } from "./Hanging";
 import { Logs } from "./Logs";
 import { Payload } from "./Payload";
 import { Timeline } from "./Timeline";
@@ -66,8 +67,10 @@ function Shown({ job }: { job: Job }) {
         <div className="flex min-w-0 flex-col gap-4">
           {job.error && <Failure error={job.error} reason={job.reason} {...(job.status === "failed" ? {} : { note: job.status === "scheduled" ? "It is tried again." : "This was an earlier attempt." })} />}
           {!job.error && job.reason && <Ended job={job} />}
+          {job.status === "blocked" && <Awaited job={job} />}
           {job.status === "completed" && <Payload title="Result" value={job.result} fileName={`${name}-result`} />}
           <Payload title="Arguments" value={job.args} fileName={`${name}-arguments`} empty="None." />
+          <Hanging job={job} />
           {attempts.data ? <Timeline job={job} attempts={attempts.data.items} /> : attempts.isError ? <Panel title="Timeline"><ErrorState error={attempts.error} onRetry={() => void attempts.refetch()} /></Panel> : <Panel title="Timeline"><Skeleton className="h-12" /></Panel>}
           <Logs jobId={job.id} isFinished={isFinished} />
           <Artifacts jobId={job.id} />
@@ -133,6 +136,7 @@ function About({ job }: { job: Job }) {
           ["Key", job.key && <Link to="/jobs" search={{ key: job.key }} className={link}><bdi className="break-all">{job.key}</bdi></Link>],
           ["Worker", job.worker_id && <Link to="/jobs" search={{ worker_id: [job.worker_id] }} className={link}><bdi className="break-all">{job.worker_id}</bdi></Link>],
           ["Parent", job.parent_id && <Link to="/jobs/$id" params={{ id: job.parent_id }} className={`${link} font-mono text-sm break-all`}>{job.parent_id}</Link>],
+          ["After", job.after.length > 0 && <After ids={job.after} />],
           ["Attempt", job.attempt > 0 && `${number(job.attempt)}${job.retries === null ? "" : ` of ${number(job.retries + 1)}`}`],
           ["Failures", job.failures > 0 && count(job.failures, "failed attempt")],
           ["Rescued", job.rescues > 0 && `${count(job.rescues, "time")}: its worker was lost`],
@@ -149,6 +153,20 @@ function About({ job }: { job: Job }) {
         ].map(([name, value]) => [name as string, value || null] as const)}
       />
     </Panel>
+  );
+}
+
+const MOST_AFTER = 5;
+
+/** The jobs that it was submitted to wait for. */
+function After({ ids }: { ids: readonly string[] }) {
+  return (
+    <ul>
+      {ids.slice(0, MOST_AFTER).map((id) => (
+        <li key={id}><Link to="/jobs/$id" params={{ id }} className="rounded font-mono text-sm break-all text-accent hover:underline">{id}</Link></li>
+      ))}
+      {ids.length > MOST_AFTER && <li className="text-muted">and {number(ids.length - MOST_AFTER)} more</li>}
+    </ul>
   );
 }
 

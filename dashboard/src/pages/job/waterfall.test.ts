@@ -5,7 +5,7 @@ import { axisOf, outcomeOf, stepsOf, type Step } from "./waterfall";
 type Attempt = Schemas["AttemptView"];
 
 const at = (ms: number) => new Date(ms).toISOString();
-const job = (status: Schemas["JobStatus"], due: number, finished: number | null = null) => ({ status, submitted_at: at(1000), run_at: at(due), finished_at: finished === null ? null : at(finished), generation: 1, attempt: 1 });
+const job = (status: Schemas["JobStatus"], due: number, finished: number | null = null) => ({ status, submitted_at: at(1000), run_at: at(due), finished_at: finished === null ? null : at(finished), generation: 1, attempt: 1, after: [] as string[] });
 
 function attempt(started: number, ended: number | null, outcome: string | null, rest: Partial<Attempt> = {}): Attempt {
   return { number: 1, generation: 1, attempt: 1, worker_id: "w", started_at: at(started), ended_at: ended === null ? null : at(ended), outcome, reason: null, error: null, ...rest };
@@ -40,6 +40,15 @@ it("shows what is waited for now", () => {
   expect(words(stepsOf(job("scheduled", 9000), [], 4000))).toEqual(["delay 1000-4000…"]);
   expect(words(stepsOf(job("queued", 2000), [], 4000))).toEqual(["delay 1000-2000, wait 2000-4000…"]);
   expect(words(stepsOf(job("scheduled", 9000), [attempt(1100, 1200, "retrying")], 4000)).at(-1)).toBe("backoff 1200-4000…");
+});
+
+it("tells a wait for other jobs from one for a worker", () => {
+  const waiting = (...given: Parameters<typeof job>) => ({ ...job(...given), after: ["other"] });
+  expect(words(stepsOf(waiting("blocked", 1000), [], 4000))).toEqual(["blocked 1000-4000…"]);
+  expect(words(stepsOf(waiting("queued", 3000), [], 4000))).toEqual(["blocked 1000-3000, wait 3000-4000…"]);
+  expect(words(stepsOf(waiting("completed", 3000, 3500), [attempt(3200, 3500, "completed")], 9000))).toEqual(["blocked 1000-3000, wait 3000-3200, run 3200-3500"]);
+  expect(words(stepsOf(waiting("cancelled", 1000, 2500), [], 9000))).toEqual(["blocked 1000-2500"]);
+  expect(words(stepsOf(waiting("scheduled", 9000), [], 4000))).toEqual(["delay 1000-4000…"]);
 });
 
 it("ends where a job was cancelled before it began", () => {

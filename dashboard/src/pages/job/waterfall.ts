@@ -1,10 +1,10 @@
 import type { Schemas } from "@/api/client";
 
 type Attempt = Schemas["AttemptView"];
-type Job = Pick<Schemas["JobDetail"], "status" | "submitted_at" | "run_at" | "finished_at" | "generation" | "attempt">;
+type Job = Pick<Schemas["JobDetail"], "status" | "submitted_at" | "run_at" | "finished_at" | "generation" | "attempt" | "after">;
 
-/** `delay`: not due yet. `wait`: for a worker. `backoff`: until the next attempt. `idle`: ended, until somebody retried it. */
-export type SpanKind = "delay" | "wait" | "backoff" | "idle" | "run";
+/** `delay`: not due yet. `blocked`: for other jobs. `wait`: for a worker. `backoff`: until the next attempt. `idle`: ended, until somebody retried it. */
+export type SpanKind = "delay" | "blocked" | "wait" | "backoff" | "idle" | "run";
 
 export interface Span {
   kind: SpanKind;
@@ -25,6 +25,8 @@ export function stepsOf(job: Job, attempts: readonly Attempt[], now: number): St
   const steps: Step[] = [];
   const submitted = Date.parse(job.submitted_at);
   const due = Date.parse(job.run_at);
+  // One that waited for others was due when the last of them had completed.
+  const first = job.after.length > 0 && job.status !== "scheduled" ? "blocked" : "delay";
   let end = submitted;
   let before: Attempt | null = null;
   for (const attempt of attempts) {
@@ -32,7 +34,7 @@ export function stepsOf(job: Job, attempts: readonly Attempt[], now: number): St
     const until = attempt.ended_at === null ? null : Math.max(started, Date.parse(attempt.ended_at));
     // Of the job's due times only the last is known, so only the last wait can be told from its delay.
     const isCurrent = attempt.generation === job.generation && attempt.attempt === job.attempt && attempt === attempts.at(-1);
-    const spans = pauses(before, end, started, isCurrent ? due : null);
+    const spans = pauses(before, end, started, isCurrent ? due : null, first);
     spans.push({ kind: "run", from: started, until: until ?? Math.max(started, now), open: until === null });
     steps.push({ attempt, spans });
     end = until ?? Math.max(started, now);
@@ -41,22 +43,23 @@ export function stepsOf(job: Job, attempts: readonly Attempt[], now: number): St
   const isWaiting = job.status === "scheduled" || job.status === "queued" || job.status === "blocked";
   const ended = job.finished_at === null ? null : Date.parse(job.finished_at);
   if (isWaiting) {
-    const spans = pauses(before, end, Math.max(end, now), due).map((span) => ({ ...span, open: span.until >= now }));
+    const until = Math.max(end, now);
+    const spans = pauses(before, end, until, job.status === "blocked" ? until : due, first).map((span) => ({ ...span, open: span.until >= now }));
     steps.push({ attempt: null, spans });
   } else if (before === null && ended !== null) {
     // Cancelled, or expired, before it began.
-    steps.push({ attempt: null, spans: pauses(null, end, Math.max(end, ended), due) });
+    steps.push({ attempt: null, spans: pauses(null, end, Math.max(end, ended), job.after.length > 0 ? ended : due, first) });
   }
   return steps;
 }
 
 /** What lies between an end and the next start. */
-function pauses(before: Attempt | null, from: number, until: number, due: number | null): Span[] {
+function pauses(before: Attempt | null, from: number, until: number, due: number | null, untilDue: "delay" | "blocked"): Span[] {
   const span = (kind: SpanKind, start: number, end: number): Span[] => (end > start ? [{ kind, from: start, until: end, open: false }] : []);
   const isOver = before?.outcome === "failed" || before?.outcome === "cancelled" || before?.outcome === "completed";
-  const first: SpanKind = before === null ? "delay" : isOver ? "idle" : before.outcome === "retrying" ? "backoff" : "wait";
+  const first: SpanKind = before === null ? untilDue : isOver ? "idle" : before.outcome === "retrying" ? "backoff" : "wait";
   if (first === "wait") return span("wait", from, until);
-  if (due === null) return span(first === "delay" ? "wait" : first, from, until);
+  if (due === null) return span(before === null ? "wait" : first, from, until);
   const border = Math.min(Math.max(from, due), until);
   return [...span(first, from, border), ...span("wait", border, until)];
 }

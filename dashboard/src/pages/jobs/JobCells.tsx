@@ -66,6 +66,7 @@ function Outcome({ job }: { job: Job }) {
     return <bdi className={`block truncate ${tone}`} title={text.slice(0, 1000)}>{text}</bdi>;
   }
   if (job.status === "scheduled") return <span className="text-muted">due <Time at={job.run_at} /></span>;
+  if (job.status === "blocked") return <span className="text-muted">waits for other jobs</span>;
   if (job.reason && job.reason !== "cancelled") return <Line text={job.reason} />;
   return null;
 }

@@ -6,7 +6,7 @@ import { cx } from "@/lib/cx";
 /** Which statuses are shown, with how many jobs there are of each. */
 export function StatusChips({ chosen, counts, onChange }: { chosen: readonly JobStatus[]; counts: Partial<Record<JobStatus, number>> | null | undefined; onChange: (chosen: JobStatus[]) => void }) {
   const all = counts ? Object.values(counts).reduce((sum, each) => sum + each, 0) : undefined;
-  // Nothing gets into this status yet, so it is shown where jobs are in it or are looked for in it.
+  // Few have jobs that wait for others: it is shown where there are any, or they are looked for.
   const names = STATUS_NAMES.filter((name) => name !== "blocked" || chosen.includes(name) || counts?.blocked);
   const toggle = (name: JobStatus) => onChange(chosen.includes(name) ? chosen.filter((each) => each !== name) : [...chosen, name]);
   return (

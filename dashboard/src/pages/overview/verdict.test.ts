@@ -6,7 +6,7 @@ const NOW = Date.UTC(2026, 10, 2, 9);
 const ago = (ms: number) => new Date(NOW - ms).toISOString();
 
 function queue(fields: Partial<Schemas["QueueView"]> = {}): Schemas["QueueView"] {
-  return { name: "default", paused: false, queued: 0, scheduled: 0, running: 0, oldest_at: null, ...fields };
+  return { name: "default", paused: false, queued: 0, scheduled: 0, running: 0, blocked: 0, oldest_at: null, ...fields };
 }
 
 function worker(fields: Partial<Schemas["WorkerView"]> = {}): Schemas["WorkerView"] {

@@ -41,7 +41,7 @@ export default function Queues() {
   const workers = useQuery(get("/api/v1/workers"));
   const over = useQuery(activity(span, "queue"));
   const rows = queues.data?.items.filter(({ name }) => name.toLowerCase().includes((search.q ?? "").toLowerCase()));
-  const open = (name: string) => void navigate({ to: "/jobs", search: { queue: [name], status: ["queued", "running", "scheduled"] } });
+  const open = (name: string) => void navigate({ to: "/jobs", search: { queue: [name], status: ["queued", "running", "scheduled", "blocked"] } });
   const { marked } = useRowKeys({ count: rows?.length ?? 0, onOpen: (index) => rows?.[index] && open(rows[index].name) });
   if (queues.isError && !queues.data) {
     return (
@@ -51,7 +51,7 @@ export default function Queues() {
       </>
     );
   }
-  const deepest = Math.max(1, ...(rows ?? []).map((each) => each.queued + each.running + each.scheduled));
+  const deepest = Math.max(1, ...(rows ?? []).map((each) => each.queued + each.running + each.scheduled + each.blocked));
   return (
     <>
       <PageHeader title="Queues" actions={<SpanSwitch value={span} onChange={(next) => set({ span: next === "1h" ? undefined : next })} />}>
@@ -85,12 +85,13 @@ export default function Queues() {
                 <HeadCell numeric className="max-sm:hidden">Oldest</HeadCell>
                 <HeadCell numeric>Running</HeadCell>
                 <HeadCell numeric className="max-sm:hidden">Scheduled</HeadCell>
+                <HeadCell numeric className="max-lg:hidden">Blocked</HeadCell>
                 <HeadCell className="max-sm:hidden">Throughput</HeadCell>
                 <HeadCell className="max-md:hidden">Served by</HeadCell>
                 <HeadCell><span className="sr-only">Actions</span></HeadCell>
               </Head>
               <tbody>
-                {!rows && <SkeletonRows rows={4} columns={9} />}
+                {!rows && <SkeletonRows rows={4} columns={10} />}
                 {rows?.map((queue, index) => (
                   <QueueLine
                     key={queue.name}
@@ -140,7 +141,7 @@ function QueueLine({ queue, deepest, span, series, bucketMs, workers, marked, on
     <Row marked={marked} onOpen={onOpen}>
       <Cell className="max-w-60">
         <span className="flex items-center gap-2">
-          <Link to="/jobs" search={{ queue: [name], status: ["queued", "running", "scheduled"] }} className="truncate font-medium hover:underline"><bdi>{name}</bdi></Link>
+          <Link to="/jobs" search={{ queue: [name], status: ["queued", "running", "scheduled", "blocked"] }} className="truncate font-medium hover:underline"><bdi>{name}</bdi></Link>
           {queue.paused && <Badge tone="amber" icon={CirclePause}>Paused</Badge>}
         </span>
         {queue.queued > 0 && queue.oldest_at && <span className="block text-sm text-muted sm:hidden">oldest <Duration from={queue.oldest_at} /></span>}
@@ -150,6 +151,7 @@ function QueueLine({ queue, deepest, span, series, bucketMs, workers, marked, on
       <Cell numeric className={cx("max-sm:hidden", isLate && !queue.paused ? "text-amber" : "text-muted")}>{queue.queued > 0 && queue.oldest_at ? <Duration from={queue.oldest_at} /> : <span className="text-faint">–</span>}</Cell>
       <Cell numeric><Count many={queue.running} queue={name} status="running" /></Cell>
       <Cell numeric className="max-sm:hidden"><Count many={queue.scheduled} queue={name} status="scheduled" /></Cell>
+      <Cell numeric className="max-lg:hidden"><Count many={queue.blocked} queue={name} status="blocked" /></Cell>
       <Cell className="max-sm:hidden">
         <span className="flex items-center gap-3 whitespace-nowrap">
           <ActivityBars completed={series?.completed ?? none} failed={series?.failed ?? none} label={`Jobs finished over the last ${REACH[span].words}`} />
@@ -170,7 +172,7 @@ function ifPaused({ queued }: Schemas["QueueView"]): string {
   return `${those} until it is resumed, and so do those that are submitted meanwhile. Jobs that run go on to their end.`;
 }
 
-function Count({ many, queue, status }: { many: number; queue: string; status: "queued" | "running" | "scheduled" }) {
+function Count({ many, queue, status }: { many: number; queue: string; status: "queued" | "running" | "scheduled" | "blocked" }) {
   if (many === 0) return <span className="text-faint">0</span>;
   return <Link to="/jobs" search={{ queue: [queue], status: [status] }} className="font-medium hover:underline">{compact(many)}</Link>;
 }
@@ -181,6 +183,7 @@ function Depth({ queue, deepest }: { queue: Schemas["QueueView"]; deepest: numbe
     ["running", queue.running, "bg-blue"],
     ["waiting", queue.queued, "bg-amber"],
     ["scheduled", queue.scheduled, "bg-violet"],
+    ["blocked", queue.blocked, "bg-gray"],
   ] as const;
   return (
     <span role="img" aria-label={parts.map(([name, many]) => `${many} ${name}`).join(", ")} title={parts.map(([name, many]) => `${many} ${name}`).join(", ")} className="flex h-1.5 w-32 gap-px overflow-hidden rounded-full bg-hover">

@@ -11,7 +11,9 @@ from conduit.queue.redis.address import Durability
 from conduit.queue.redis.connection import WAITAOF_SINCE, Server
 from conduit.queue.redis.keys import FIXED, Keys
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""Of what lies in a namespace: 2 has jobs that wait for others, which older versions would let wait
+for ever."""
 WARN_ENTRIES = 250_000
 """Entries of the event stream beyond which some group is so far behind that one should know."""
 
@@ -67,7 +69,7 @@ async def check_namespace(run: Run, server: Server) -> None:
         )
     if verdict == "SCHEMA":
         raise QueueSchemaError(
-            f"this namespace was written by another Conduit (schema {details[0]}, this one knows "
+            f"this namespace was written by a newer Conduit (schema {details[0]}, this one knows "
             f"{SCHEMA_VERSION}); use the same version everywhere, or another namespace"
         )
 

@@ -113,6 +113,7 @@ def queue_infos(
             queued=counts.get(f"q:{name}", 0),
             scheduled=counts.get(f"s:{name}", 0),
             running=counts.get(f"r:{name}", 0),
+            blocked=counts.get(f"b:{name}", 0),
             oldest_at=oldest.get(name),
         )
         for name in sorted(names)

@@ -15,7 +15,7 @@ FIXED = {
     "states": "hash",  # id → what changes; none for jobs that only wait
     "keys": "hash",  # key → the job that holds it, or did last
     "number": "string",  # of the last submission
-    "counts": "hash",  # q:, s:, r: and a queue's name → jobs queued, scheduled, running
+    "counts": "hash",  # b:, s:, q:, r: and a queue's name → jobs blocked, scheduled, and so on
     "lanes": "set",  # every lane there was: a queue and a function
     "scheduled": "zset",  # id by due time
     "leases": "zset",  # id by the end of the lease
@@ -47,6 +47,7 @@ PREFIXES = {
     "logs": "logs:",
     "artifacts": "artifacts:",
     "artifact_data": "artifact_data:",
+    "dependants": "dependants:",  # of a job: those that wait for it, a sorted set
     "cancels": "cancels:",  # of a worker: jobs it is to cancel
 }
 

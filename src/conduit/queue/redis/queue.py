@@ -12,6 +12,7 @@ import msgspec
 from msgspec import structs
 
 from conduit.core.errors import (
+    DependencyNotFoundError,
     JobNotFoundError,
     QueueError,
     QueueUnavailableError,
@@ -147,7 +148,7 @@ class RedisQueue:
             raise SubmitUnknownError(
                 f"the submit may have been kept: {error}", job_id=jobs[0].id
             ) from error
-        _refuse_conflict(answers)
+        _check_kept(answers)
         return [
             Submitted(job.id) if answer == row[0] else Submitted(long(answer), duplicate=True)
             for job, row, answer in zip(jobs, rows, map(bytes.decode, answers), strict=True)
@@ -178,6 +179,10 @@ class RedisQueue:
                 raise lost from None
 
     async def start(self, job: NewJob, worker_id: str, lease_ms: int) -> Job:
+        if job.after:
+            raise QueueError(
+                f"job {job.id} can't be started at once: it waits for others with `after`"
+            )
         plain = structs.replace(job, key=None, delay_ms=0, run_at=None, expires_ms=None)
         row = records.new_job_row(structs.replace(plain, unique_ms=None))
         random = secrets.token_hex(8)
@@ -476,7 +481,7 @@ class RedisQueue:
             (tick.cron, tick.fingerprint, tick.at, records.new_job_row(tick.job)) for tick in ticks
         ]
         answers = await self._run("tick", rows, durable=True)
-        _refuse_conflict(answers)
+        _check_kept(answers)
         return [bool(answer) for answer in answers]
 
     async def pause_cron(self, name: str, *, paused: bool) -> bool:
@@ -575,9 +580,15 @@ def _entries_of(found: Any) -> list[StoredEntry]:
     return [stream.entry_from(position, fields) for position, fields in entries]
 
 
-def _refuse_conflict(answers: list[Any]) -> None:
-    if len(answers) == 2 and answers[0] == b"CONFLICT":
-        raise SubmitConflictError(
-            f"job {long(answers[1].decode())} is stored already with another function, queue or "
-            "arguments; a new job needs a new id"
-        )
+def _check_kept(answers: list[Any]) -> None:
+    """Raise what a refusal of keep.lua says; ids don't look like it."""
+    match answers:
+        case [b"CONFLICT", stored_id]:
+            raise SubmitConflictError(
+                f"job {long(stored_id.decode())} is stored already with another function, queue, "
+                "arguments or `after`; a new job needs a new id"
+            )
+        case [b"MISSING", stored_id, awaited]:
+            raise DependencyNotFoundError(long(stored_id.decode()), long(awaited.decode()))
+        case _:
+            pass

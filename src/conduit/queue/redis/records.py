@@ -20,6 +20,7 @@ from conduit.core.errors import QueueError
 from conduit.core.events import EventKind
 from conduit.core.model import (
     DEFAULT_MAX_DELIVERIES,
+    MAX_AFTER,
     MAX_PRIORITY,
     MIN_PRIORITY,
     Artifact,
@@ -29,6 +30,7 @@ from conduit.core.model import (
     LogLine,
     NewJob,
 )
+from conduit.core.transitions import dependency_reason
 from conduit.queue.base import DEFAULT_LEASE_MS, Note, Outcome
 
 STATUS_LETTERS = {
@@ -163,6 +165,7 @@ class Rest(Struct, frozen=True, omit_defaults=True):
     root_id: str | None = field(default=None, name="o")
     retries: int | None = field(default=None, name="r")
     timeout_ms: int | None = field(default=None, name="t")
+    after: tuple[str, ...] = field(default=(), name="a")
 
 
 NO_REST = Rest()
@@ -199,15 +202,18 @@ def new_job_row(job: NewJob) -> tuple[Any, ...]:
             f"job {job.id!r}: priority {job.priority} isn't within {MIN_PRIORITY} and "
             f"{MAX_PRIORITY}"
         )
-    check_text(job.id, job.queue, job.function)
+    if len(job.after) > MAX_AFTER:
+        raise QueueError(f"job {job.id!r}: it can wait for {MAX_AFTER:,} jobs at most")
+    check_text(job.id, job.queue, job.function, *job.after)
     check_numbers(job.retries, job.timeout_ms, job.max_deliveries, job.delay_ms, job.run_at)
     check_numbers(job.expires_ms, job.unique_ms)
     check_json(job.args, job.metadata)
+    after = tuple(map(short, job.after)) if job.after else ()
     plain = job.key is job.parent_id is job.root_id is job.retries is job.timeout_ms is None
     rest = (
         ""
-        if plain
-        else to_json(Rest(job.key, job.parent_id, job.root_id, job.retries, job.timeout_ms))
+        if plain and not after
+        else to_json(Rest(job.key, job.parent_id, job.root_id, job.retries, job.timeout_ms, after))
     )
     return (
         short(job.id),
@@ -223,6 +229,7 @@ def new_job_row(job: NewJob) -> tuple[Any, ...]:
         job.unique_ms,
         job.max_deliveries,
         None if job.metadata == b"{}" else members_of(job.metadata),
+        tuple(dict.fromkeys(after)) if after else None,
     )
 
 
@@ -237,9 +244,9 @@ def plain_part(job: NewJob, row: tuple[Any, ...]) -> bytes | None:
     the event is its row in an entry of the stream, packed as lib.lua would.
     """
     stored_id, queue, function, args, rest, priority, delay_ms, run_at, expires_ms, *others = row
-    key, unique_ms, max_deliveries, metadata = others
+    key, unique_ms, max_deliveries, metadata, after = others
     if (
-        not (run_at is expires_ms is key is unique_ms is metadata is None)
+        not (run_at is expires_ms is key is unique_ms is metadata is after is None)
         or priority != 0
         or delay_ms != 0
         or max_deliveries != DEFAULT_MAX_DELIVERIES
@@ -288,6 +295,7 @@ class State(Struct, gc=False):
     expires_at: int | None = field(default=None, name="x")
     cancel_requested: int = field(default=0, name="c")
     reason: str | None = field(default=None, name="y")
+    ended: str | None = field(default=None, name="i")
     error: str | None = field(default=None, name="e")
     result: str | None = field(default=None, name="o")
     progress: float | None = field(default=None, name="p")
@@ -305,6 +313,18 @@ def split_lane(lane: bytes) -> tuple[str, str]:
     """The queue and the function of a lane, which is `length:queue:function`."""
     length, _, names = lane.partition(b":")
     return names[: int(length)].decode(), names[int(length) + 1 :].decode()
+
+
+def reason_of(reason: str | None, ended: str | None) -> str | None:
+    """A job's reason. `ended` is how one that it waited for has ended, and that one's id."""
+    if ended is None:
+        return reason
+    return dependency_reason(long(ended[1:]), STATUSES[ended[0]])
+
+
+def ids_of(after: tuple[str, ...]) -> tuple[str, ...]:
+    """What a job was submitted to wait for, out of its `Rest`."""
+    return tuple(map(long, after)) if after else ()
 
 
 def number_of(blob: bytes) -> int:
@@ -348,7 +368,7 @@ def job_from(stored_id: str, blob: bytes, state: bytes, extra: bytes = b"") -> J
         st.token,
         st.worker_id,
         bool(st.cancel_requested),
-        st.reason,
+        reason_of(st.reason, st.ended),
         None if st.error is None else error_from(st.error),
         None if st.result is None else st.result.encode(),
         st.progress,
@@ -356,6 +376,7 @@ def job_from(stored_id: str, blob: bytes, state: bytes, extra: bytes = b"") -> J
         object_of(metadata),
         checkpoint.encode() or None,
         object_of(steps),
+        ids_of(rest.after),
     )
 
 

@@ -12,20 +12,20 @@ from msgspec import Struct
 from conduit.queue.redis.keys import lua_names
 from conduit.queue.redis.records import lua_constants
 
-_KEEP = ("jobs", "lanes", "holders", "keep")
-_END = ("jobs", "lanes", "look", "ending")
+_END = ("jobs", "lanes", "look", "ending", "dependants")
+_KEEP = (*_END, "holders", "after", "keep")
 _PARTS = {
     "submit": _KEEP,
     "start": _KEEP,
     "tick": _KEEP,
     "claim": (*_END, "promote", "expire"),
     "extend": ("jobs",),
-    "finish": _END,
+    "finish": (*_END, "unblock"),
     "record": ("jobs",),
-    "sweep": (*_END, "holders", "promote", "expire", "forget"),
+    "sweep": (*_END, "holders", "promote", "expire", "after", "forget"),
     "cancel": _END,
-    "retry": ("jobs", "lanes", "holders"),
-    "delete": ("jobs", "holders", "forget"),
+    "retry": ("jobs", "lanes", "holders", "after"),
+    "delete": ("jobs", "holders", "after", "forget"),
     "resume": ("jobs", "lanes"),
     "resume_function": ("jobs", "lanes"),
     "get": ("jobs", "look"),

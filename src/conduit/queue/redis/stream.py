@@ -28,6 +28,7 @@ class _Extra(Struct, frozen=True, gc=False):
     metadata: str | None = field(default=None, name="M")
     worker_id: str | None = field(default=None, name="w")
     reason: str | None = field(default=None, name="y")
+    ended: str | None = field(default=None, name="i")
     error: str | None = field(default=None, name="e")
     result: str | None = field(default=None, name="o")
     progress: float | None = field(default=None, name="p")
@@ -82,6 +83,7 @@ def _submission(row: _Row) -> Submission:
         max_deliveries=extra.max_deliveries,
         expires_at=extra.expires_at,
         metadata=Raw((extra.metadata or "{}").encode()),
+        after=records.ids_of(rest.after),
     )
 
 
@@ -103,7 +105,7 @@ def _event(row: _Row, at: int) -> Event:
         submission=_submission(row) if submitted else None,
         worker_id=extra.worker_id,
         run_at=at if submitted and extra.run_at is None else extra.run_at,
-        reason=extra.reason,
+        reason=records.reason_of(extra.reason, extra.ended),
         error=None if extra.error is None else records.error_from(extra.error),
         result=_raw(extra.result),
         progress=extra.progress,

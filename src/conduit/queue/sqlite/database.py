@@ -34,9 +34,19 @@ T = TypeVar("T")
 Piece = Callable[[sqlite3.Connection], T]
 
 APPLICATION_ID = 0x436F6E64  # "Cond"
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 UPGRADES = {
-    3: "CREATE TABLE paused_functions (function TEXT PRIMARY KEY) STRICT, WITHOUT ROWID",
+    3: ("CREATE TABLE paused_functions (function TEXT PRIMARY KEY) STRICT, WITHOUT ROWID",),
+    4: (
+        "ALTER TABLE jobs ADD COLUMN after TEXT",
+        "DROP INDEX jobs_expiring",
+        "CREATE INDEX jobs_expiring ON jobs (expires_at) WHERE expires_at IS NOT NULL "
+        "AND status IN ('blocked', 'scheduled', 'queued')",
+        "CREATE INDEX jobs_blocked ON jobs (queue) WHERE status = 'blocked'",
+        "CREATE TABLE dependencies ( n INTEGER NOT NULL, awaited TEXT NOT NULL, "
+        "PRIMARY KEY (n, awaited) ) STRICT, WITHOUT ROWID",
+        "CREATE INDEX dependencies_awaited ON dependencies (awaited)",
+    ),
 }
 """What made each schema out of the one before. Older files than these reach are refused."""
 OLDEST_SQLITE = (3, 38, 0)  # JSON functions built in; also RETURNING, STRICT, UPDATE FROM
@@ -461,7 +471,8 @@ def _create_schema(connection: sqlite3.Connection) -> None:
 
 def _upgrade_schema(connection: sqlite3.Connection, version: int) -> None:
     for later in range(version + 1, SCHEMA_VERSION + 1):
-        connection.execute(UPGRADES[later])
+        for statement in UPGRADES[later]:
+            connection.execute(statement)
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 

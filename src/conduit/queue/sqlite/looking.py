@@ -13,19 +13,21 @@ from conduit.queue.sqlite import rows
 _CURSOR = "n"  # a cursor is this letter and the last row's number
 
 _QUEUES = """
-SELECT name, sum(queued), sum(scheduled), sum(running), min(oldest), max(paused)
+SELECT name, sum(queued), sum(scheduled), sum(running), sum(blocked), min(oldest), max(paused)
 FROM (
-    SELECT queue AS name, count(*) AS queued, 0 AS scheduled, 0 AS running,
+    SELECT queue AS name, count(*) AS queued, 0 AS scheduled, 0 AS running, 0 AS blocked,
            min(run_at) AS oldest, 0 AS paused
     FROM jobs WHERE status = 'queued' GROUP BY queue
     UNION ALL
-    SELECT queue, 0, count(*), 0, NULL, 0 FROM jobs WHERE status = 'scheduled' GROUP BY queue
+    SELECT queue, 0, count(*), 0, 0, NULL, 0 FROM jobs WHERE status = 'scheduled' GROUP BY queue
     UNION ALL
-    SELECT queue, 0, 0, count(*), NULL, 0 FROM leases JOIN jobs USING (n) GROUP BY queue
+    SELECT queue, 0, 0, count(*), 0, NULL, 0 FROM leases JOIN jobs USING (n) GROUP BY queue
     UNION ALL
-    SELECT queue, 0, 0, 0, NULL, 1 FROM paused_queues
+    SELECT queue, 0, 0, 0, count(*), NULL, 0 FROM jobs WHERE status = 'blocked' GROUP BY queue
     UNION ALL
-    SELECT DISTINCT value, 0, 0, 0, NULL, 0
+    SELECT queue, 0, 0, 0, 0, NULL, 1 FROM paused_queues
+    UNION ALL
+    SELECT DISTINCT value, 0, 0, 0, 0, NULL, 0
     FROM workers, json_each(CAST(workers.info AS TEXT), '$.queues') WHERE seen_at > ?1
 )
 GROUP BY name ORDER BY name
@@ -189,8 +191,11 @@ def queues(db: sqlite3.Connection, alive_since: int) -> list[QueueInfo]:
             queued=queued,
             scheduled=scheduled,
             running=running,
+            blocked=blocked,
             oldest_at=oldest,
             paused=bool(paused),
         )
-        for name, queued, scheduled, running, oldest, paused in db.execute(_QUEUES, (alive_since,))
+        for name, queued, scheduled, running, blocked, oldest, paused in db.execute(
+            _QUEUES, (alive_since,)
+        )
     ]

@@ -11,7 +11,7 @@ from conduit.core.events import Event, EventKind, Report
 from conduit.core.model import Job, JobStatus
 from conduit.core.transitions import Verb, allowed
 from conduit.queue.base import Acted, Action
-from conduit.queue.sqlite import rows
+from conduit.queue.sqlite import dependencies, rows
 from conduit.queue.sqlite.submitting import key_holder
 from conduit.queue.sqlite.sweeping import forget
 
@@ -29,7 +29,7 @@ UPDATE jobs SET cancel_requested = 1, reason = ?2, seq = seq + 1 WHERE n = ?1
 
 _REQUEUE = """
 UPDATE jobs
-SET status = 'queued', generation = generation + 1, failures = 0, rescues = 0, seq = seq + 1,
+SET status = ?3, generation = generation + 1, failures = 0, rescues = 0, seq = seq + 1,
     run_at = ?2, expires_at = NULL, unique_until = NULL, started_at = NULL, finished_at = NULL,
     cancel_requested = 0, reason = NULL, error = NULL, result = NULL, progress = NULL,
     progress_message = NULL, front = 1
@@ -63,6 +63,7 @@ def cancel(db: sqlite3.Connection, now: int, job_ids: Sequence[str], reason: str
             db.execute(_CANCEL_WAITING, (n, reason, now))
             ended = structs.replace(job, seq=job.seq + 1, status=JobStatus.CANCELLED)
             events.append(rows.event(EventKind.CANCELLED, ended, now, reason=reason))
+            dependencies.settle(db, now, [(job_id, JobStatus.CANCELLED)], events)
     rows.append(db, now, events)
     return answers
 
@@ -77,14 +78,16 @@ def retry(db: sqlite3.Connection, now: int, job_ids: Sequence[str]) -> list[Acti
             answers.append(Action(Acted.UNKNOWN))
         elif not allowed(Verb.RETRY, job.status):
             answers.append(Action(Acted.REFUSED, job.status))
+        elif (status := dependencies.status_after_retry(db, n)) is None:
+            answers.append(Action(Acted.DEPENDENCY, job.status))
         elif not _take_key(db, now, n, job):
             answers.append(Action(Acted.KEY_TAKEN, job.status))
         else:
-            answers.append(Action(Acted.DONE, JobStatus.QUEUED))
-            db.execute(_REQUEUE, (n, now))
+            answers.append(Action(Acted.DONE, status))
+            db.execute(_REQUEUE, (n, now, status.value))
             again = structs.replace(
                 job,
-                status=JobStatus.QUEUED,
+                status=status,
                 generation=job.generation + 1,
                 seq=job.seq + 1,
                 failures=0,

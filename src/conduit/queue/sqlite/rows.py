@@ -17,7 +17,9 @@ from conduit.queue.salvage import UNDECODABLE, problem, readable
 
 FIELDS = Job.__struct_fields__
 COLUMNS = ", ".join(FIELDS)  # in the record's own order, so that a row is the record
-_STATUS_AT, _CANCEL_AT, _ERROR_AT = map(FIELDS.index, ("status", "cancel_requested", "error"))
+_STATUS_AT, _CANCEL_AT, _ERROR_AT, _AFTER_AT = map(
+    FIELDS.index, ("status", "cancel_requested", "error", "after")
+)
 # The same columns as one JSON array per job. A batch read as a single row takes one step of SQLite,
 # which gives up the interpreter lock at each step: two threads trading it per row cost more than
 # all the work they do.
@@ -35,6 +37,7 @@ JSON_ROW = "json_array({})".format(
 _STATUS = {status.value: status for status in JobStatus}
 
 _encode = msgspec.json.Encoder().encode
+_decode_after = msgspec.json.Decoder(tuple[str, ...]).decode
 _decode_error = msgspec.json.Decoder(JobError).decode
 _decode_rows = msgspec.json.Decoder(list[list[Any]]).decode
 _decode_entry = msgspec.json.Decoder(Entry).decode
@@ -52,6 +55,7 @@ def job_from(row: Sequence[Any]) -> Job:
     fields[_CANCEL_AT] = bool(fields[_CANCEL_AT])
     if fields[_ERROR_AT] is not None:
         fields[_ERROR_AT] = _decode_error(fields[_ERROR_AT])
+    fields[_AFTER_AT] = after_from(fields[_AFTER_AT])
     return Job(*fields)
 
 
@@ -66,8 +70,19 @@ def jobs_from_json(text: str) -> list[Job]:
         for at in _BYTES_AT:
             if fields[at] is not None:
                 fields[at] = fields[at].encode()
+        fields[_AFTER_AT] = after_from(fields[_AFTER_AT])
         jobs.append(Job(*fields))
     return jobs
+
+
+def after_text(after: tuple[str, ...]) -> str | None:
+    """What a job waits for as it is stored: most jobs wait for nothing."""
+    return _encode(after).decode() if after else None
+
+
+def after_from(stored: str | None) -> tuple[str, ...]:
+    """What a job waits for, as it was given."""
+    return () if stored is None else _decode_after(stored)
 
 
 def encode_error(error: JobError | None) -> bytes | None:

@@ -15,7 +15,7 @@ from conduit.core.events import Event, EventKind
 from conduit.core.model import Job, JobError, JobStatus, Lease, LogLine, Reason
 from conduit.core.transitions import Ending, OutcomeKind, settle
 from conduit.queue.base import Claim, Finished, Held, Note, Outcome
-from conduit.queue.sqlite import rows
+from conduit.queue.sqlite import dependencies, rows
 
 _PAUSED = """
 SELECT 'queue', queue FROM paused_queues
@@ -64,7 +64,7 @@ SELECT n, {rows.COLUMNS} FROM jobs WHERE id IN (SELECT value FROM json_each(?))
 _STATE = """
 SELECT json_group_array(json_array(
     id, n, status, token, cancel_requested, generation, attempt, failures, rescues, fence, seq,
-    reason
+    reason, EXISTS (SELECT 1 FROM dependencies WHERE awaited = jobs.id)
 )) FROM jobs WHERE id IN (SELECT value FROM json_each(?))
 """
 
@@ -199,6 +199,7 @@ class _State(Struct, array_like=True, gc=False):
     fence: int
     seq: int
     reason: str | None
+    awaited: int
 
     def held_by(self, lease: Lease) -> bool:
         return self.status is JobStatus.RUNNING and self.token == lease.token
@@ -220,6 +221,7 @@ def finish(db: sqlite3.Connection, now: int, outcomes: Sequence[Outcome]) -> lis
     completed: list[tuple[int, str]] = []
     others: list[tuple[Any, ...]] = []
     over: list[int] = []
+    awaited: list[dependencies.Ended] = []
     for outcome in map(_storable, outcomes):
         state = states.get(outcome.lease.job_id)
         if state is None or state.token != outcome.lease.token:
@@ -242,6 +244,8 @@ def finish(db: sqlite3.Connection, now: int, outcomes: Sequence[Outcome]) -> lis
         else:
             others.append(_end_row(state.n, ending, now))
         events.append(_end_event(state, ending, now, outcome.result))
+        if state.awaited and ending.move.target.finished:
+            awaited.append((state.job_id, ending.move.target))
         state.status = ending.move.target  # the same lease twice in a batch: the second is a repeat
     if completed:
         db.execute(_COMPLETE, (_encode(completed).decode(), now))
@@ -250,6 +254,8 @@ def finish(db: sqlite3.Connection, now: int, outcomes: Sequence[Outcome]) -> lis
     db.execute(
         "DELETE FROM leases WHERE n IN (SELECT value FROM json_each(?))", (rows.ids_json(over),)
     )
+    if awaited:
+        dependencies.settle(db, now, awaited, events)
     rows.append(db, now, events)
     return answers
 

@@ -37,7 +37,8 @@ CREATE TABLE jobs (
     metadata         BLOB    NOT NULL,
     checkpoint       BLOB,
     steps            BLOB    NOT NULL DEFAULT X'7B7D',
-    result           BLOB
+    result           BLOB,
+    after            TEXT
 ) STRICT;
 
 -- Partial indices hold only what is in that state, so a finished job costs the hot path nothing.
@@ -45,7 +46,8 @@ CREATE INDEX jobs_ready     ON jobs (queue, function, front, priority DESC) WHER
 CREATE INDEX jobs_scheduled ON jobs (run_at) WHERE status = 'scheduled';
 CREATE INDEX jobs_due       ON jobs (queue, run_at) WHERE status = 'scheduled';
 CREATE INDEX jobs_expiring  ON jobs (expires_at)
-    WHERE expires_at IS NOT NULL AND status IN ('scheduled', 'queued');
+    WHERE expires_at IS NOT NULL AND status IN ('blocked', 'scheduled', 'queued');
+CREATE INDEX jobs_blocked   ON jobs (queue) WHERE status = 'blocked';
 CREATE INDEX jobs_finished  ON jobs (finished_at) WHERE finished_at IS NOT NULL;
 CREATE INDEX jobs_cancels   ON jobs (worker_id) WHERE status = 'running' AND cancel_requested = 1;
 CREATE INDEX jobs_parent    ON jobs (parent_id) WHERE parent_id IS NOT NULL;
@@ -64,6 +66,14 @@ CREATE TABLE keys (
     n   INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX keys_job ON keys (n);
+
+-- Which of the jobs in its `after` a job still waits for; one that has completed is struck out.
+CREATE TABLE dependencies (
+    n       INTEGER NOT NULL,
+    awaited TEXT    NOT NULL,
+    PRIMARY KEY (n, awaited)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX dependencies_awaited ON dependencies (awaited);
 
 CREATE TABLE logs (
     n       INTEGER NOT NULL,

@@ -8,17 +8,17 @@ from collections.abc import Sequence
 
 from msgspec import Raw, structs
 
-from conduit.core.errors import SubmitConflictError
+from conduit.core.errors import QueueError, SubmitConflictError
 from conduit.core.events import Event, EventKind, Submission
 from conduit.core.model import Job, JobStatus, NewJob
 from conduit.queue.base import Submitted
-from conduit.queue.sqlite import rows
+from conduit.queue.sqlite import dependencies, rows
 
 _INSERT = """
 INSERT INTO jobs (
     id, function, queue, status, args, priority, key, parent_id, root_id, retries, timeout_ms,
-    max_deliveries, submitted_at, run_at, expires_at, unique_until, metadata
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    max_deliveries, submitted_at, run_at, expires_at, unique_until, metadata, after
+) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (id) DO NOTHING
 """
 
@@ -28,7 +28,7 @@ WHERE keys.key = ?1
   AND (jobs.status NOT IN ('completed', 'failed', 'cancelled') OR jobs.unique_until > ?2)
 """
 
-_SAME = "SELECT function, queue, args FROM jobs WHERE id = ?"
+_SAME = "SELECT function, queue, args, after FROM jobs WHERE id = ?"
 
 _START = """
 UPDATE jobs
@@ -47,18 +47,18 @@ def submit(db: sqlite3.Connection, now: int, jobs: Sequence[NewJob]) -> list[Sub
             answers.append(Submitted(holder, duplicate=True))
             continue
         answers.append(Submitted(job.id))
-        stored = _insert(db, now, job)
-        if stored is not None:
-            events.append(stored)
+        _insert(db, now, job, events)
     rows.append(db, now, events)
     return answers
 
 
 def start(db: sqlite3.Connection, now: int, job: NewJob, worker_id: str, lease_ms: int) -> Job:
     """Keep one job and lease it at once; see `Queue.start`."""
+    if job.after:
+        raise QueueError(f"job {job.id} can't be started at once: it waits for others with `after`")
     unkeyed = structs.replace(job, key=None, delay_ms=0, run_at=None, expires_ms=None)
-    submitted = _insert(db, now, unkeyed)
-    if submitted is None:
+    events: list[Event] = []
+    if not _insert(db, now, unkeyed, events):
         raise SubmitConflictError(f"job {job.id} exists already and can't be started again")
     token = f"1:{secrets.token_hex(8)}"
     db.execute(_START, (job.id, token, worker_id, now))
@@ -76,7 +76,7 @@ def start(db: sqlite3.Connection, now: int, job: NewJob, worker_id: str, lease_m
         fence=1,
         worker_id=worker_id,
     )
-    rows.append(db, now, [submitted, started])
+    rows.append(db, now, [*events, started])
     found = db.execute(f"SELECT {rows.COLUMNS} FROM jobs WHERE id = ?", (job.id,))
     return rows.job_from(found.fetchone())
 
@@ -88,11 +88,22 @@ def _other_holder(db: sqlite3.Connection, now: int, job: NewJob) -> str | None:
     return key_holder(db, now, job.key or "")
 
 
-def _insert(db: sqlite3.Connection, now: int, job: NewJob) -> Event | None:
-    """Store the job; None when it is stored already. Raises `SubmitConflictError`."""
+def _insert(db: sqlite3.Connection, now: int, job: NewJob, events: list[Event]) -> bool:
+    """Store the job; False when it is stored already.
+
+    Raises `SubmitConflictError`, `DependencyNotFoundError`.
+    """
     rows.check_json(job.args, job.metadata)
+    outstanding: list[dependencies.Ended] = []
+    if job.after:
+        # Only a new job is asked for what it waits for: of an old one's that may be forgotten.
+        if _is_stored(db, job):
+            return False
+        outstanding = dependencies.look(db, job)
     run_at = job.run_at if job.run_at is not None else now + job.delay_ms
     status = JobStatus.SCHEDULED if run_at > now else JobStatus.QUEUED
+    if outstanding:
+        status = JobStatus.BLOCKED
     expires_at = None if job.expires_ms is None else now + job.expires_ms
     unique_until = None if job.unique_ms is None else now + job.unique_ms
     cursor = db.execute(
@@ -115,15 +126,23 @@ def _insert(db: sqlite3.Connection, now: int, job: NewJob) -> Event | None:
             expires_at,
             unique_until,
             job.metadata,
+            rows.after_text(job.after),
         ),
     )
-    if cursor.rowcount == 0:
-        _check_same(db, job)
-        return None
+    n = cursor.lastrowid
+    if cursor.rowcount == 0 or n is None:
+        return not _is_stored(db, job)
     if job.key is not None:
-        db.execute(
-            "INSERT OR REPLACE INTO keys (key, n) VALUES (?, ?)", (job.key, cursor.lastrowid)
-        )
+        db.execute("INSERT OR REPLACE INTO keys (key, n) VALUES (?, ?)", (job.key, n))
+    events.append(_submitted(job, now, status, run_at, expires_at))
+    if outstanding:
+        dependencies.keep(db, now, n, outstanding, events)
+    return True
+
+
+def _submitted(
+    job: NewJob, now: int, status: JobStatus, run_at: int, expires_at: int | None
+) -> Event:
     return Event(
         kind=EventKind.SUBMITTED,
         job_id=job.id,
@@ -145,17 +164,22 @@ def _insert(db: sqlite3.Connection, now: int, job: NewJob) -> Event | None:
             max_deliveries=job.max_deliveries,
             expires_at=expires_at,
             metadata=Raw(job.metadata),
+            after=job.after,
         ),
     )
 
 
-def _check_same(db: sqlite3.Connection, job: NewJob) -> None:
+def _is_stored(db: sqlite3.Connection, job: NewJob) -> bool:
+    """Whether this very job is stored. Raises `SubmitConflictError` where another of its id is."""
     stored = db.execute(_SAME, (job.id,)).fetchone()
-    if tuple(stored) != (job.function, job.queue, job.args):
+    if stored is None:
+        return False
+    if tuple(stored) != (job.function, job.queue, job.args, rows.after_text(job.after)):
         raise SubmitConflictError(
-            f"job {job.id} is stored already with another function, queue or arguments; "
+            f"job {job.id} is stored already with another function, queue, arguments or `after`; "
             "a new job needs a new id"
         )
+    return True
 
 
 def key_holder(db: sqlite3.Connection, now: int, key: str) -> str | None:

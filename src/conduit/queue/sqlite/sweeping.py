@@ -8,13 +8,14 @@ from conduit.core.events import Event, EventKind
 from conduit.core.model import Reason
 from conduit.core.transitions import rescue
 from conduit.queue.base import ALIVE_MS, DEFAULT_LEASE_MS, Retention, SweepReport
-from conduit.queue.sqlite import registry, rows, running
+from conduit.queue.sqlite import dependencies, registry, rows, running
 
 _EXPIRE = f"""
 UPDATE jobs SET status = 'cancelled', reason = ?3, seq = seq + 1, finished_at = ?1
 WHERE n IN (
     SELECT n FROM jobs
-    WHERE expires_at IS NOT NULL AND expires_at <= ?1 AND status IN ('scheduled', 'queued')
+    WHERE expires_at IS NOT NULL AND expires_at <= ?1
+      AND status IN ('blocked', 'scheduled', 'queued')
     LIMIT ?2
 )
 RETURNING {rows.COLUMNS}
@@ -80,6 +81,7 @@ def _expire(db: sqlite3.Connection, now: int, limit: int, events: list[Event]) -
     events.extend(
         rows.event(EventKind.CANCELLED, job, now, reason=Reason.EXPIRED.value) for job in jobs
     )
+    dependencies.settle(db, now, [(job.id, job.status) for job in jobs], events)
     return len(jobs)
 
 
@@ -120,7 +122,8 @@ def _set_mark(db: sqlite3.Connection, name: str, at: int) -> None:
 
 def _rescue(db: sqlite3.Connection, now: int, limit: int, events: list[Event]) -> tuple[int, int]:
     """Take back jobs whose lease ran out: how many run again, and how many have ended."""
-    again = ended = 0
+    again = 0
+    ended: list[dependencies.Ended] = []
     for n, *columns in db.execute(_LAPSED, (now, limit)).fetchall():
         job = rows.job_from(columns)
         ending = rescue(
@@ -132,10 +135,11 @@ def _rescue(db: sqlite3.Connection, now: int, limit: int, events: list[Event]) -
         events.append(running.rescue_row(db, now, n, job, ending))
         db.execute("DELETE FROM leases WHERE n = ?", (n,))
         if ending.move.target.finished:
-            ended += 1
+            ended.append((job.id, ending.move.target))
         else:
             again += 1
-    return again, ended
+    dependencies.settle(db, now, ended, events)
+    return again, len(ended)
 
 
 def _forgettable(db: sqlite3.Connection, now: int, retention: Retention, limit: int) -> list[int]:
@@ -148,7 +152,7 @@ def forget(db: sqlite3.Connection, numbers: list[int]) -> int:
     if not numbers:
         return 0
     chosen = [rows.ids_json(numbers)]
-    for table in ("keys", "logs", "artifacts", "jobs"):
+    for table in ("keys", "dependencies", "logs", "artifacts", "jobs"):
         db.execute(f"DELETE FROM {table} WHERE n IN (SELECT value FROM json_each(?))", chosen)
     return len(numbers)
 

@@ -124,6 +124,7 @@ _PAYLOADS: dict[str, Label[Any]] = {
     "steps": literal("{}").label("steps"),
     "result": null().label("result"),
     "checkpoint": null().label("checkpoint"),
+    "after": null().label("after"),
 }
 _LIGHT = [_PAYLOADS.get(column.name, column) for column in tables.jobs.columns]
 
@@ -220,7 +221,7 @@ def _is_count_kept(query: JobQuery) -> bool:
     return (
         rest == JobQuery()
         and counts.are_kept(query.functions, query.queues)
-        and all(map(_is_storable, _texts(query)))
+        and all(map(is_storable, _texts(query)))
     )
 
 
@@ -259,7 +260,7 @@ def _conditions(query: JobQuery, dialect: str) -> list[ColumnElement[bool]]:
         conditions.append(_jobs.submitted_at < _storable_number(query.submitted_before))
     if query.q:
         conditions.append(_matches(query.q, dialect))
-    if not all(map(_is_storable, _texts(query))):
+    if not all(map(is_storable, _texts(query))):
         return [false()]
     return conditions
 
@@ -293,7 +294,7 @@ def _texts(query: JobQuery) -> list[str]:
     ]
 
 
-def _is_storable(text: str) -> bool:
+def is_storable(text: str) -> bool:
     """Whether a database can hold it; what it can't hold, no row has."""
     return "\0" not in text and not any("\ud800" <= letter <= "\udfff" for letter in text)
 
@@ -329,7 +330,7 @@ def _after(sort: Sort, cursor: str) -> ColumnElement[bool]:
         place = msgspec.json.decode(base64.b64decode(padded, b"-_", validate=True), type=_Place)
     except (ValueError, msgspec.DecodeError):
         raise ValueError("the cursor isn't one that a list of jobs gave") from None
-    if place.sort is not sort or not _is_storable(place.id):
+    if place.sort is not sort or not is_storable(place.id):
         raise ValueError(f"the cursor is of a list sorted by {place.sort}, not by {sort}")
     value, compared = sort.value_of, _compare(sort)
     if place.value is None:
@@ -407,7 +408,7 @@ async def tree(connection: AsyncConnection, job_id: str, *, limit: int = MAX_TRE
 
 async def _rows_about(connection: AsyncConnection, statement: Executable, job_id: str) -> list[Any]:
     """The rows of a statement about one job; none where no job can have that id."""
-    if not _is_storable(job_id):
+    if not is_storable(job_id):
         return []
     return list((await connection.execute(statement)).all())
 

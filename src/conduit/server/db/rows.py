@@ -50,6 +50,14 @@ class JobRow(Struct, frozen=True, kw_only=True, gc=False):
     checkpoint: str | None = None
     steps: str = "{}"
     applied_at: int
+    after: str | None = None
+
+
+class DependencyRow(Struct, frozen=True, gc=False):
+    """A job and one that it waits for; the columns of `tables.dependencies`."""
+
+    job_id: str
+    after_id: str
 
 
 class AttemptRow(Struct, frozen=True, kw_only=True, gc=False):

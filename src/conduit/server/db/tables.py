@@ -75,6 +75,7 @@ jobs = Table(
     Column("checkpoint", _text()),
     Column("steps", _text(), nullable=False),
     Column("applied_at", BigInteger, nullable=False),  # by this server's clock
+    Column("after", _text()),  # the ids of the jobs that it waits for: JSON
     postgresql_with={
         # Room on each page for the next version of its rows: progress then touches no index.
         "fillfactor": 80,
@@ -97,6 +98,15 @@ for _column in ("key", "parent_id", "root_id"):
         sqlite_where=text(f"{_column} IS NOT NULL"),
     )
 Index("ix_jobs_finished", jobs.c.finished_at)
+
+dependencies = Table(
+    "dependencies",
+    metadata,
+    # What `jobs.after` says, a row for each, to be found from either end.
+    Column("job_id", _text(), primary_key=True),
+    Column("after_id", _text(), primary_key=True),
+)
+Index("ix_dependencies_after", dependencies.c.after_id, dependencies.c.job_id)
 
 job_counts = Table(
     "job_counts",

@@ -19,7 +19,7 @@ from conduit.core.events import Event, EventKind, Report
 from conduit.core.model import JobStatus
 from conduit.queue.base import StoredEntry
 from conduit.server.db import tables
-from conduit.server.db.rows import JobRow, job_row
+from conduit.server.db.rows import DependencyRow, JobRow, job_row
 from conduit.server.ingest import api_requests, bulk, soundness
 from conduit.server.ingest.fold import JobHistory
 
@@ -28,6 +28,7 @@ _TURN = 0x436F6E64_496E6773
 
 _to_json = msgspec.json.Encoder().encode
 _event_from = msgspec.json.Decoder(Event).decode
+_ids_from = msgspec.json.Decoder(list[str]).decode
 
 
 class Change(Struct, frozen=True, kw_only=True):
@@ -180,10 +181,11 @@ async def save(
     gone = [each.job_id for each in histories if each.row is None and each.stored_row is not None]
     wiped = [each.job_id for each in histories if each.wiped]
     await bulk.remove(connection, tables.jobs, "id", gone)
-    for table in (tables.attempts, tables.logs, tables.artifacts):
+    for table in (tables.attempts, tables.logs, tables.artifacts, tables.dependencies):
         await bulk.remove(connection, table, "job_id", wiped)
     rows = [each.row for each in histories if each.row is not None and each.row != each.stored_row]
     await bulk.put(connection, tables.jobs, rows)
+    await _save_dependencies(connection, histories)
     attempts = [row for each in histories for row in each.attempts.values()]
     await bulk.put(connection, tables.attempts, attempts)
     logs = [row for each in histories for row in each.logs.values()]
@@ -195,6 +197,21 @@ async def save(
     await _save_parked(connection, histories, now)
     news = [_news_of(each, now, kind) for each in histories if each.applied or kind]
     return await _number(connection, [each for each in news if each is not None])
+
+
+async def _save_dependencies(
+    connection: AsyncConnection, histories: Collection[LoadedHistory]
+) -> None:
+    """Write whom jobs wait for, which is fixed when they are submitted: once for each life."""
+    rows = [
+        DependencyRow(each.job_id, after_id)
+        for each in histories
+        if each.row is not None
+        and each.row.after is not None
+        and (each.wiped or each.stored_row is None or each.stored_row.after != each.row.after)
+        for after_id in _ids_from(each.row.after)
+    ]
+    await bulk.add(connection, tables.dependencies, rows)
 
 
 async def _save_barriers(connection: AsyncConnection, histories: Collection[LoadedHistory]) -> None:

@@ -97,6 +97,10 @@ def _checkpoint(row: JobRow, event: Event) -> _Changes:
     }
 
 
+def _unblocked(row: JobRow, event: Event) -> _Changes:
+    return {"run_at": row.run_at if event.run_at is None else event.run_at}
+
+
 def _back(row: JobRow, event: Event) -> _Changes:
     """Back to its queue: for another attempt, or handed back or rescued from this one."""
     return {"run_at": event.at if event.run_at is None else event.run_at, **_words(row, event)}
@@ -146,6 +150,7 @@ def _nothing(_row: JobRow, _event: Event) -> _Changes:
 
 
 _CHANGES: Mapping[EventKind, Callable[[JobRow, Event], _Changes]] = {
+    EventKind.UNBLOCKED: _unblocked,
     EventKind.QUEUED: _nothing,
     EventKind.STARTED: _started,
     EventKind.PROGRESS: _progress,
@@ -184,6 +189,7 @@ def submitted_row(event: Event, now: int) -> JobRow:
         key=soundness.name(new.key),
         parent_id=soundness.name(new.parent_id),
         root_id=soundness.name(new.root_id),
+        after=_ids_json(new.after),
         retries=new.retries,
         timeout_ms=new.timeout_ms,
         max_deliveries=new.max_deliveries,
@@ -213,6 +219,7 @@ def row_of(job: Job, now: int) -> JobRow:
         key=soundness.name(job.key),
         parent_id=soundness.name(job.parent_id),
         root_id=soundness.name(job.root_id),
+        after=_ids_json(job.after),
         retries=job.retries,
         timeout_ms=job.timeout_ms,
         max_deliveries=job.max_deliveries,
@@ -267,6 +274,10 @@ def artifact_row(job_id: str, artifact: Artifact, at: int) -> ArtifactRow:
         sha256=soundness.text(artifact.sha256) or "",
         at=at,
     )
+
+
+def _ids_json(job_ids: tuple[str, ...]) -> str | None:
+    return _to_json(job_ids).decode() if job_ids else None
 
 
 def _json(raw: msgspec.Raw) -> str | None:

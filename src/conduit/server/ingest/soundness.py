@@ -121,6 +121,7 @@ def _fault_of_parts(event: Event) -> str | None:
         return (
             _json_fault(bytes(submission.args))
             or (_json_fault(bytes(submission.metadata)) if submission.metadata else None)
+            or next(filter(None, map(fault_of_id, submission.after)), None)
             or (None if abs(submission.priority) < _INT32 else "priority is out of range")
             or _fault_of_times(
                 (

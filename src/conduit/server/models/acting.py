@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from conduit.core.model import (
+    MAX_AFTER,
     MAX_PRIORITY,
     MIN_PRIORITY,
     JobStatus,
@@ -38,6 +39,14 @@ class SubmitRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     queue: Name | None = None
     delay: Annotated[Seconds, Meta(description="Seconds before it may start")] = 0.0
     at: Annotated[datetime, Meta(tz=True, description="When it may start")] | None = None
+    after: Annotated[
+        list[Annotated[str, Meta(min_length=1, max_length=500)]],
+        Meta(
+            max_length=MAX_AFTER,
+            description="Ids of jobs that have to complete before it may start; if one of them "
+            "fails or is cancelled, so is it",
+        ),
+    ] = msgspec.field(default_factory=list[str])
     priority: Annotated[int, Meta(ge=MIN_PRIORITY, le=MAX_PRIORITY)] | None = None
     key: Annotated[
         Name | None, Meta(description="While a job of this key is unfinished, it is answered")

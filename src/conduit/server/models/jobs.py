@@ -13,6 +13,7 @@ from conduit.core.model import (
     JobError,
     JobStatus,
 )
+from conduit.server.db.graph import EdgeKind, Graph
 from conduit.server.db.queries import ARGS_SHOWN
 from conduit.server.db.rows import ArtifactRow, AttemptRow, JobRow, LogRow
 from conduit.server.models.fields import (
@@ -73,8 +74,9 @@ class JobSummary(Struct, frozen=True, kw_only=True):
 
 
 class JobDetail(JobSummary, frozen=True, kw_only=True):
-    """A job with its payloads."""
+    """A job with its payloads, and the ids of the jobs that it was submitted to wait for."""
 
+    after: list[Id]
     args: Annotated[Raw, Meta(examples=[{"order_id": "o1", "cents": 100}])]
     result: Raw | None
     metadata: Raw
@@ -105,6 +107,7 @@ def as_job(row: JobRow) -> Job:
         fields[name] = None if fields[name] is None else fields[name].encode()
     if row.error is not None:
         fields["error"] = msgspec.json.decode(row.error, type=JobError)
+    fields["after"] = () if row.after is None else tuple(msgspec.json.decode(row.after))
     return Job(**fields)
 
 
@@ -120,6 +123,7 @@ def detail(job: Job) -> JobDetail:
     """A job in full. Its token, the right to change it, is its worker's alone."""
     return JobDetail(
         **_common(job, traceback=True),
+        after=list(job.after),
         args=Raw(job.args),
         result=_raw(job.result),
         metadata=Raw(job.metadata),
@@ -224,6 +228,57 @@ class TreeView(Struct, frozen=True):
     root_id: Id
     items: list[JobSummary]
     truncated: bool
+
+
+class GraphNode(Struct, frozen=True, kw_only=True):
+    """A job in a graph."""
+
+    id: Id
+    function: FunctionName
+    status: JobStatus
+    queue: str
+    submitted_at: Time
+    started_at: Time | None
+    finished_at: Time | None
+
+
+class GraphEdge(Struct, frozen=True, kw_only=True):
+    """How two jobs of a graph hang together: `target` waits for `source`, or is its child."""
+
+    source: Id
+    target: Id
+    kind: EdgeKind
+
+
+class GraphView(Struct, frozen=True, kw_only=True):
+    """A job and those that it hangs together with, nearest first; itself is the first."""
+
+    nodes: list[GraphNode]
+    edges: list[GraphEdge]
+    truncated: bool
+
+
+def graph_view(graph: Graph) -> GraphView:
+    """A graph as the history has it."""
+    return GraphView(
+        nodes=[
+            GraphNode(
+                id=node.id,
+                function=node.function,
+                status=node.status,
+                queue=node.queue,
+                submitted_at=iso(node.submitted_at),
+                started_at=iso_or_none(node.started_at),
+                finished_at=iso_or_none(node.finished_at),
+            )
+            for node in graph.nodes
+        ],
+        edges=[
+            GraphEdge(source=edge.source, target=edge.target, kind=edge.kind)
+            for edge in graph.edges
+        ],
+        truncated=graph.truncated,
+    )
 
 
 class ArtifactView(Struct, frozen=True, kw_only=True):

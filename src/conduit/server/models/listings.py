@@ -57,6 +57,7 @@ class QueueView(Struct, frozen=True, kw_only=True):
     queued: int
     scheduled: int
     running: int
+    blocked: int
     oldest_at: Time | None
 
 

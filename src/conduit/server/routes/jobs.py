@@ -16,11 +16,12 @@ from starlette.responses import Response
 from conduit.core.errors import QueueError
 from conduit.core.model import Job, JobStatus
 from conduit.server.answers import Json, answers
-from conduit.server.db import queries
+from conduit.server.db import graph, queries
 from conduit.server.db.queries import JobQuery, Sort
 from conduit.server.models.jobs import (
     ArtifactsView,
     AttemptsView,
+    GraphView,
     JobDetail,
     JobPageView,
     LogsView,
@@ -29,6 +30,7 @@ from conduit.server.models.jobs import (
     as_job,
     attempt_view,
     detail,
+    graph_view,
     log_view,
     summary,
 )
@@ -148,6 +150,17 @@ async def get_tree(job_id: JobId, parts: TheParts) -> Response:
         return Json(TreeView(job.root_id or job.id, [summary(job)], truncated=False))
     items = [summary(as_job(row)) for row in tree.items]
     return Json(TreeView(tree.root_id, items, tree.truncated))
+
+
+@router.get("/{job_id}/graph", **answers(GraphView, 404))
+async def get_graph(job_id: JobId, parts: TheParts) -> Response:
+    """The jobs that a job hangs together with: those that one waits for, and those of one family.
+
+    Followed both ways, however far, nearest first, to 500 jobs; `truncated` where there are more.
+    """
+    async with parts.database.read() as connection:
+        found = await graph.around(connection, job_id)
+    return Json(graph_view(found or graph.alone(await _job(parts, job_id))))
 
 
 @router.get("/{job_id}/artifacts", **answers(ArtifactsView, 404))

@@ -7,11 +7,10 @@ local function leave_lane(id, st)
   local n, _, _, lane = header(blobs[id])
   if st.s == S.SCHEDULED then
     write('ZREM', K.scheduled, id)
-    count('s:', queue_of(lane), -1)
-  else
+  elseif st.s == S.QUEUED then
     write('ZREM', K.back .. lane, member(n, id))
-    count('q:', queue_of(lane), -1)
   end
+  count(st.s .. ':', queue_of(lane), -1)
 end
 
 local answers, asked = {}, {}
@@ -39,6 +38,9 @@ for i = 1, #ids do
       note_end(id)
       acted, status = 'done', st.s
       event(E.CANCELLED, id, st, { y = reason })
+      if st.A then
+        cancel_dependants(id)
+      end
     end
   end
   answers[2 * i - 1], answers[2 * i] = acted, status

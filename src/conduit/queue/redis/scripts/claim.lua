@@ -200,6 +200,9 @@ local function claim(queue, members)
       if counts and st.x and st.x <= now then
         expire(id, st, lane)
         write('ZREM', K.expiring, id)
+        if st.A then
+          cancel_dependants(id)
+        end
       elseif counts then
         take(queue, id, lane, st)
       end

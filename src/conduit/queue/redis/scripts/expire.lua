@@ -1,7 +1,7 @@
 -- Cancelling a job that waited too long: shared by sweep and by claim, which meets it in its lane.
 
 local function expire(id, st, lane)
-  count(st.s == S.SCHEDULED and 's:' or 'q:', queue_of(lane), -1)
+  count(st.s .. ':', queue_of(lane), -1)
   local over = changed(st, { s = S.CANCELLED, y = 'expired', z = now })
   over.L = nil
   save(id, over)

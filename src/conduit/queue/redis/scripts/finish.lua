@@ -28,13 +28,16 @@ local function complete(id, before, result)
   local after = alike[result]
   if not after then
     local st = changed(before, { s = S.COMPLETED, z = now, o = result })
-    st.y, st.e, st.c, st.l, st.L = nil, nil, nil, nil, nil
+    st.y, st.e, st.c, st.l, st.L, st.A = nil, nil, nil, nil, nil, nil
     after = { st, cmsgpack.pack(st) }
     alike[result] = after
   end
   save(id, after[1], after[2])
   note_end(id)
   event(E.COMPLETED, id, after[1], { o = result }, #result)
+  if before.A then
+    unblock_dependants(id)
+  end
 end
 
 local function give_up(id, before, outcome)
@@ -54,6 +57,9 @@ local function give_up(id, before, outcome)
   st.l, st.L = nil, nil
   save(id, st)
   note_end(id)
+  if st.A then
+    cancel_dependants(id)
+  end
 end
 
 -- Back to its queue, at once or later.

@@ -33,6 +33,11 @@ local function forget(id)
   if st.k and (key_holders[st.k] or redis.call('HGET', K.keys, st.k)) == id then
     write('HDEL', K.keys, st.k)
   end
+  if st.W then
+    for _, awaited in ipairs(after_in(rest_of(blobs[id]))) do
+      stop_waiting(id, awaited)
+    end
+  end
   if st.d then
     for _, part in ipairs({ K.metadata, K.checkpoint, K.steps, K.logs, K.artifacts, K.artifact_data }) do
       redis.call('DEL', part .. id)

@@ -1,14 +1,37 @@
 -- Keeping new jobs: shared by submit, start and tick.
 --
 -- A job comes as {id, queue, function, args, rest, priority, delay_ms, run_at, expires_ms, key,
--- unique_ms, max_deliveries, metadata}: `rest` is the JSON of what scripts needn't know, `metadata`
--- an array of JSON names and values, or nil.
-
-
+-- unique_ms, max_deliveries, metadata, after}: `rest` is the JSON of what scripts needn't know, or of
+-- what they seldom look at, `metadata` an array of JSON names and values, or nil, `after` one of ids,
+-- each once.
 
 local function same(blob, job)
-  local _, _, _, lane, args = struct.unpack('>I6I6BI2c0I4c0', blob)
-  return lane == lane_of(job[2], job[3]) and args == job[4]
+  local _, _, _, lane, args, at = struct.unpack('>I6I6BI2c0I4c0', blob)
+  local rest = string.sub(blob, at)
+  local alike = rest == job[5] or cjson.encode(after_in(rest)) == cjson.encode(after_in(job[5]))
+  return alike and lane == lane_of(job[2], job[3]) and args == job[4]
+end
+
+local NONE = {}
+
+-- Those that a new job waits for, and the first of them that has ended without completing; or nil
+-- and the id of one that isn't stored.
+local function unfinished_of(job)
+  if not job[14] then
+    return NONE, nil
+  end
+  local unfinished, ended = {}, nil
+  for _, awaited in ipairs(job[14]) do
+    local st = state_of(awaited)
+    if not st then
+      return nil, awaited
+    end
+    if st.s ~= S.COMPLETED then
+      unfinished[#unfinished + 1] = awaited
+      ended = ended or finished(st) and awaited or nil
+    end
+  end
+  return unfinished, ended
 end
 
 local function metadata_json(pairs_)
@@ -19,20 +42,21 @@ local function metadata_json(pairs_)
   return '{' .. table.concat(parts, ',') .. '}'
 end
 
--- The state that a new job needs stored; nil for the plainest.
-local function first_state(job, lane, run_at)
+-- The state that a new job needs stored; nil for the plainest. It waits for `waits_for` others.
+local function first_state(job, lane, run_at, waits_for)
   local delayed = run_at > now
   local due = run_at ~= now and run_at or nil
   local expires_at = job[9] and now + job[9] or nil
   local unique_until = job[11] and now + job[11] or nil
   local deliveries = job[12] ~= MAX_DELIVERIES and job[12] or nil
   local noted = job[13] and 1 or nil
-  if not (due or expires_at or unique_until or deliveries or noted or job[10]) then
+  local awaits = waits_for > 0 and waits_for or nil
+  if not (due or expires_at or unique_until or deliveries or noted or job[10] or awaits) then
     return nil
   end
   return {
-    s = delayed and S.SCHEDULED or S.QUEUED, q = 1, L = lane, R = due, x = expires_at,
-    u = unique_until, D = deliveries, d = noted, k = job[10] or nil,
+    s = awaits and S.BLOCKED or delayed and S.SCHEDULED or S.QUEUED, q = 1, L = lane, R = due,
+    x = expires_at, u = unique_until, D = deliveries, d = noted, k = job[10] or nil, W = awaits,
   }
 end
 
@@ -42,12 +66,14 @@ local function blob_of(job, n)
     .. lane .. struct.pack('>I4', #args) .. args .. job[5]
 end
 
+local unfinished, ended = {}, {} -- by the id of a new job: what `unfinished_of` says of it
+
 -- Store a job that isn't there yet, under number n; its state.
 local function keep(job, n)
   local id, args, rest, priority = job[1], job[4], job[5], job[6]
   local lane = lane_of(job[2], job[3])
   local run_at = job[8] or now + job[7]
-  local st = first_state(job, lane, run_at)
+  local st = first_state(job, lane, run_at, #(unfinished[id] or NONE))
   blobs[id], states[id] = blob_of(job, n), st or FRESH
   write_pair('HSET', K.jobs, id, blobs[id])
   if st then
@@ -69,22 +95,30 @@ local function keep(job, n)
     L = lane, A = args, j = rest ~= '' and rest or nil, P = priority ~= 0 and priority or nil,
     R = st and st.R, x = st and st.x, D = st and st.D, M = job[13] and metadata_json(job[13]),
   }, #args)
+  for _, awaited in ipairs(unfinished[id] or NONE) do
+    wait_for(id, awaited)
+  end
+  if ended[id] then
+    cancel_dependant(id, st, ended[id])
+  end
   return states[id], lane
 end
 
 -- Put a job that was just kept where it waits.
 local function line_up(job, n, st, lane)
   local id, queue = job[1], job[2]
-  if st.s == S.SCHEDULED then
+  if st.s == S.CANCELLED then
+    return -- over at once, because of one that it was to wait for
+  end
+  count(st.s .. ':', queue, 1)
+  if st.s == S.BLOCKED then
+    return
+  elseif st.s == S.SCHEDULED then
     write_pair('ZADD', K.scheduled, st.R, id)
-    count('s:', queue, 1)
+  elseif job[6] == 0 then
+    write('RPUSH', K.fresh .. lane, member(n, id))
   else
-    if job[6] == 0 then
-      write('RPUSH', K.fresh .. lane, member(n, id))
-    else
-      write_pair('ZADD', K.back .. lane, rank(ORDINARY, job[6], n), member(n, id))
-    end
-    count('q:', queue, 1)
+    write_pair('ZADD', K.back .. lane, rank(ORDINARY, job[6], n), member(n, id))
   end
   woken[queue] = true
 end
@@ -98,8 +132,26 @@ local function know_lane(lane)
   end
 end
 
--- Keep a batch. Answers one value per job: the id under which it runs; or nil and the id of a job
--- that is stored already with other contents. Then nothing may be committed.
+-- What stands for a new job until it has its number, which comes in one step for all: it is in the
+-- way of its doubles, and others may wait for it. The id of what it waits for and isn't stored, if any.
+local function announce(job)
+  local id = job[1]
+  local awaits, other = unfinished_of(job)
+  if not awaits then
+    return other
+  end
+  unfinished[id], ended[id] = awaits, other
+  blobs[id] = blob_of(job, 0)
+  states[id] = other and { s = S.CANCELLED, u = job[11] and now + job[11] } or FRESH
+  if job[10] then
+    key_holders[job[10]] = id
+  end
+  return nil
+end
+
+-- Keep a batch. Answers one value per job: the id under which it runs; or nil and what to answer:
+-- {'CONFLICT', id} of a job that is stored already with other contents, or {'MISSING', id, awaited} of
+-- one that was to wait for one that isn't stored. Then nothing may be committed.
 local function keep_all(jobs)
   local ids = {}
   for i = 1, #jobs do
@@ -112,16 +164,15 @@ local function keep_all(jobs)
     local id = job[1]
     if blobs[id] then
       if not same(blobs[id], job) then
-        return nil, id
+        return nil, { 'CONFLICT', id }
       end
       answers[i] = id
     else
       answers[i] = job[10] and holder_of(job[10]) or id
       if answers[i] == id then
-        -- Its number comes below, in one step for all; until then it is in the way of its doubles.
-        blobs[id], states[id] = blob_of(job, 0), FRESH
-        if job[10] then
-          key_holders[job[10]] = id
+        local missing = announce(job)
+        if missing then
+          return nil, { 'MISSING', id, missing }
         end
         new[#new + 1] = job
       end

@@ -63,7 +63,7 @@ end
 
 local counted = {}
 
--- Exact numbers of jobs: 'q:' queued, 's:' scheduled, 'r:' running, then the queue's name.
+-- Exact numbers of jobs: a status's letter, of those that aren't finished, a colon, a queue's name.
 local function count(kind, queue, by)
   local field = kind .. queue
   counted[field] = (counted[field] or 0) + by

@@ -22,20 +22,27 @@ end
 local function expire_due()
   local due = redis.call('ZRANGEBYSCORE', K.expiring, '-inf', now, 'LIMIT', 0, limit)
   load(due)
-  local expired = 0
+  local expired, awaited = 0, {}
   for _, id in ipairs(due) do
     local st = states[id]
     write('ZREM', K.expiring, id)
-    if blobs[id] and (st.s == S.QUEUED or st.s == S.SCHEDULED) and st.x and st.x <= now then
+    local waits = blobs[id] and not finished(st) and st.s ~= S.RUNNING
+    if waits and st.x and st.x <= now then
       local n, _, _, lane = header(blobs[id])
       if st.s == S.SCHEDULED then
         write('ZREM', K.scheduled, id)
-      else
+      elseif st.s == S.QUEUED then
         write('ZREM', K.back .. lane, member(n, id))
       end
       expire(id, st, lane)
       expired = expired + 1
+      if st.A then
+        awaited[#awaited + 1] = id
+      end
     end
+  end
+  for _, id in ipairs(awaited) do -- those that wait for them, unless they have expired themselves
+    cancel_dependants(id)
   end
   return expired, #due
 end
@@ -117,6 +124,9 @@ local function rescue_one(id, before)
     over = over + 1
   end
   save(id, st)
+  if st.A and finished(st) then
+    cancel_dependants(id)
+  end
 end
 
 local function rescue()

@@ -1,6 +1,6 @@
 -- tick: turn due ticks of schedules into jobs. See `Queue.tick`.
 -- Input: {ticks}, each {cron, fingerprint, at, job}; a job as keep.lua says.
--- Answers per tick: 1 where this call made the job. Refuses all with {'CONFLICT', id}.
+-- Answers per tick: 1 where this call made the job. Refuses all as keep.lua says.
 local jobs, answers, marks = {}, {}, {}
 for i, tick in ipairs(input[1]) do
   local cron = marks[tick[1]]
@@ -20,9 +20,9 @@ for i, tick in ipairs(input[1]) do
     end
   end
 end
-local kept, conflict = keep_all(jobs)
+local kept, refusal = keep_all(jobs)
 if not kept then
-  return { 'CONFLICT', conflict }
+  return refusal
 end
 commit()
 return answers

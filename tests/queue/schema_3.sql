@@ -1,0 +1,144 @@
+-- The embedded queue. Times are milliseconds since the epoch; JSON values are UTF-8 in BLOBs.
+
+CREATE TABLE jobs (
+    n                INTEGER PRIMARY KEY,   -- rises with each submission: first in, first out
+    id               TEXT    NOT NULL UNIQUE,
+    function         TEXT    NOT NULL,
+    queue            TEXT    NOT NULL,
+    status           TEXT    NOT NULL,
+    args             BLOB    NOT NULL,
+    priority         INTEGER NOT NULL,
+    key              TEXT,
+    parent_id        TEXT,
+    root_id          TEXT,
+    retries          INTEGER,
+    timeout_ms       INTEGER,
+    max_deliveries   INTEGER NOT NULL,
+    submitted_at     INTEGER NOT NULL,
+    run_at           INTEGER NOT NULL,
+    expires_at       INTEGER,
+    unique_until     INTEGER,
+    front            INTEGER NOT NULL DEFAULT 1,   -- 0: rescued, goes before the backlog
+    started_at       INTEGER,
+    finished_at      INTEGER,
+    generation       INTEGER NOT NULL DEFAULT 1,
+    attempt          INTEGER NOT NULL DEFAULT 0,
+    failures         INTEGER NOT NULL DEFAULT 0,
+    rescues          INTEGER NOT NULL DEFAULT 0,
+    fence            INTEGER NOT NULL DEFAULT 0,
+    seq              INTEGER NOT NULL DEFAULT 1,
+    token            TEXT,
+    worker_id        TEXT,
+    cancel_requested INTEGER NOT NULL DEFAULT 0,
+    reason           TEXT,
+    error            BLOB,
+    progress         REAL,
+    progress_message TEXT,
+    metadata         BLOB    NOT NULL,
+    checkpoint       BLOB,
+    steps            BLOB    NOT NULL DEFAULT X'7B7D',
+    result           BLOB
+) STRICT;
+
+-- Partial indices hold only what is in that state, so a finished job costs the hot path nothing.
+CREATE INDEX jobs_ready     ON jobs (queue, function, front, priority DESC) WHERE status = 'queued';
+CREATE INDEX jobs_scheduled ON jobs (run_at) WHERE status = 'scheduled';
+CREATE INDEX jobs_due       ON jobs (queue, run_at) WHERE status = 'scheduled';
+CREATE INDEX jobs_expiring  ON jobs (expires_at)
+    WHERE expires_at IS NOT NULL AND status IN ('scheduled', 'queued');
+CREATE INDEX jobs_finished  ON jobs (finished_at) WHERE finished_at IS NOT NULL;
+CREATE INDEX jobs_cancels   ON jobs (worker_id) WHERE status = 'running' AND cancel_requested = 1;
+CREATE INDEX jobs_parent    ON jobs (parent_id) WHERE parent_id IS NOT NULL;
+CREATE INDEX jobs_root      ON jobs (root_id) WHERE root_id IS NOT NULL;
+
+-- Apart from jobs, so that a heartbeat never rewrites a job's arguments.
+CREATE TABLE leases (
+    n       INTEGER PRIMARY KEY,
+    expires INTEGER NOT NULL,
+    term    INTEGER NOT NULL
+) STRICT;
+
+-- A key is held while its job is unfinished or within its window; the row goes with the job.
+CREATE TABLE keys (
+    key TEXT    PRIMARY KEY,
+    n   INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX keys_job ON keys (n);
+
+CREATE TABLE logs (
+    n       INTEGER NOT NULL,
+    number  INTEGER NOT NULL,
+    at      INTEGER NOT NULL,
+    attempt INTEGER NOT NULL,
+    level   TEXT    NOT NULL,
+    logger  TEXT    NOT NULL,
+    message TEXT    NOT NULL,
+    PRIMARY KEY (n, number)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE artifacts (
+    n            INTEGER NOT NULL,
+    name         TEXT    NOT NULL,
+    content_type TEXT    NOT NULL,
+    size         INTEGER NOT NULL,
+    sha256       TEXT    NOT NULL,
+    data         BLOB    NOT NULL,
+    PRIMARY KEY (n, name)
+) STRICT;
+
+CREATE TABLE paused_queues (queue TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
+CREATE TABLE paused_functions (function TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
+
+CREATE TABLE workers (
+    id      TEXT    PRIMARY KEY,
+    name    TEXT    NOT NULL,
+    seen_at INTEGER NOT NULL,
+    running INTEGER NOT NULL,
+    lost    INTEGER NOT NULL DEFAULT 0,   -- 1: reported as lost
+    info    BLOB    NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE functions (
+    name    TEXT    NOT NULL,
+    worker  TEXT    NOT NULL,
+    seen_at INTEGER NOT NULL,   -- when the last worker of that name was heard of, once there is none
+    info    BLOB    NOT NULL,
+    PRIMARY KEY (name, worker)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE crons (
+    name        TEXT    PRIMARY KEY,
+    worker      TEXT    NOT NULL,
+    fingerprint TEXT    NOT NULL,
+    last_tick   INTEGER NOT NULL,
+    paused      INTEGER NOT NULL DEFAULT 0,
+    info        BLOB    NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE locks (
+    name    TEXT    PRIMARY KEY,
+    token   TEXT    NOT NULL,
+    expires INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE entries (
+    position INTEGER PRIMARY KEY AUTOINCREMENT,   -- never reused, even after trimming
+    at       INTEGER NOT NULL,
+    body     BLOB    NOT NULL
+) STRICT;
+
+CREATE TABLE event_groups (
+    name  TEXT    PRIMARY KEY,
+    given INTEGER NOT NULL   -- the last position handed to any consumer
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE pending (
+    event_group TEXT    NOT NULL,
+    position    INTEGER NOT NULL,
+    consumer    TEXT    NOT NULL,
+    given_at    INTEGER NOT NULL,
+    deliveries  INTEGER NOT NULL,
+    PRIMARY KEY (event_group, position)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
