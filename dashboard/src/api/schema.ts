@@ -297,7 +297,7 @@ export interface paths {
         };
         /**
          * Get Function
-         * @description One function.
+         * @description One function, as it was known last while the queue is away.
          */
         get: operations["get_function"];
         put?: never;
@@ -537,7 +537,7 @@ export interface paths {
         };
         /**
          * Get Worker
-         * @description One worker.
+         * @description One worker, as it was known last while the queue is away.
          */
         get: operations["get_worker"];
         put?: never;
@@ -1167,6 +1167,8 @@ export interface components {
         /**
          * BulkRequest
          * @description One action on many jobs: those of a filter, those of these ids, or all that allow it.
+         *
+         *         It takes exactly one of `filter`, `ids` and `all: true`.
          */
         BulkRequest: {
             /** @enum {unknown} */
@@ -1252,6 +1254,34 @@ export interface components {
             paused: boolean;
         };
         /**
+         * FunctionDetail
+         * @description A function. `stale`: the queue is out of reach, and this is from `at`.
+         */
+        FunctionDetail: {
+            /** @example charge */
+            name: string;
+            worker: string;
+            queue: string;
+            /** @example charge(order_id: str, cents: int = 100) */
+            signature: string;
+            /** @description JSON Schema of the parameters, as far as told */
+            parameters: unknown;
+            doc: string;
+            retries: number;
+            timeout_ms: number | null;
+            priority: number;
+            max_deliveries: number;
+            event: string | null;
+            /**
+             * @description Its jobs wait until it is resumed
+             * @example false
+             */
+            paused: boolean;
+            stale: boolean;
+            /** @example 2026-11-02T09:00:00.000Z */
+            at: string;
+        };
+        /**
          * QueueView
          * @description Depth and state of a queue; `oldest_at` is when its longest-waiting job became due.
          */
@@ -1302,6 +1332,27 @@ export interface components {
             started_at: string;
             /** @example 2026-11-02T09:00:00.000Z */
             seen_at: string;
+        };
+        /**
+         * WorkerDetail
+         * @description A worker. `stale`: the queue is out of reach, and this is from `at`.
+         */
+        WorkerDetail: {
+            id: string;
+            name: string;
+            host: string;
+            pid: number;
+            version: string;
+            queues: string[];
+            concurrency: number;
+            running: number;
+            /** @example 2026-11-02T09:00:00.000Z */
+            started_at: string;
+            /** @example 2026-11-02T09:00:00.000Z */
+            seen_at: string;
+            stale: boolean;
+            /** @example 2026-11-02T09:00:00.000Z */
+            at: string;
         };
         /**
          * GoneWorkerView
@@ -2952,7 +3003,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["FunctionView"];
+                    "application/json": components["schemas"]["FunctionDetail"];
                 };
             };
             /** @description No key, or one that isn't known */
@@ -3820,7 +3871,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["WorkerView"];
+                    "application/json": components["schemas"]["WorkerDetail"];
                 };
             };
             /** @description No key, or one that isn't known */

@@ -23,9 +23,10 @@ from msgspec import Struct, structs
 from conduit.core import codec
 from conduit.core.errors import NoCurrentJobError, PayloadTooLargeError
 from conduit.core.model import Artifact, Lease, LogLine
+from conduit.core.names import is_file_name
 from conduit.core.retry import LONGEST_DELAY
 from conduit.engine.content_types import guessed_type
-from conduit.engine.text import MAX_MESSAGE, clean, is_file_name, is_header
+from conduit.engine.text import MAX_MESSAGE, clean, is_header
 from conduit.queue.base import Note
 
 P = ParamSpec("P")
@@ -344,7 +345,9 @@ class Context:
 
     def _artifact_note(self, name: str, data: bytes | str, content_type: str | None) -> Note:
         if not is_file_name(name):
-            raise ValueError(f"artifact name {name!r}: 1 to 255 characters that UTF-8 can carry")
+            raise ValueError(
+                f"artifact name {name!r}: 1 to 255 characters, none of control, not . or .."
+            )
         if content_type is not None and not is_header(content_type):
             raise ValueError(f"content_type={content_type!r}: such as 'text/csv', in ASCII")
         body = data.encode() if isinstance(data, str) else bytes(memoryview(data))

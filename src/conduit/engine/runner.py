@@ -78,7 +78,7 @@ async def run_services(
                     break
                 await run.start(service)
             else:
-                if on_started is not None and run.code == EXIT_OK:
+                if on_started is not None and not run.stop_asked.is_set():
                     on_started()
                 await run.until_ended()
         finally:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # and halves of surrogate pairs
 _HEADER = re.compile(r"[\x20-\x7e]{1,255}")
 
 MAX_MESSAGE = 4 * 1024
@@ -24,11 +23,6 @@ def printable(text: str) -> str:
         letter if letter.isprintable() or letter in "\n\t" else ascii(letter)[1:-1]
         for letter in text
     )
-
-
-def is_file_name(text: str) -> bool:
-    """Whether `text` can name something in every store: 1 to 255 characters, none of control."""
-    return 0 < len(text) <= 255 and _CONTROL.search(text) is None
 
 
 def is_header(text: str) -> bool:

@@ -81,6 +81,15 @@ def not_found(what: str, name: str, hint: str = "") -> ProblemError:
     )
 
 
+def not_known(what: str, name: str, hint: str, *, stale: bool) -> ProblemError:
+    """404, or 503 where what is known is `stale`: there may be one by now."""
+    if stale:
+        return queue_unavailable(
+            f"it isn't known whether there is a {what} {errors.quoted(name)} by now"
+        )
+    return not_found(what, name, hint)
+
+
 def job_not_found(job_id: str, detail: str, status: str | None = None) -> ProblemError:
     """404: the queue, and for questions the history as well, has no such job."""
     status_or_unset = UNSET if status is None else status

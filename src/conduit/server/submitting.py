@@ -81,7 +81,8 @@ def new_id() -> str:
 
 
 def milliseconds(moment: datetime) -> int:
-    """Since the epoch."""
+    """Since the epoch; a time without a zone is UTC."""
+    moment = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
     return (moment - _EPOCH) // timedelta(milliseconds=1)
 
 

@@ -77,7 +77,13 @@ async def test_an_embedded_database_is_made_by_itself(tmp_path: Path) -> None:
         (["DELETE FROM alembic_version"], Standing.FOREIGN, "of another program"),
         ([set_revision("conduit_9999")], Standing.AHEAD, "a newer Conduit"),
         ([set_revision("2f3a9c")], Standing.FOREIGN, "of another program"),
-        (["DROP TABLE logs"], Standing.INCOMPLETE, "lacks tables of it (logs)"),
+        (
+            ["DROP TABLE alembic_version", "CREATE TABLE alembic_version (theirs integer)"],
+            Standing.FOREIGN,
+            "of another program (alembic_version)",
+        ),
+        (["ALTER TABLE logs DROP COLUMN logger"], Standing.INCOMPLETE, "parts of it (logs.logger)"),
+        (["DROP TABLE logs"], Standing.INCOMPLETE, "lacks parts of it (logs)"),
     ],
 )
 async def test_a_server_refuses_what_an_upgrade_cannot_help(

@@ -239,6 +239,11 @@ async def test_an_unclear_bulk_action_is_refused_and_nothing_done(
     assert await status_of(queue, "queued") is JobStatus.QUEUED
 
 
+async def test_a_time_without_a_zone_is_utc_in_a_filter(api: httpx.AsyncClient) -> None:
+    wanted = {"action": "cancel", "filter": {"submitted_before": "2026-11-25T00:00:00"}}
+    assert (await api.post("/jobs/bulk", json=wanted)).status_code == 200
+
+
 async def test_everything_is_meant_where_that_is_said(api: httpx.AsyncClient, queue: Queue) -> None:
     answer = await api.post("/jobs/bulk", json={"action": "retry", "all": True})
 

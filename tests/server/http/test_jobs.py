@@ -79,7 +79,7 @@ async def ids(client: httpx.AsyncClient, query: str) -> str:
         ("parent_id=a", "d"),
         ("root_id=a", "d"),
         ("q=THUMB", "c"),
-        ("submitted_after=2000&submitted_before=1970-01-01T00:00:03.000Z", "b"),
+        ("submitted_after=000000002000&submitted_before=1970-01-01T00:00:03.000Z", "b"),
         ("submitted_after=1970-01-01T01:00:03%2B01:00", "dc"),
     ],
 )
@@ -120,7 +120,8 @@ async def test_broken_utf_8_is_no_fault_of_the_server(told: httpx.AsyncClient) -
     [
         "status=done", "limit=0", "limit=501", "limit=1000000000", "limit=many",
         "offset=-1", "offset=x", "cursor=nonsense",
-        "sort=colour", "submitted_after=yesterday", "submitted_after=-1",
+        "sort=colour", "submitted_after=yesterday",
+        "submitted_after=20261125", "submitted_after=2026", "submitted_after=-1",
         "submitted_before=99999999999999999999", "q=", "q=%00", "key=a%00b", "worker_id=%00",
     ],
 )  # fmt: skip
@@ -211,19 +212,27 @@ async def test_an_artifact_is_a_download_and_never_a_page(
 
 
 async def test_statistics_count_what_happened(told: httpx.AsyncClient) -> None:
-    stats = (await told.get("/stats?after=0&before=5000")).json()
+    window = "after=000000000000&before=000000005000"
+    stats = (await told.get(f"/stats?{window}")).json()
     assert stats["submitted"] == 4
     assert stats["statuses"]["running"] == 1
-    trends = (await told.get("/trends?after=0&before=5000&bucket=1")).json()
+    trends = (await told.get(f"/trends?{window}&bucket=1")).json()
     assert [bucket["submitted"] for bucket in trends["items"]] == [0, 1, 1, 1, 1]
-    activity = (await told.get("/activity?after=0&before=5000&bucket=1&by=queue")).json()
+    activity = (await told.get(f"/activity?{window}&bucket=1&by=queue")).json()
     assert activity["bucket_ms"] == 1000
     for series in activity["items"].values():
         assert [len(counts) for counts in series.values()] == [5, 5, 5]
 
 
 @pytest.mark.parametrize(
-    "query", ["after=5&before=5", "bucket=0", "after=0&bucket=1", "before=x", "bucket=999999999999"]
+    "query",
+    [
+        "after=000000000005&before=000000000005",
+        "bucket=0",
+        "after=000000000000&bucket=1",
+        "before=x",
+        "bucket=999999999999",
+    ],
 )
 async def test_statistics_of_no_time_are_refused(told: httpx.AsyncClient, query: str) -> None:
     for path in ("/trends", "/activity"):
@@ -292,3 +301,11 @@ async def test_an_api_is_shown_over_time_also_where_nobody_asked(
     shop = (await told.get(f"/apis/shop?{query}")).json()
     assert (shop["bucket_ms"], len(shop["items"])) == (MINUTE_MS, 15)
     assert (await told.get(f"/apis/shop?{query}&bucket=90")).status_code == 422
+
+
+@pytest.mark.parametrize("words", ["\u202f", "a\tb", "\u200d", "\ue000"])
+async def test_any_text_that_can_be_stored_can_be_looked_for(
+    api: httpx.AsyncClient, words: str
+) -> None:
+    assert (await api.get("/jobs", params={"q": words})).status_code == 200
+    assert (await api.get("/jobs", params={"q": f"{words}\x00"})).status_code == 422

@@ -118,7 +118,12 @@ async def test_the_queue_is_found_when_it_comes_and_listings_outlive_it(
     async with client_of(await serve(queue_url=redis.url)) as another:
         functions = (await another.get("/functions")).json()
         assert (functions["stale"], len(functions["items"])) == (True, 3)
-        assert (await another.get("/functions/charge")).status_code == 200
+        function = await another.get("/functions/charge")
+        assert (function.status_code, function.json()["stale"]) == (200, True)
+        worker = await another.get("/workers/orders-1")
+        assert (worker.status_code, worker.json()["stale"]) == (200, True)
+        for path in ("/functions/new", "/workers/new"):  # there may be one by now
+            assert_away(await another.get(path))
 
     redis.start()
     await until(is_ready)

@@ -340,3 +340,9 @@ async def test_a_worker_that_has_gone_is_told_of_until_it_comes_back(
     await queue.register(second)
     listed = (await api.get("/workers")).json()
     assert (len(listed["items"]), listed["gone"]) == (2, [])
+
+
+async def test_an_id_with_a_line_feed_at_its_end_is_refused(api: httpx.AsyncClient) -> None:
+    answer = await api.post("/jobs", json={"function": "charge", "job_id": "mine\n"})
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["where"] == "body.job_id"

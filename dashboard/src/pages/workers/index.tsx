@@ -27,7 +27,8 @@ export default function Workers() {
   const { q } = useSearch({ from: "/layout/workers" });
   const navigate = useNavigate();
   const search = (text: string) => void navigate({ to: "/workers", search: { q: text || undefined }, replace: true });
-  const workers = useQuery(get("/api/v1/workers"));
+  // A heartbeat is no change that the stream tells of.
+  const workers = useQuery({ ...get("/api/v1/workers"), refetchInterval: 5_000 });
   const running = useQuery(get("/api/v1/jobs", { params: { query: { status: ["running"], sort: "started_at", limit: 200 } } }));
   const now = useTicking((at) => Math.floor(at / 1000) * 1000);
   if (workers.isError && !workers.data) {

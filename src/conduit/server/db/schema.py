@@ -15,7 +15,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from msgspec import Struct
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, Inspector, inspect, text
 
 from conduit.server.db.failures import SchemaError
 from conduit.server.db.tables import metadata
@@ -38,11 +38,12 @@ class Standing(StrEnum):
     FOREIGN = "foreign"
     """The tables are another program's."""
     INCOMPLETE = "incomplete"
-    """The revision is right, and tables that it has are gone."""
+    """The revision is right, and tables or columns that it has are gone."""
 
 
 class State(Struct, frozen=True, kw_only=True):
-    """What was found: the revision of the database and of this version; `tables` that stand out."""
+    """What was found: the revision of the database and of this version; `tables` that stand out,
+    or columns of theirs."""
 
     standing: Standing
     revision: str | None
@@ -57,7 +58,8 @@ def is_current(state: State) -> bool:
 
 def look(connection: Connection) -> State:
     """Find out what a database holds."""
-    names = set(inspect(connection).get_table_names())
+    inspector = inspect(connection)
+    names = set(inspector.get_table_names())
     revisions = _revisions(connection) if _VERSIONS in names else []
     scripts = _scripts()
     head = scripts.get_current_head()
@@ -69,7 +71,7 @@ def look(connection: Connection) -> State:
         others = names - {_VERSIONS}
         tables = others if connection.dialect.name == "sqlite" else others & ours
         standing = Standing.FOREIGN if tables else Standing.MISSING
-    elif len(revisions) > 1 or not revisions[0].startswith(_PREFIX):
+    elif len(revisions) > 1 or not str(revisions[0]).startswith(_PREFIX):
         standing, tables = Standing.FOREIGN, {_VERSIONS}
     elif revisions[0] not in {script.revision for script in scripts.walk_revisions()}:
         standing = Standing.AHEAD
@@ -77,6 +79,8 @@ def look(connection: Connection) -> State:
         standing = Standing.BEHIND
     elif ours - names:
         standing, tables = Standing.INCOMPLETE, ours - names
+    elif gone := _lacking_columns(inspector):
+        standing, tables = Standing.INCOMPLETE, gone
     return State(
         standing=standing,
         revision=revisions[0] if revisions else None,
@@ -85,7 +89,21 @@ def look(connection: Connection) -> State:
     )
 
 
+def _lacking_columns(inspector: Inspector) -> set[str]:
+    """Columns that our tables lack, as `jobs.function`."""
+    found = inspector.get_multi_columns(filter_names=list(metadata.tables))
+    gone = set[str]()
+    for (_, table), columns in found.items():
+        there = {column["name"] for column in columns}
+        gone |= {f"{table}.{name}" for name in set(metadata.tables[table].columns.keys()) - there}
+    return gone
+
+
 def _revisions(connection: Connection) -> list[str]:
+    """What the table says; another program's of the same name may have other columns."""
+    columns = {column["name"] for column in inspect(connection).get_columns(_VERSIONS)}
+    if "version_num" not in columns:
+        return [""]
     return list(connection.execute(text(f"SELECT version_num FROM {_VERSIONS}")).scalars())
 
 
@@ -129,7 +147,7 @@ def _words(state: State, shown: str) -> str:
             )
         case Standing.INCOMPLETE | Standing.CURRENT:
             return (
-                f"{shown} is at schema {state.revision} and lacks tables of it ({named}): restore "
+                f"{shown} is at schema {state.revision} and lacks parts of it ({named}): restore "
                 f"it from a backup, or name an empty database and run {UPGRADE}"
             )
 

@@ -22,6 +22,9 @@ from conduit.server.models.fields import (
     Seconds,
 )
 
+# `$` alone lets a line feed pass at the end, and schemas know no `\\Z`.
+_JOB_ID = r"^[A-Za-z0-9_.:-]{1,64}$(?!\n)"
+
 
 class SubmitRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A job to submit. What is left out is as the function declares it.
@@ -56,7 +59,7 @@ class SubmitRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     timeout: Annotated[float, Meta(gt=0, le=LONGEST_S)] | None = None
     retries: Annotated[int, Meta(ge=0, le=1_000_000)] | None = None
     metadata: dict[str, Any] = msgspec.field(default_factory=dict[str, Any])
-    job_id: Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")] | None = None
+    job_id: Annotated[str, Meta(pattern=_JOB_ID)] | None = None
 
 
 class SubmittedView(Struct, frozen=True):
@@ -72,6 +75,9 @@ class CancelRequest(Struct, frozen=True, forbid_unknown_fields=True):
     reason: Annotated[str, Meta(min_length=1, max_length=255)] = "cancelled over HTTP"
 
 
+_UTC = "In UTC where it names no zone"
+
+
 class BulkFilter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Which jobs: as the filters of the list. Several values of one field are alternatives."""
 
@@ -83,12 +89,15 @@ class BulkFilter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     parent_id: Name | None = None
     root_id: Name | None = None
     q: Name | None = None
-    submitted_after: Annotated[datetime, Meta(tz=True)] | None = None
-    submitted_before: Annotated[datetime, Meta(tz=True)] | None = None
+    submitted_after: Annotated[datetime, Meta(description=_UTC)] | None = None
+    submitted_before: Annotated[datetime, Meta(description=_UTC)] | None = None
 
 
 class BulkRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One action on many jobs: those of a filter, those of these ids, or all that allow it."""
+    """One action on many jobs: those of a filter, those of these ids, or all that allow it.
+
+    It takes exactly one of `filter`, `ids` and `all: true`.
+    """
 
     action: Literal["cancel", "retry", "delete"]
     filter: BulkFilter | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from msgspec import Meta, Raw, Struct
+from msgspec import Meta, Raw, Struct, structs
 
 from conduit.core.model import (
     CronInfo,
@@ -13,7 +13,7 @@ from conduit.core.model import (
     WorkerInfo,
 )
 from conduit.core.schedule import parse_schedule
-from conduit.server.listings import Gone
+from conduit.server.listings import Gone, Listing
 from conduit.server.models.fields import (
     FunctionName,
     Time,
@@ -47,6 +47,19 @@ def function_view(info: FunctionInfo) -> FunctionView:
     """A function as its worker registered it, and whether it is paused."""
     parameters = Raw((info.parameters or "{}").encode())
     return FunctionView(**fields_of(info, FunctionView.__struct_fields__, parameters=parameters))
+
+
+class FunctionDetail(FunctionView, frozen=True, kw_only=True):
+    """A function. `stale`: the queue is out of reach, and this is from `at`."""
+
+    stale: bool
+    at: Time
+
+
+def function_detail(info: FunctionInfo, listing: Listing[FunctionInfo]) -> FunctionDetail:
+    """A function as the listing of them has it."""
+    view = structs.asdict(function_view(info))
+    return FunctionDetail(**view, stale=listing.stale, at=iso(listing.at))
 
 
 class QueueView(Struct, frozen=True, kw_only=True):
@@ -122,6 +135,19 @@ def worker_view(info: WorkerInfo) -> WorkerView:
     """A worker as it reported itself."""
     times = {"started_at": iso(info.started_at), "seen_at": iso(info.seen_at)}
     return WorkerView(**fields_of(info, WorkerView.__struct_fields__, **times))
+
+
+class WorkerDetail(WorkerView, frozen=True, kw_only=True):
+    """A worker. `stale`: the queue is out of reach, and this is from `at`."""
+
+    stale: bool
+    at: Time
+
+
+def worker_detail(info: WorkerInfo, listing: Listing[WorkerInfo]) -> WorkerDetail:
+    """A worker as the listing of them has it."""
+    view = structs.asdict(worker_view(info))
+    return WorkerDetail(**view, stale=listing.stale, at=iso(listing.at))
 
 
 class GoneWorkerView(Struct, frozen=True, kw_only=True):

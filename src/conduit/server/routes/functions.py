@@ -18,12 +18,14 @@ from conduit.server.models.fields import iso
 from conduit.server.models.listings import (
     EventsView,
     EventView,
+    FunctionDetail,
     FunctionsView,
     FunctionView,
+    function_detail,
     function_view,
 )
 from conduit.server.parts import TheParts, needs
-from conduit.server.problems import not_found
+from conduit.server.problems import not_known
 from conduit.server.routes.params import Name
 
 router = APIRouter()
@@ -37,10 +39,11 @@ async def list_functions(parts: TheParts) -> Response:
     return Json(FunctionsView(items, found.stale, iso(found.at)))
 
 
-@router.get("/functions/{name:path}", tags=["functions"], **answers(FunctionView, 404))
+@router.get("/functions/{name:path}", tags=["functions"], **answers(FunctionDetail, 404))
 async def get_function(name: Name, parts: TheParts) -> Response:
-    """One function."""
-    return Json(function_view(_known(name, (await parts.listings.get(FUNCTIONS)).items)))
+    """One function, as it was known last while the queue is away."""
+    found = await parts.listings.get(FUNCTIONS)
+    return Json(function_detail(_known(name, found.items, stale=found.stale), found))
 
 
 @router.post(
@@ -89,9 +92,9 @@ async def list_events(parts: TheParts) -> Response:
     return Json(EventsView(items, found.stale, iso(found.at)))
 
 
-def _known(name: str, functions: Iterable[FunctionInfo]) -> FunctionInfo:
+def _known(name: str, functions: Iterable[FunctionInfo], *, stale: bool = False) -> FunctionInfo:
     """The function of that name; where several workers have it, that of the one seen last."""
     known = {info.name: info for info in functions}
     if name not in known:
-        raise not_found("function", name, "no worker has registered it")
+        raise not_known("function", name, "no worker has registered it", stale=stale)
     return known[name]

@@ -36,7 +36,7 @@ from conduit.server.models.jobs import (
 )
 from conduit.server.parts import Parts, TheParts
 from conduit.server.problems import invalid, job_not_found, not_found, unavailable
-from conduit.server.routes.params import JobId, Moment, Name, Text, Texts, moment
+from conduit.server.routes.params import FileName, JobId, Moment, Text, Texts, Words, moment
 
 MOST_PER_PAGE = 500
 MOST_LOGS = 5000
@@ -56,7 +56,7 @@ async def list_jobs(
     key: Text | None = None,
     parent_id: Text | None = None,
     root_id: Text | None = None,
-    q: Text | None = None,
+    q: Words | None = None,
     submitted_after: Moment | None = None,
     submitted_before: Moment | None = None,
     sort: Sort = Sort.NEWEST,
@@ -183,7 +183,7 @@ async def list_artifacts(request: Request, job_id: JobId, parts: TheParts) -> Re
     },
     response_class=Response,
 )
-async def get_artifact(job_id: JobId, name: Name, parts: TheParts) -> Response:
+async def get_artifact(job_id: JobId, name: FileName, parts: TheParts) -> Response:
     """The bytes of a file that a job kept, to be saved: never shown by the browser as a page."""
     async with parts.database.read() as connection:
         rows = await queries.artifacts(connection, job_id)

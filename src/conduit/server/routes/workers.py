@@ -9,13 +9,14 @@ from conduit.server.answers import Json, answers
 from conduit.server.listings import WORKERS
 from conduit.server.models.fields import iso
 from conduit.server.models.listings import (
+    WorkerDetail,
     WorkersView,
-    WorkerView,
     gone_worker_view,
+    worker_detail,
     worker_view,
 )
 from conduit.server.parts import TheParts
-from conduit.server.problems import not_found
+from conduit.server.problems import not_known
 from conduit.server.routes.params import Name
 
 router = APIRouter(prefix="/workers", tags=["workers"])
@@ -30,10 +31,12 @@ async def list_workers(parts: TheParts) -> Response:
     return Json(WorkersView(items, found.stale, iso(found.at), gone))
 
 
-@router.get("/{worker_id:path}", **answers(WorkerView, 404))
+@router.get("/{worker_id:path}", **answers(WorkerDetail, 404))
 async def get_worker(worker_id: Name, parts: TheParts) -> Response:
-    """One worker."""
-    for info in (await parts.listings.get(WORKERS)).items:
+    """One worker, as it was known last while the queue is away."""
+    found = await parts.listings.get(WORKERS)
+    for info in found.items:
         if info.id == worker_id:
-            return Json(worker_view(info))
-    raise not_found("worker", worker_id, "it wasn't heard of in the last minute")
+            return Json(worker_detail(info, found))
+    hint = "it wasn't heard of in the last minute"
+    raise not_known("worker", worker_id, hint, stale=found.stale)
