@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -48,7 +48,13 @@ LetIdle = Callable[[int], None]
 Append = Callable[[Any], None]
 """Writes an entry into the event stream past the queue, as the store keeps it."""
 
-Store = tuple[Connect, LetIdle, Append]
+Hide = Callable[[str], AbstractContextManager[None]]
+"""Takes away, for a while, what the store keeps about who waits for a job."""
+
+Garble = Callable[[str], None]
+"""Makes what the store keeps of a job that waits for others unreadable."""
+
+Store = tuple[Connect, LetIdle, Append, Hide, Garble]
 
 
 def _sqlite(folder: Path, clock: ManualClock, _server: str) -> Store:
@@ -58,7 +64,20 @@ def _sqlite(folder: Path, clock: ManualClock, _server: str) -> Store:
         with closing(sqlite3.connect(path)) as db, db:
             db.execute("INSERT INTO entries (at, body) VALUES (?, ?)", (clock.now, body))
 
-    return lambda: SqliteQueue(path, clock=clock), clock.advance, append
+    @contextmanager
+    def hide(job_id: str) -> Iterator[None]:
+        hidden = "UPDATE dependencies SET awaited = ? WHERE awaited = ?"
+        with closing(sqlite3.connect(path)) as db, db:
+            db.execute(hidden, (f"hidden {job_id}", job_id))
+        yield
+        with closing(sqlite3.connect(path)) as db, db:
+            db.execute(hidden, (job_id, f"hidden {job_id}"))
+
+    def garble(job_id: str) -> None:
+        with closing(sqlite3.connect(path)) as db, db:
+            db.execute("UPDATE jobs SET after = 'nonsense' WHERE id = ?", (job_id,))
+
+    return lambda: SqliteQueue(path, clock=clock), clock.advance, append, hide, garble
 
 
 def _redis(_folder: Path, clock: ManualClock, server: str) -> Store:
@@ -88,8 +107,20 @@ def _redis(_folder: Path, clock: ManualClock, server: str) -> Store:
         with Redis.from_url(server) as client:
             client.xadd(events, fields)
 
+    @contextmanager
+    def hide(job_id: str) -> Iterator[None]:
+        key = Keys(namespace).name("dependants", short(job_id))
+        with Redis.from_url(server) as client:
+            client.rename(key, key + ":hidden")
+            yield
+            client.rename(key + ":hidden", key)
+
+    def garble(job_id: str) -> None:
+        with Redis.from_url(server) as client:
+            client.hset(Keys(namespace).name("states"), short(job_id), b"\xc1nonsense")
+
     url = f"{server}?namespace={namespace}"
-    return lambda: RedisQueue(url, clock=clock), let_idle, append
+    return lambda: RedisQueue(url, clock=clock), let_idle, append, hide, garble
 
 
 BACKENDS: dict[str, Callable[[Path, ManualClock, str], Store]] = {
@@ -130,7 +161,8 @@ class Backend:
         self.clock = ManualClock()
         self.log_is_whole = True
         """Whether the event log still starts at the beginning; a test that trims it says no."""
-        self.connect, self.let_idle, self._append = BACKENDS[name](folder, self.clock, server)
+        store = BACKENDS[name](folder, self.clock, server)
+        self.connect, self.let_idle, self._append, self.hide_dependants, self._garble = store
         self._name = name
         self._opened: list[Queue] = []
 
@@ -168,6 +200,11 @@ class Backend:
         """Write an entry that can't be made sense of at all."""
         self.log_is_whole = False
         self._append(b"\xffgarbage" if self._name == "sqlite" else {"b": b"\xc1garbage"})
+
+    def garble(self, job_id: str) -> None:
+        """Make a job that waits for others unreadable. It can't be held to the log any more."""
+        self.log_is_whole = False
+        self._garble(job_id)
 
     async def close(self) -> None:
         """Close every queue."""

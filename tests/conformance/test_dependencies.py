@@ -524,6 +524,12 @@ async def test_jobs_of_one_batch_can_wait_for_earlier_ones_only(queue: Queue) ->
     assert await statuses(queue, [first, second]) == [_S.QUEUED, _S.BLOCKED]
 
 
+async def test_a_job_that_names_more_than_it_may_is_refused(queue: Queue) -> None:
+    job = await submit(queue)
+    with pytest.raises(QueueError, match=f"{MAX_AFTER:,}"):
+        await queue.submit([a_job(after=(job.id,) * (MAX_AFTER + 1))])
+
+
 async def test_a_job_cannot_wait_for_itself(queue: Queue) -> None:
     with pytest.raises(DependencyNotFoundError):
         await queue.submit([a_job(id="me", after=("me",))])
@@ -575,7 +581,7 @@ async def test_a_repeated_submit_of_a_job_that_waits_has_no_effect(queue: Queue)
 async def test_an_id_with_another_after_is_a_conflict(queue: Queue) -> None:
     one, other = await submit(queue), await submit(queue)
     last = await submit_after(queue, one)
-    for after in ((), (other.id,), (one.id, other.id)):
+    for after in ((), (other.id,), (one.id, other.id), (one.id, one.id)):
         with pytest.raises(SubmitConflictError):
             await queue.submit([msgspec.structs.replace(last, after=after)])
     with pytest.raises(SubmitConflictError):
@@ -702,6 +708,67 @@ async def test_a_job_that_ran_and_failed_is_retried_though_its_dependencies_are_
     await delete(queue, first.id)
     assert await retry(queue, last.id) == Action(Acted.DONE, _S.QUEUED)
     assert (await claim_one(queue)).id == last.id
+
+
+async def test_a_job_of_the_same_id_that_completed_counts_though_it_is_gone(queue: Queue) -> None:
+    first = await running(queue)
+    last = await submit_after(queue, first)
+    await fail(queue, first)
+    await delete(queue, first.id)
+    await completed(queue, id=first.id)
+    await delete(queue, first.id)
+    assert await retry(queue, last.id) == Action(Acted.DONE, _S.QUEUED)
+    assert (await claim_one(queue)).id == last.id
+
+
+# Processes of an older version, which know of no dependants, end jobs without a look at them.
+
+
+@pytest.mark.parametrize("swept", [False, True])
+@pytest.mark.parametrize("kind", [OutcomeKind.COMPLETE, OutcomeKind.FAIL])
+async def test_a_job_is_not_forgotten_before_those_who_still_wait_for_it_are_seen_to(
+    backend: Backend, kind: OutcomeKind, swept: bool
+) -> None:
+    queue = backend.queue
+    first = await running(queue)
+    second = await submit_after(queue, first)
+    third = await submit_after(queue, second)
+    with backend.hide_dependants(first.id):
+        await finish(queue, first, kind)
+    assert await statuses(queue, [second, third]) == [_S.BLOCKED, _S.BLOCKED]
+    if swept:
+        backend.clock.advance(2 * HOUR)
+        assert (await sweep(queue, results_ms=HOUR)).purged == 1
+    else:
+        assert await queue.delete([first.id, third.id]) == [
+            Action(Acted.DONE),
+            Action(Acted.REFUSED, _S.BLOCKED)
+            if kind is OutcomeKind.COMPLETE
+            else Action(Acted.DONE),
+        ]
+    if kind is OutcomeKind.COMPLETE:
+        assert await statuses(queue, [first, second, third]) == [None, _S.QUEUED, _S.BLOCKED]
+        assert (await claim_one(queue)).id == second.id
+    else:
+        left = _S.CANCELLED if swept else None
+        assert await statuses(queue, [first, second, third]) == [None, _S.CANCELLED, left]
+
+
+@pytest.mark.parametrize("kind", [OutcomeKind.COMPLETE, OutcomeKind.FAIL])
+async def test_an_unreadable_dependant_keeps_nobody_from_the_end(
+    backend: Backend, kind: OutcomeKind
+) -> None:
+    queue = backend.queue
+    first = await running(queue)
+    bad = await submit_after(queue, first)
+    good = await submit_after(queue, first)
+    backend.garble(bad.id)
+    assert await finish(queue, first, kind) is Finished.OK
+    ended = kind is OutcomeKind.COMPLETE
+    assert await statuses(queue, [first, good]) == (
+        [_S.COMPLETED, _S.QUEUED] if ended else [_S.FAILED, _S.CANCELLED]
+    )
+    assert [job.id for job in await claim(queue)] == ([good.id] if ended else [])
 
 
 async def test_a_retried_dependant_takes_its_key_again(queue: Queue) -> None:

@@ -313,3 +313,15 @@ async def test_who_waits_for_the_end_of_one_is_told_when_another_fails(
     (ended,) = await asyncio.wait_for(waiting, 30)
     assert (ended.id, ended.status) == (new.id, JobStatus.CANCELLED)
     assert ended.reason == f"job {middle.id} that it waits for was cancelled"
+
+
+async def test_a_cancelled_job_of_which_half_was_lost_is_forgotten(
+    queue: RedisQueue, server: RedisServer, namespace: str, clock: ManualClock
+) -> None:
+    first = await running(queue)
+    last = await submit(queue, after=(first.id,))
+    await fail(queue, first)
+    with server.client() as client:
+        client.hdel(Keys(namespace).name("jobs"), short(last.id))
+    clock.advance(2 * DAY)
+    assert (await sweep(queue)).purged == 2

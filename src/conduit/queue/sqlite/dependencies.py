@@ -25,17 +25,33 @@ SELECT jobs.status FROM dependencies LEFT JOIN jobs ON jobs.id = dependencies.aw
 WHERE dependencies.n = ?
 """
 
+_LEFT_WAITING = """
+SELECT id, status FROM jobs
+WHERE n IN (SELECT value FROM json_each(?)) AND status IN ('completed', 'failed', 'cancelled')
+  AND EXISTS (SELECT 1 FROM dependencies WHERE awaited = jobs.id)
+"""
+
+# A row that can't be read stays as it is, and doesn't keep the job that it waits for from its end.
+_READABLE = """
+CASE WHEN json_valid(after) AND json_type(after) = 'array'
+    THEN NOT EXISTS (SELECT 1 FROM json_each(jobs.after) AS named WHERE named.type <> 'text')
+    ELSE after IS NULL
+END
+"""
+
 _UNBLOCK = f"""
 UPDATE jobs
 SET status = iif(run_at > ?2, 'scheduled', 'queued'), run_at = max(run_at, ?2), seq = seq + 1
 WHERE n IN (SELECT value FROM json_each(?1)) AND status = 'blocked'
   AND NOT EXISTS (SELECT 1 FROM dependencies WHERE dependencies.n = jobs.n)
+  AND {_READABLE}
 RETURNING n, {rows.COLUMNS}
 """
 
 _ABANDON = f"""
 UPDATE jobs SET status = 'cancelled', reason = ?2, seq = seq + 1, finished_at = ?3
 WHERE n IN (SELECT value FROM json_each(?1)) AND status = 'blocked'
+  AND {_READABLE}
 RETURNING n, {rows.COLUMNS}
 """
 
@@ -82,6 +98,18 @@ def settle(db: sqlite3.Connection, now: int, ended: Sequence[Ended], events: lis
     for one in ended:
         if one[0] in awaited:
             _settle_one(db, now, one, events)
+
+
+def settle_left(
+    db: sqlite3.Connection, now: int, numbers: Sequence[int], events: list[Event]
+) -> None:
+    """Free or cancel whoever waits for finished jobs that are about to be forgotten.
+
+    There is none, unless a job was ended by an older Conduit, which knew nothing of dependants.
+    """
+    left = db.execute(_LEFT_WAITING, (rows.ids_json(numbers),)).fetchall()
+    if left:
+        settle(db, now, [(job_id, JobStatus(status)) for job_id, status in left], events)
 
 
 def _settle_one(db: sqlite3.Connection, now: int, one: Ended, events: list[Event]) -> None:

@@ -19,6 +19,8 @@ _SELECT = f"""
 SELECT n, {rows.COLUMNS} FROM jobs WHERE id IN (SELECT value FROM json_each(?))
 """
 
+_NUMBERS = "SELECT n FROM jobs WHERE id IN (SELECT value FROM json_each(?))"
+
 _CANCEL_WAITING = """
 UPDATE jobs SET status = 'cancelled', reason = ?2, seq = seq + 1, finished_at = ?3 WHERE n = ?1
 """
@@ -110,8 +112,10 @@ def _take_key(db: sqlite3.Connection, now: int, n: int, job: Job) -> bool:
 
 def delete(db: sqlite3.Connection, now: int, job_ids: Sequence[str]) -> list[Action]:
     """Forget finished jobs; see `Queue.delete`."""
-    jobs = _load(db, job_ids)
     events: list[Event] = []
+    numbers = [n for (n,) in db.execute(_NUMBERS, (rows.ids_json(job_ids),))]
+    dependencies.settle_left(db, now, numbers, events)
+    jobs = _load(db, job_ids)
     answers: list[Action] = []
     gone: list[int] = []
     for job_id in job_ids:

@@ -10,7 +10,7 @@ from msgspec import Raw, structs
 
 from conduit.core.errors import QueueError, SubmitConflictError
 from conduit.core.events import Event, EventKind, Submission
-from conduit.core.model import Job, JobStatus, NewJob
+from conduit.core.model import MAX_AFTER, Job, JobStatus, NewJob
 from conduit.queue.base import Submitted
 from conduit.queue.sqlite import dependencies, rows
 
@@ -94,6 +94,8 @@ def _insert(db: sqlite3.Connection, now: int, job: NewJob, events: list[Event]) 
     Raises `SubmitConflictError`, `DependencyNotFoundError`.
     """
     rows.check_json(job.args, job.metadata)
+    if len(job.after) > MAX_AFTER:
+        raise QueueError(f"job {job.id!r}: it can wait for {MAX_AFTER:,} jobs at most")
     outstanding: list[dependencies.Ended] = []
     if job.after:
         # Only a new job is asked for what it waits for: of an old one's that may be forgotten.

@@ -62,8 +62,10 @@ def sweep(db: sqlite3.Connection, now: int, retention: Retention, limit: int) ->
     granted = _guard(db, now)
     rescued, failed = _rescue(db, now, limit, events)
     reports = registry.forget_silent(db, now, retention) if _was_watched(db, now) else []
+    old = _forgettable(db, now, retention, limit)
+    dependencies.settle_left(db, now, old, events)
     rows.append(db, now, events, reports)
-    purged = forget(db, _forgettable(db, now, retention, limit))
+    purged = forget(db, old)
     trimmed = _trim(db, now, retention, limit)
     return SweepReport(
         promoted=promoted,

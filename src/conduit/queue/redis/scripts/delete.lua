@@ -2,6 +2,13 @@
 -- Input: {ids}. Answers {acted, status, acted, status, ...}.
 local ids = input[1]
 load(ids)
+local over = {}
+for i = 1, #ids do
+  if blobs[ids[i]] and finished(states[ids[i]]) then
+    over[#over + 1] = ids[i]
+  end
+end
+settle_dependants(over)
 local answers, gone = {}, {}
 for i = 1, #ids do
   local id = ids[i]

@@ -1,6 +1,20 @@
 -- A job that ends without completing takes those with it that wait for it, and those that wait for
 -- them, in the same step. See after.lua for what is stored.
 
+-- The state of one that waits, out of its text; nil where there is none, or nothing that makes sense:
+-- such a job stays as it is, and must not keep the one that it waits for from its end.
+local function dependant_from(text)
+  local ok, st = pcall(state_from, text)
+  if not (text and ok) or type(st) ~= 'table' or type(st.q) ~= 'number' then
+    return nil
+  end
+  local sound = type(st.W or 0) == 'number' and type(st.R or 0) == 'number'
+  if sound and st.s == S.BLOCKED then
+    sound = st.W ~= nil and pcall(queue_of, st.L)
+  end
+  return sound and st or nil
+end
+
 -- Cancel a job that waits for `awaited`.
 local function cancel_dependant(id, st, awaited)
   local over = changed(st, { s = S.CANCELLED, z = now, i = states[awaited].s .. awaited })
@@ -18,7 +32,7 @@ local function cancel_dependants(id)
     local found = hmget(K.states, waiting)
     for i = 1, #waiting do
       local each = waiting[i]
-      local st = states[each] or (found[i] and state_from(found[i]))
+      local st = states[each] or dependant_from(found[i])
       if st and st.s == S.BLOCKED then
         count('b:', queue_of(st.L), -1)
         cancel_dependant(each, st, ends[at])

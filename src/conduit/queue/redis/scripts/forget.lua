@@ -19,6 +19,27 @@ end
 
 afterwards[#afterwards + 1] = clear_lanes
 
+-- Nobody may wait for a job that is gone. Whoever still does, or did until it was cancelled, is left
+-- from an end that didn't see to it: an older Conduit's, or that of an earlier job of the same id.
+-- Call this before `forget`, with jobs whose states are known.
+local function settle_dependants(ids)
+  for from = 1, #ids, CHUNK do
+    local keys = {}
+    for i = from, math.min(from + CHUNK - 1, #ids) do
+      keys[#keys + 1] = K.dependants .. ids[i]
+    end
+    if redis.call('EXISTS', unpack(keys)) > 0 then
+      for i = from, from + #keys - 1 do
+        if states[ids[i]].s == S.COMPLETED then
+          unblock_dependants(ids[i])
+        else
+          cancel_dependants(ids[i])
+        end
+      end
+    end
+  end
+end
+
 local function forget(id)
   local st = states[id]
   if st.s == S.CANCELLED and blobs[id] then
@@ -33,7 +54,7 @@ local function forget(id)
   if st.k and (key_holders[st.k] or redis.call('HGET', K.keys, st.k)) == id then
     write('HDEL', K.keys, st.k)
   end
-  if st.W then
+  if st.W and blobs[id] then
     for _, awaited in ipairs(after_in(rest_of(blobs[id]))) do
       stop_waiting(id, awaited)
     end

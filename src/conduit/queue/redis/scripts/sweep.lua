@@ -150,6 +150,7 @@ local function purge()
       'ZRANGEBYSCORE', K.finished, '-inf', now - results_ms, 'LIMIT', 0, math.min(FEW, limit - looked_at)
     )
     local texts = hmget(K.states, old)
+    local gone = {}
     for i, id in ipairs(old) do
       bytes = bytes + (texts[i] and #texts[i] or 0)
       local st = state_from(texts[i])
@@ -158,12 +159,16 @@ local function purge()
       elseif (st.u or 0) <= now then
         states[id] = st
         blobs[id] = st.s == S.CANCELLED and redis.call('HGET', K.jobs, id)
-        forget(id)
-        purged = purged + 1
+        gone[#gone + 1] = id
       else -- within its window it stays; it comes up again when that is over
         redis.call('ZADD', K.finished, st.u - results_ms, id)
       end
     end
+    settle_dependants(gone)
+    for _, id in ipairs(gone) do
+      forget(id)
+    end
+    purged = purged + #gone
     looked_at = looked_at + #old
     settle()
     if #old == 0 then

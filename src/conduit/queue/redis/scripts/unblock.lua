@@ -4,10 +4,10 @@
 -- Put a job where it waits for a worker, or for its time.
 local function unblock(id, st)
   local blob = redis.call('HGET', K.jobs, id)
-  if not blob then
-    return -- it was lost, as under a policy that evicts
+  local sound, _, at, _, lane = pcall(header, blob)
+  if not (sound and pcall(queue_of, lane)) then
+    return -- it was lost, as under a policy that evicts, or can't be made sense of
   end
-  local _, at, _, lane = header(blob)
   local queue, due = queue_of(lane), st.R or at
   local later = due > now -- delayed, or the clock was set back
   blobs[id] = string.sub(blob, 1, 15 + #lane) -- all that counts here: arguments may be large
@@ -33,7 +33,7 @@ local function unblock_dependants(id)
   local found = hmget(K.states, waiting)
   for i = 1, #waiting do
     local each = waiting[i]
-    local st = states[each] or (found[i] and state_from(found[i]))
+    local st = states[each] or dependant_from(found[i])
     write('ZREM', key, each)
     if st and st.W then
       local freed = changed(st, { W = st.W - 1 })
