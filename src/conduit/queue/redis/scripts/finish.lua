@@ -108,6 +108,7 @@ for i = 1, #outcomes do
     end
   end
 end
+save_waiting_less()
 commit()
 note_repeat()
 return answers

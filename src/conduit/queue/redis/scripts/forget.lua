@@ -38,6 +38,7 @@ local function settle_dependants(ids)
       end
     end
   end
+  save_waiting_less()
 end
 
 local function forget(id)

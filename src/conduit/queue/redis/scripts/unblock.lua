@@ -26,26 +26,58 @@ local function unblock(id, st)
   event(E.UNBLOCKED, id, after, { R = after.R })
 end
 
+-- Those that wait for some less, not saved yet: in a batch many that they wait for may end. These
+-- states are nobody else's, and are changed in place.
+local waiting_less = {}
+
+-- The state of a job with one less to wait for.
+local function strike_out(id, st)
+  local left = st.W > 1 and st.W - 1 or nil
+  if waiting_less[id] ~= st then
+    st = changed(st, {})
+    st.q = st.q - 1
+    states[id], waiting_less[id] = st, st
+  end
+  st.W = left
+  return st
+end
+
+-- Call this once all that ended in the step has been seen to.
+local function save_waiting_less()
+  for id in pairs(waiting_less) do
+    save(id, states[id])
+  end
+  waiting_less = {}
+end
+
+local function read_states(ids)
+  local unknown = {}
+  for i = 1, #ids do
+    if not states[ids[i]] then
+      unknown[#unknown + 1] = ids[i]
+    end
+  end
+  local found = hmget(K.states, unknown)
+  for i = 1, #unknown do
+    states[unknown[i]] = dependant_from(found[i])
+  end
+end
+
 -- Call this after the event of the job's own end, where its state has `A`.
 local function unblock_dependants(id)
   local key = K.dependants .. id
   local waiting = redis.call('ZRANGE', key, 0, -1)
-  local found = hmget(K.states, waiting)
+  read_states(waiting)
   for i = 1, #waiting do
     local each = waiting[i]
-    local st = states[each] or dependant_from(found[i])
-    write('ZREM', key, each)
+    local st = states[each]
     if st and st.W then
-      local freed = changed(st, { W = st.W - 1 })
-      freed.q = st.q
-      if freed.W == 0 then
-        freed.W = nil
-      end
-      if freed.W or st.s ~= S.BLOCKED then
-        save(each, freed)
-      else
-        unblock(each, freed)
+      st = strike_out(each, st)
+      if not st.W and st.s == S.BLOCKED then
+        unblock(each, st)
       end
     end
   end
+  local all = collect('ZREMRANGEBYRANK', key)
+  all[1], all[2] = 0, -1
 end
