@@ -216,7 +216,12 @@ class RedisQueueStore(QueueStore):
         events = self.keys.name("events")
         with Redis(port=self.server.port, socket_timeout=10) as client:
             answer: Any = client.xrevrange(events, count=10 * _MOST_COPIES)
-            stored = [fields for _, fields in answer if fields[b"b"] not in _BROKEN_ENTRIES]
+            # Those of reports alone have no events to repeat.
+            stored = [
+                fields
+                for _, fields in answer
+                if fields.get(b"b", b"") not in (b"", *_BROKEN_ENTRIES)
+            ]
             fields: list[dict[bytes, bytes]] = [
                 *chance.sample(stored, min(len(stored), _MOST_COPIES)),
                 *({b"a": b"%d" % _now(), b"b": body} for body in _BROKEN_ENTRIES),

@@ -107,12 +107,13 @@ async def test_a_server_killed_between_commit_and_acknowledgement_doubles_nothin
     assert await pending(live_queue) == 0
 
 
+@pytest.mark.parametrize("moment", ["after_read", "before_commit"])
 async def test_what_a_killed_server_had_only_read_is_taken_over(
-    queue_url: str, live_queue: Queue, tmp_path: Path, heard: Heard
+    moment: str, queue_url: str, live_queue: Queue, tmp_path: Path, heard: Heard
 ) -> None:
     history_url = f"sqlite:///{tmp_path / 'history.db'}"
     job = await running(live_queue)
-    await kill_a_server("after_read", queue_url, history_url)
+    await kill_a_server(moment, queue_url, history_url)
 
     async with Database(history_url) as database:
         assert await rows(database) == {}
