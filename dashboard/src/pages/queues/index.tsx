@@ -116,7 +116,7 @@ export default function Queues() {
 
 function total(queues: readonly Schemas["QueueView"][]): string {
   const sum = (of: (queue: Schemas["QueueView"]) => number) => number(queues.reduce((all, each) => all + of(each), 0));
-  return `${sum((each) => each.queued)} waiting, ${sum((each) => each.running)} running, ${sum((each) => each.scheduled)} scheduled`;
+  return `${sum((each) => each.queued)} waiting, ${sum((each) => each.running)} running, ${sum((each) => each.scheduled)} scheduled, ${sum((each) => each.blocked)} blocked`;
 }
 
 interface LineProps {
@@ -186,7 +186,7 @@ function Depth({ queue, deepest }: { queue: Schemas["QueueView"]; deepest: numbe
     ["blocked", queue.blocked, "bg-gray"],
   ] as const;
   return (
-    <span role="img" aria-label={parts.map(([name, many]) => `${many} ${name}`).join(", ")} title={parts.map(([name, many]) => `${many} ${name}`).join(", ")} className="flex h-1.5 w-32 gap-px overflow-hidden rounded-full bg-hover">
+    <span role="img" aria-label={parts.map(([name, many]) => `${many} ${name}`).join(", ")} title={parts.map(([name, many]) => `${many} ${name}`).join(", ")} className="flex h-1.5 w-16 gap-px 2xl:w-32 overflow-hidden rounded-full bg-hover">
       {parts.map(([name, many, colour]) => many > 0 && <span key={name} className={cx("h-full", colour)} style={{ width: `${Math.max(3, (many / deepest) * 100)}%` }} />)}
     </span>
   );
