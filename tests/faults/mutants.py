@@ -102,6 +102,7 @@ class Mutant(Struct, frozen=True, kw_only=True):
 
 
 _LEASES = "tests/conformance/test_leases.py"
+_DEPENDENCIES = "tests/conformance/test_dependencies.py"
 _SQLITE = Lab(queue="sqlite")
 _VALKEY = Lab(queue="valkey-always", history="postgres")
 _AWAY = Lab(queue="valkey-direct", history="postgres", scenario="away")
@@ -193,10 +194,10 @@ MUTANTS: tuple[Mutant, ...] = (
         name="events-beside-the-step-sqlite",
         mistake="events of ended attempts are kept by the process until its next transaction",
         path="queue/sqlite/running.py",
-        right='        "DELETE FROM leases WHERE n IN (SELECT value FROM json_each(?))", '
-        "(rows.ids_json(over),)\n    )\n    rows.append(db, now, events)\n    return answers",
-        wrong='        "DELETE FROM leases WHERE n IN (SELECT value FROM json_each(?))", '
-        '(rows.ids_json(over),)\n    )\n    late = globals().setdefault("late", [])\n'
+        right="dependencies.settle(db, now, awaited, events)\n"
+        "    rows.append(db, now, events)\n    return answers",
+        wrong="dependencies.settle(db, now, awaited, events)\n"
+        '    late = globals().setdefault("late", [])\n'
         "    rows.append(db, now, late)\n    late[:] = events\n    return answers",
         killers=(_SQLITE,),
     ),
@@ -318,6 +319,23 @@ MUTANTS: tuple[Mutant, ...] = (
         wrong="redis.call('EXPIRE', K.jobs, 86400)\n"
         "local idle = redis.call('EXISTS', K.idle) == 1\n",
         killers=(Tests("tests/redis/test_retention.py", "no_key_has_a_time_to_live"),),
+    ),
+    # --- jobs that wait for others ---------------------------------------------------------------
+    Mutant(
+        name="freed-too-early-redis",
+        mistake="a job that waits for two is freed by the first that completes",
+        path="queue/redis/scripts/unblock.lua",
+        right="if freed.W or st.s ~= S.BLOCKED then",
+        wrong="if st.s ~= S.BLOCKED then",
+        killers=(_VALKEY, Tests(_DEPENDENCIES, "redis and waits_for_all")),
+    ),
+    Mutant(
+        name="freed-too-early-sqlite",
+        mistake="a job that waits for two is freed by the first that completes",
+        path="queue/sqlite/dependencies.py",
+        right="  AND NOT EXISTS (SELECT 1 FROM dependencies WHERE dependencies.n = jobs.n)\n",
+        wrong="",
+        killers=(_SQLITE, Tests(_DEPENDENCIES, "sqlite and waits_for_all")),
     ),
     # --- totals ----------------------------------------------------------------------------------
     Mutant(

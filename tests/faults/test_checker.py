@@ -13,6 +13,7 @@ from msgspec import Raw, json, structs
 
 from conduit.core.events import Event, EventKind, Submission
 from conduit.core.model import FINISHED, Job, JobError, JobStatus, Level, LogLine, QueueInfo, Reason
+from conduit.core.transitions import dependency_reason
 from conduit.server.db.rows import AttemptRow
 from conduit.server.ingest.fold import DATA_LOST, row_of
 from tests.faults.lab.checker import CHECKS, CHECKS_OF_A_LOSS, attempts_of, check
@@ -61,13 +62,18 @@ class Tale:
         label: str | None = None,
         key: str | None = None,
         parent: str | None = None,
+        after: tuple[str, ...] = (),
+        reason: str | None = None,
     ) -> None:
-        """A job to which this happens once it was submitted; what it writes bears its fence."""
+        """A job to which this happens once it was submitted; what it writes bears its fence.
+
+        Where it is cancelled for a `reason`, it was blocked.
+        """
         label = label or f"label of {job_id}"
         cron = job_id.startswith("cron:")
         args = b"{}" if cron else json.encode({"label": label, "seconds": 0})
         if not cron:
-            self.line(What.CALL, label=label)
+            self.line(What.CALL, label=label, after=after)
             self.line(What.OK, label=label, job_id=job_id)
         started_at = None
         seq, attempt, fence, failures, rescues, generation = 1, 0, 0, 0, 0, 1
@@ -77,7 +83,7 @@ class Tale:
             seq=1,
             attempt=0,
             at=self._tick(),
-            status=_S.QUEUED,
+            status=_S.QUEUED if reason is None else _S.BLOCKED,
             submission=Submission(
                 function=function,
                 queue="default",
@@ -86,6 +92,7 @@ class Tale:
                 parent_id=parent,
                 root_id=parent,
                 max_deliveries=3,
+                after=after,
             ),
         )
         submitted_at = event.at
@@ -114,6 +121,7 @@ class Tale:
                 failures=failures,
                 rescues=rescues,
                 worker_id="lab-host-7-abc" if kind is _K.STARTED else None,
+                **({} if reason is None else {"reason": reason}),
                 **_written(kind, fence),
             )
             self.events.append(event)
@@ -131,6 +139,7 @@ class Tale:
             key=key,
             parent_id=parent,
             root_id=parent,
+            after=after,
             started_at=started_at,
             finished_at=event.at if ended else None,
             generation=generation,
@@ -221,6 +230,11 @@ def a_good_run() -> Tale:
     tale.line(What.CANCELLED, job_id="cancelled", number=1)
     tale.job("parent", _K.STARTED, _K.COMPLETED, function="parent", label="p")
     tale.job("child", _K.STARTED, _K.COMPLETED, label="p/1.0", parent="parent")
+    tale.job("waited", _K.STARTED, _K.COMPLETED, after=("plain", "rescued"))
+    reason = dependency_reason("failed", _S.FAILED)
+    tale.job("in-vain", _K.CANCELLED, after=("plain", "failed"), reason=reason)
+    tale.line(What.CALL, label="orphan", after=("unknown",))
+    tale.line(What.ORPHANED, label="orphan", job_id="unknown")
     for second in (1, 2, 3):
         tale.job(f"cron:tick:abc:{second * 1000}", _K.STARTED, _K.COMPLETED, function="tick")
     return tale
@@ -350,6 +364,54 @@ BAD: list[tuple[str, str, Spoil]] = [
         "cancelled",
         lambda e: without_line(e, What.CANCEL, "cancelled"),
     ),
+    ("jobs_end_as_they_should", "in-vain", lambda e: with_job(e, "in-vain", reason=None)),
+    (
+        "jobs_end_as_they_should",
+        "in-vain",
+        lambda e: with_job(e, "in-vain", reason=dependency_reason("plain", _S.FAILED)),
+    ),
+    (
+        "jobs_end_as_they_should",
+        "in-vain",
+        lambda e: with_job(e, "in-vain", reason=dependency_reason("failed", _S.CANCELLED)),
+    ),
+    ("every_job_has_ended", "in-vain", lambda e: with_job(e, "in-vain", status=_S.BLOCKED)),
+    (
+        "jobs_wait_for_what_they_name",
+        "waited",
+        lambda e: with_job(e, "waited", after=("plain",)),
+    ),
+    ("jobs_wait_for_what_they_name", "plain", lambda e: with_job(e, "plain", after=("saga",))),
+    (
+        "jobs_begin_after_those_they_wait_for",
+        "before rescued had",
+        lambda e: without_event(e, "rescued", _K.COMPLETED),
+    ),
+    (
+        "jobs_begin_after_those_they_wait_for",
+        "before rescued had",
+        lambda e: _begun_first(e, "waited"),
+    ),
+    (
+        "jobs_begin_after_those_they_wait_for",
+        "earlier than rescued",
+        lambda e: with_event(e, "rescued", _K.COMPLETED, at=9_000_000),
+    ),
+    (
+        "jobs_begin_after_those_they_wait_for",
+        "while rescued was at work",
+        lambda e: _end_of(e, "rescued", 2),
+    ),
+    (
+        "only_what_is_missing_is_not_found",
+        "job plain",
+        lambda e: plus_line(e, What.ORPHANED, label="orphan", job_id="plain"),
+    ),
+    (
+        "submits_make_one_job",
+        "plain",
+        lambda e: plus_line(e, What.ORPHANED, label="label of plain", job_id="unknown"),
+    ),
     ("events_obey_the_table", "plain", lambda e: without_event(e, "plain", _K.STARTED)),
     ("events_obey_the_table", "plain", lambda e: without_event(e, "plain", _K.COMPLETED)),
     ("events_obey_the_table", "plain", lambda e: with_event(e, "plain", _K.COMPLETED, fence=2)),
@@ -478,6 +540,12 @@ BAD: list[tuple[str, str, Spoil]] = [
         "plain",
         lambda e: with_row(e, "plain", status=_S.RUNNING),
     ),
+    ("the_history_equals_the_queue", "waited", lambda e: with_row(e, "waited", after=None)),
+    (
+        "the_history_equals_the_queue",
+        "waited",
+        lambda e: with_row(e, "waited", after='["rescued","plain"]'),
+    ),
     ("the_history_equals_the_queue", "plain", lambda e: structs.replace(e, rows={})),
     (
         "the_history_equals_the_queue",
@@ -531,6 +599,13 @@ BAD: list[tuple[str, str, Spoil]] = [
 
 def _end_of_first_alone(evidence: Evidence, job_id: str) -> Evidence:
     return with_line(evidence, What.END, job_id, fence=1)
+
+
+def _begun_first(evidence: Evidence, job_id: str) -> Evidence:
+    """The evidence with a job whose events come before all others."""
+    its = [event for event in evidence.events if event.job_id == job_id]
+    others = [event for event in evidence.events if event.job_id != job_id]
+    return structs.replace(evidence, events=[*its, *others])
 
 
 def _with_totals(evidence: Evidence, **changes: Any) -> Evidence:
@@ -640,7 +715,8 @@ def test_figures_count_what_happened() -> None:
     kill = Strike(fault="worker-kill", at=rescued[1].at, target="worker-0", pid=7)
     figures = figures_of(structs.replace(evidence, strikes=[kill]))
 
-    assert (figures.rescues, figures.stale, figures.attempts) == (2, 1, 15)
+    assert (figures.rescues, figures.stale, figures.attempts) == (2, 1, 16)
+    assert (figures.freed, figures.abandoned, figures.refused) == (0, 1, 1)
     assert figures.recoveries == ((rescued[3].at - kill.at) / 1000,)
     assert figures.shortfalls({"stale": 1, "worker-kill": 1}) == []
     assert figures.shortfalls({"stale": 2, "worker-freeze": 1}) == [

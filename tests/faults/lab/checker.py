@@ -17,6 +17,7 @@ from msgspec.json import decode
 from conduit.core.events import Entry, Event, EventKind
 from conduit.core.model import FINISHED, Job, JobStatus, Reason
 from conduit.core.schedule import CATCHUP_LIMIT
+from conduit.core.transitions import dependency_reason
 from conduit.engine.ticker import MAX_SLEEP_S
 from conduit.queue.base import StoredEntry
 from conduit.server.db.rows import AttemptRow
@@ -140,7 +141,8 @@ def every_job_has_ended(case: Case) -> Iterator[str]:
 def submits_make_one_job(case: Case) -> Iterator[str]:
     """One call makes at most one job, one that was refused none, and nobody else makes any."""
     calls = Counter(line.label for line in case.lines(What.CALL))
-    refused = Counter(line.label for line in case.lines(What.REFUSED))
+    refusals = [*case.lines(What.REFUSED), *case.lines(What.ORPHANED)]
+    refused = Counter(line.label for line in refusals)
     made: dict[str, list[str]] = defaultdict(list)
     for job in case.jobs.values():
         if not job.id.startswith("cron:"):
@@ -155,14 +157,18 @@ def submits_make_one_job(case: Case) -> Iterator[str]:
 
 
 def jobs_end_as_they_should(case: Case) -> Iterator[str]:
-    """Each job has the one final status that its function leads to, or was cancelled on demand."""
+    """Each job has the one final status that its function leads to, or was cancelled: on demand,
+    or as one that it waits for has ended otherwise than completed."""
     asked = {line.job_id for line in case.lines(What.CANCEL)}
     for job in case.jobs.values():
         if job.status not in FINISHED:
             continue
         if job.status is JobStatus.CANCELLED:
-            if job.id not in asked:
-                yield f"job {job.id} ({job.function}) was cancelled, and nobody asked for it"
+            if job.id not in asked and job.reason not in _broken(case, job):
+                yield (
+                    f"job {job.id} ({job.function}) was cancelled ({job.reason}), and nobody asked "
+                    f"for it; it waited for {job.after}"
+                )
             continue
         wanted = ending_of(job.function, case.arguments[job.id])
         if (job.status, job.reason) != wanted:
@@ -171,6 +177,54 @@ def jobs_end_as_they_should(case: Case) -> Iterator[str]:
                 f"job {job.id} ({job.function}) is {job.status} ({job.reason}) and should be "
                 f"{status} ({reason}); its error: {job.error}"
             )
+
+
+def _broken(case: Case, job: Job) -> set[str]:
+    """For which reasons a job may have been cancelled, by what it waits for."""
+    return {
+        dependency_reason(awaited, event.status)
+        for awaited in job.after
+        for event in case.story(awaited).of_kind(EventKind.FAILED, EventKind.CANCELLED)
+    }
+
+
+# --- jobs that wait for others -------------------------------------------------------------------
+
+
+def jobs_wait_for_what_they_name(case: Case) -> Iterator[str]:
+    """A job waits for those that its submitter named, and for nobody else."""
+    named = {line.label: line.after for line in case.lines(What.CALL)}
+    for job in case.jobs.values():
+        wanted = named.get(case.label(job), ())
+        if job.after != wanted:
+            yield f"job {job.id} waits for {job.after}, and should for {wanted}"
+
+
+def jobs_begin_after_those_they_wait_for(case: Case) -> Iterator[str]:
+    """By the events and by the journal, each had completed, and had its effect, when it began."""
+    places = {id(event): place for place, event in enumerate(case.evidence.events)}
+    for job in case.jobs.values():
+        story = case.story(job.id)
+        starts = story.of_kind(EventKind.STARTED)
+        for awaited in job.after if starts else ():
+            completed = case.story(awaited).of_kind(EventKind.COMPLETED)
+            if not completed or places[id(starts[0])] < places[id(completed[0])]:
+                yield f"job {job.id} was started before {awaited} had completed"
+                continue
+            if starts[0].at < completed[0].at and not case.clock_was_set:
+                yield f"job {job.id} was started earlier than {awaited} completed"
+            ends = [x.at for x in case.story(awaited).ends if x.fence == completed[0].fence]
+            if story.begins and ends and min(x.at for x in story.begins) < ends[0]:
+                yield f"job {job.id} began while {awaited} was at work"
+
+
+def only_what_is_missing_is_not_found(case: Case) -> Iterator[str]:
+    """Nobody is refused for want of a job that was accepted before."""
+    excused = frozenset[str]() if case.evidence.confirmed else case.excused
+    accepted = {line.job_id: line.at for line in reversed(case.lines(What.OK))}
+    for line in case.lines(What.ORPHANED):
+        if accepted.get(line.job_id, line.at) < line.at and line.job_id not in excused:
+            yield f"{line.label} was refused for want of job {line.job_id}, which was accepted"
 
 
 # --- events and counters -------------------------------------------------------------------------
@@ -514,6 +568,8 @@ def the_history_has_what_the_queue_has(case: Case) -> Iterator[str]:
             told: str | None = getattr(row, name)
             if kept != (told and told.encode()) and _parsed(kept) != _parsed(told):
                 yield _differing(job.id, name, kept, told)
+        if list(job.after) != (_parsed(row.after) or []):
+            yield _differing(job.id, "after", job.after, row.after)
         error = None if row.error is None else decode(row.error)["message"]
         if (job.error and job.error.message) != error:
             yield _differing(job.id, "error", job.error, error)
@@ -663,6 +719,9 @@ CHECKS: tuple[Callable[[Case], Iterator[str]], ...] = (
     every_job_has_ended,
     submits_make_one_job,
     jobs_end_as_they_should,
+    jobs_wait_for_what_they_name,
+    jobs_begin_after_those_they_wait_for,
+    only_what_is_missing_is_not_found,
     events_obey_the_table,
     no_job_vanishes,
     failures_are_counted,
@@ -696,6 +755,8 @@ CHECKS_OF_A_LOSS: tuple[Callable[[Case], Iterator[str]], ...] = (
     every_job_has_ended,
     submits_make_one_job,
     jobs_end_as_they_should,
+    jobs_wait_for_what_they_name,
+    jobs_begin_after_those_they_wait_for,
     events_obey_the_table,
     no_job_vanishes,
     failures_are_counted,

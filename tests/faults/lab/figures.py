@@ -10,10 +10,14 @@ from statistics import median
 from msgspec import Struct
 
 from conduit.core.events import EventKind
+from conduit.core.model import Job, JobStatus
 from conduit.server.ingest.fold import DATA_LOST
 from tests.faults.lab.evidence import Evidence
 from tests.faults.lab.journal import What
 from tests.faults.lab.nemesis import KillWorker, SetStoreClock
+
+_COUNTED = ("rescues", "stale", "jobs", "refused", "freed", "abandoned", "lost")
+"""What a run may have to amount to, apart from faults."""
 
 
 class Figures(Struct, frozen=True, kw_only=True):
@@ -31,6 +35,10 @@ class Figures(Struct, frozen=True, kw_only=True):
     """Submits of which nobody was told whether they were kept."""
     refused: int
     """Submits that failed, of which nothing was kept."""
+    freed: int
+    """Jobs that waited for others, and went on when these had completed."""
+    abandoned: int
+    """Jobs that waited for others in vain."""
     lost: int
     """Jobs of the history that the queue lost."""
     strikes: Mapping[str, int]
@@ -49,6 +57,7 @@ class Figures(Struct, frozen=True, kw_only=True):
                 f"{self.rescues} rescued, {self.stale} stale",
                 f"submits    {self.unknown} of unknown outcome, {self.refused} refused, "
                 f"{self.lost} lost",
+                f"waited     {self.freed} freed, {self.abandoned} in vain",
                 f"faults     {sum(self.strikes.values())}: {_listed(self.strikes)}",
                 f"recoveries {len(self.recoveries)}: {spread}",
             ]
@@ -56,9 +65,7 @@ class Figures(Struct, frozen=True, kw_only=True):
 
     def shortfalls(self, floors: Mapping[str, int]) -> list[str]:
         """Where this falls short of what a run must amount to; it proves nothing then."""
-        values = {
-            name: getattr(self, name) for name in ("rescues", "stale", "jobs", "refused", "lost")
-        }
+        values = {name: getattr(self, name) for name in _COUNTED}
         values |= {name: self.strikes.get(name, 0) for name in floors if name not in values}
         return [
             f"{name}: {values[name]}, and at least {floor} are needed"
@@ -83,11 +90,17 @@ def figures_of(evidence: Evidence) -> Figures:
         rescues=kinds[EventKind.RESCUED],
         stale=_stale(evidence),
         unknown=lines[What.UNKNOWN],
-        refused=lines[What.REFUSED],
+        refused=lines[What.REFUSED] + lines[What.ORPHANED],
+        freed=kinds[EventKind.UNBLOCKED],
+        abandoned=sum(bool(job.after) and _in_vain(job) for job in evidence.jobs.values()),
         lost=sum(row.reason == DATA_LOST for row in evidence.rows.values()),
         strikes=Counter(strike.fault for strike in evidence.strikes),
         recoveries=tuple(_recoveries(evidence)),
     )
+
+
+def _in_vain(job: Job) -> bool:
+    return job.status is JobStatus.CANCELLED and "that it waits for" in (job.reason or "")
 
 
 def _stale(evidence: Evidence) -> int:

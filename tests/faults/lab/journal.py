@@ -28,6 +28,8 @@ class What(StrEnum):
     """It was answered: `job_id` runs under that label, or holds its key."""
     REFUSED = "refused"
     """It failed in a way that says that nothing was kept."""
+    ORPHANED = "orphaned"
+    """It was refused, as `job_id`, which it should wait for, isn't there."""
     UNKNOWN = "unknown"
     """It failed in a way that says that nobody knows."""
     BEGIN = "begin"
@@ -60,6 +62,8 @@ class Line(Struct, frozen=True, kw_only=True, omit_defaults=True):
     attempt: int = 0
     fence: int = 0
     number: int = 0
+    after: tuple[str, ...] = ()
+    """The ids of what the job of a call is to wait for."""
     detail: str = ""
 
 
@@ -76,6 +80,7 @@ def note(
     attempt: int = 0,
     fence: int = 0,
     number: int = 0,
+    after: tuple[str, ...] = (),
     detail: str = "",
 ) -> None:
     """Write a line into the journal that the environment names."""
@@ -88,6 +93,7 @@ def note(
         attempt=attempt,
         fence=fence,
         number=number,
+        after=after,
         detail=detail,
     )
     os.write(_descriptor(os.environ[VARIABLE]), _encode(line) + b"\n")

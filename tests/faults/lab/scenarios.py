@@ -124,7 +124,15 @@ SHORT = Scenario(
         _at(5.0, "worker-freeze", 2.6),
         _at(8.0, "worker-freeze", 2.2),
     ),
-    floors={"rescues": 3, "stale": 1, "worker-kill": 1, "worker-freeze": 3, "server-kill": 1},
+    floors={
+        "rescues": 3,
+        "stale": 1,
+        "freed": 3,
+        "abandoned": 1,
+        "worker-kill": 1,
+        "worker-freeze": 3,
+        "server-kill": 1,
+    },
 )
 LONG = Scenario(
     name="long",
@@ -139,7 +147,15 @@ LONG = Scenario(
         *(_at(4.0 + 8 * number, "server-kill") for number in range(4)),
     ),
     patience_s=600.0,
-    floors={"rescues": 20, "stale": 5, "worker-kill": 6, "worker-freeze": 10, "server-kill": 4},
+    floors={
+        "rescues": 20,
+        "stale": 5,
+        "freed": 20,
+        "abandoned": 5,
+        "worker-kill": 6,
+        "worker-freeze": 10,
+        "server-kill": 4,
+    },
 )
 MANY = Scenario(
     name="many",

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import conduit
-from conduit.core.errors import JobNotFoundError, JobStateError
+from conduit.core.errors import DependencyNotFoundError, JobNotFoundError, JobStateError
 from tests.faults.lab import journal, service, workload
 from tests.faults.lab.journal import What, note
 from tests.faults.lab.workload import Order
@@ -28,6 +28,9 @@ OVERTIME_RATE = 4
 AT_ONCE = 500
 PAUSE_S = 0.2
 
+Ids = dict[str, asyncio.Future[str | None]]
+"""Under which id each order runs, by its label; none where that isn't known, or it doesn't run."""
+
 _HANDLES: dict[str, Any] = {
     name: getattr(service, name) for each in service.WORKERS for name in each.functions
 }
@@ -35,14 +38,17 @@ _HANDLES: dict[str, Any] = {
 
 async def main(draw: str, seed: int, number: int, count: int, rate: float) -> None:
     """Submit what hasn't been called yet, `rate` jobs a second (0: as fast as it goes)."""
-    called = _called(Path(os.environ[journal.VARIABLE]))
+    ids: Ids = {}
+    for label, job_id in _called(Path(os.environ[journal.VARIABLE])).items():
+        ids[label] = asyncio.Future()
+        ids[label].set_result(job_id)
     enough = Path(os.environ[ENOUGH])
     room = asyncio.Semaphore(AT_ONCE)
     loop = asyncio.get_running_loop()
     due = loop.time()
     async with asyncio.TaskGroup() as group:
         for place, order in enumerate(workload.orders(getattr(workload, draw), seed, number)):
-            if order.label in called:
+            if order.label in ids:
                 continue
             if place >= count and enough.exists():  # noqa: ASYNC240
                 break
@@ -50,16 +56,24 @@ async def main(draw: str, seed: int, number: int, count: int, rate: float) -> No
             now_rate = rate if place < count else OVERTIME_RATE
             due += 1 / now_rate if now_rate else 0
             await room.acquire()
-            group.create_task(_carry_out(order, room))
+            ids[order.label] = asyncio.Future()
+            group.create_task(_carry_out(order, room, ids))
 
 
-def _called(path: Path) -> set[str]:
-    return {line.label for line in journal.read(path) if line.what is What.CALL}
+def _called(path: Path) -> dict[str, str | None]:
+    """What has been called, with the ids; none where nobody lived to write it down."""
+    called: dict[str, str | None] = {}
+    for line in journal.read(path):
+        if line.what is What.CALL:
+            called.setdefault(line.label, None)
+        elif line.what in (What.OK, What.UNKNOWN):
+            called[line.label] = line.job_id
+    return called
 
 
-async def _carry_out(order: Order, room: asyncio.Semaphore) -> None:
+async def _carry_out(order: Order, room: asyncio.Semaphore, ids: Ids) -> None:
     try:
-        future = await _submit(order)
+        future = await _submit(order, ids)
     finally:
         room.release()
     if future is None:
@@ -71,21 +85,30 @@ async def _carry_out(order: Order, room: asyncio.Semaphore) -> None:
         await _retry(future)
 
 
-async def _submit(order: Order) -> conduit.Future[Any] | None:
-    """Submit until it is known to be kept, or nobody knows; none then."""
-    handle = _HANDLES[order.function].options(**order.options)
+async def _submit(order: Order, ids: Ids) -> conduit.Future[Any] | None:
+    """Submit until it is known to be kept, or nobody knows, or what it waits for isn't there; none
+    then. What nobody knows of may be there: it is waited for."""
+    awaited = [await ids[label] for label in order.after]
+    after = tuple(job_id for job_id in awaited if job_id is not None)
+    handle = _HANDLES[order.function].options(**order.options, after=after)
     while True:
-        note(What.CALL, label=order.label)
+        note(What.CALL, label=order.label, after=after)
         try:
             future = await handle.submit(order.label, **order.arguments)
         except conduit.SubmitUnknownError as error:
             note(What.UNKNOWN, label=order.label, job_id=error.job_id, detail=str(error))
+            ids[order.label].set_result(error.job_id)
+            return None
+        except DependencyNotFoundError as error:
+            note(What.ORPHANED, label=order.label, job_id=error.awaited, detail=str(error))
+            ids[order.label].set_result(None)
             return None
         except conduit.QueueUnavailableError as error:
             note(What.REFUSED, label=order.label, detail=str(error))
             await asyncio.sleep(PAUSE_S)
         else:
             note(What.OK, label=order.label, job_id=future.job_id)
+            ids[order.label].set_result(future.job_id)
             return future
 
 

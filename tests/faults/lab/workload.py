@@ -10,6 +10,7 @@ from itertools import count
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from conduit.core.model import JobStatus, Reason
 from tests.faults.lab.service import LEASE_MS, MOST_BYTES
@@ -18,6 +19,10 @@ DUE = "LAB_DUE"
 """Names the variable with the moment of `due_together`, in seconds since the epoch."""
 KEYS = 5
 """So few keys that they are fought for."""
+WAITING = 0.2
+"""So many of all jobs wait for others."""
+NEAR = 6
+"""They wait for some of so many before them: most of these haven't ended yet."""
 
 Ending = tuple[JobStatus, str | None]
 """A final status and its reason."""
@@ -49,6 +54,7 @@ FAILURES: Mapping[str, int] = {"fail": 3, "give_up": 1, "hang": 2}
 class Order(Struct, frozen=True, kw_only=True):
     """One submit: `options` are those of the handle.
 
+    `after`: the labels of earlier orders of the same submitter, for whose jobs this one waits.
     `cancel_after_s`: cancel it so many seconds later. `retries`: retry it by hand once it failed.
     """
 
@@ -56,6 +62,7 @@ class Order(Struct, frozen=True, kw_only=True):
     function: str
     arguments: dict[str, Any]
     options: dict[str, Any] = {}
+    after: tuple[str, ...] = ()
     cancel_after_s: float | None = None
     retries: bool = False
 
@@ -82,10 +89,19 @@ def ending_of(function: str, arguments: Mapping[str, Any]) -> Ending:
 
 
 def mixed(chance: random.Random, label: str) -> Order:
-    """Every kind of job. One in ten takes longer than a lease: only then does a worker that comes
-    back to life meet its successor."""
+    """Every kind of job, and of each kind some that wait for one or two of any kind. One in ten
+    takes longer than a lease: only then does a worker that comes back to life meet its successor.
+    """
     kind = chance.choices(list(_KINDS), [weight for weight, _ in _KINDS.values()])[0]
-    return _KINDS[kind][1](chance, label)
+    order = _KINDS[kind][1](chance, label)
+    return replace(order, after=_before(chance, label)) if chance.random() < WAITING else order
+
+
+def _before(chance: random.Random, label: str) -> tuple[str, ...]:
+    submitter, _, number = label.partition("-")
+    near = range(max(0, int(number) - NEAR), int(number))
+    chosen = chance.sample(near, min(len(near), chance.randint(1, 2)))
+    return tuple(f"{submitter}-{each}" for each in chosen)
 
 
 def _plain(chance: random.Random, label: str) -> Order:
