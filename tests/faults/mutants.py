@@ -325,8 +325,8 @@ MUTANTS: tuple[Mutant, ...] = (
         name="freed-too-early-redis",
         mistake="a job that waits for two is freed by the first that completes",
         path="queue/redis/scripts/unblock.lua",
-        right="if freed.W or st.s ~= S.BLOCKED then",
-        wrong="if st.s ~= S.BLOCKED then",
+        right="if not st.W and st.s == S.BLOCKED then",
+        wrong="if st.s == S.BLOCKED then",
         killers=(_VALKEY, Tests(_DEPENDENCIES, "redis and waits_for_all")),
     ),
     Mutant(
