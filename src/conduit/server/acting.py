@@ -21,7 +21,6 @@ from conduit.server.ingest import deleting
 from conduit.server.ingest.apply import wall_clock
 from conduit.server.ingest.deleting import Deleted
 from conduit.server.models.acting import BulkFilter, BulkRequest, BulkView
-from conduit.server.models.jobs import as_job
 from conduit.server.parts import Parts
 from conduit.server.problems import ProblemError, invalid, job_not_found
 from conduit.server.queue_link import PATIENT_S, QueueLink
@@ -71,7 +70,7 @@ _OPERATIONS = {"cancel": cancel(_BULK_REASON), "retry": RETRY, "delete": DELETE}
 
 
 async def act(link: QueueLink, operation: Operation, job_id: str) -> Job:
-    """Do it; the job as the queue has it then, or, deleted, as it was.
+    """Do it; the job as the queue has it then.
 
     Raises `ProblemError`: 404 for a job that the queue doesn't have, 409 with its status where
     that forbids it.
@@ -94,22 +93,20 @@ async def act(link: QueueLink, operation: Operation, job_id: str) -> Job:
 
 async def delete(parts: Parts, job_id: str) -> Job:
     """Forget a finished job; the job as it was. Raises as `act` does."""
-    try:
-        return await act(parts.link, DELETE, job_id)
-    except ProblemError as problem:
-        if problem.status != 404:
-            raise
-        found = await _delete_in_history(parts, [job_id])
-        if job_id in found.unfinished:
-            status = found.unfinished[job_id].status
-            _check(DELETE, job_id, Action(Acted.REFUSED, status))
-        if job_id not in found.gone:
-            raise
-        return as_job(found.gone[job_id])
+    done = await _delete(parts, [job_id])
+    _check(DELETE, job_id, done.actions[0])
+    if job_id not in done.gone:  # it came and went between the questions
+        raise _unknown(job_id)
+    return done.gone[job_id]
 
 
-async def _delete_in_history(parts: Parts, job_ids: Sequence[str]) -> Deleted:
-    done = await deleting.delete(parts.database, job_ids, wall_clock())
+async def _delete(parts: Parts, job_ids: Sequence[str]) -> Deleted:
+    done = await deleting.delete(
+        parts.database,
+        job_ids,
+        wall_clock(),
+        lambda ids: parts.link.ask(lambda queue: deleting.ask(queue, ids)),
+    )
     parts.broker.publish(done.changes)
     return done
 
@@ -198,16 +195,13 @@ async def act_on_many(parts: Parts, wanted: BulkRequest) -> BulkView:
 
 
 async def _act_on_batch(parts: Parts, operation: Operation, batch: list[str]) -> Counter[Acted]:
-    actions = await parts.link.ask(
-        lambda queue: operation.apply(queue, batch), patience_s=PATIENT_S
-    )
-    counts = Counter(action.acted for action in actions)
     if operation is DELETE:
-        found = zip(batch, actions, strict=True)
-        unknown = [job_id for job_id, action in found if action.acted is Acted.UNKNOWN]
-        if unknown:
-            counts[Acted.DONE] += len((await _delete_in_history(parts, unknown)).gone)
-    return counts
+        actions = (await _delete(parts, batch)).actions
+    else:
+        actions = await parts.link.ask(
+            lambda queue: operation.apply(queue, batch), patience_s=PATIENT_S
+        )
+    return Counter(action.acted for action in actions)
 
 
 async def _matching(

@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any
 
 import msgspec
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
@@ -34,6 +34,7 @@ from conduit.server.routes import (
     submit,
     workers,
 )
+from conduit.server.routes.params import only_known_parameters
 from conduit.server.version import VERSION
 
 _ROUTERS = (
@@ -94,7 +95,8 @@ def _with_routes() -> FastAPI:
         generate_unique_id_function=_operation_id,
     )
     for router in _ROUTERS:
-        app.include_router(router, prefix=API)
+        strict = [] if router is health.router else [Depends(only_known_parameters)]
+        app.include_router(router, prefix=API, dependencies=strict)
     app.include_router(health.metrics_router)
     return app
 

@@ -18,6 +18,7 @@ from conduit.server.metrics import Metrics
 from conduit.server.problems import ProblemError, problem_of, respond
 
 API = "/api/v1"
+STREAM = f"{API}/stream"
 OPEN = frozenset(f"{API}/{name}" for name in ("health", "ready", "openapi.json", "session"))
 """Paths under the API that answer callers without a key, or see to it themselves."""
 MOST_BODY = 4 * 1024 * 1024
@@ -50,7 +51,8 @@ class Edge:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        exchange = _Exchange(Request(scope, receive), send)
+        told = _as_get(scope)
+        exchange = _Exchange(Request(told, receive), send)
         started = time.perf_counter()
         try:
             await self._serve(exchange)
@@ -58,7 +60,7 @@ class Edge:
             await self._answer(exchange, error)
         finally:
             took = time.perf_counter() - started
-            self._metrics.request(scope["method"], _route_of(scope), exchange.status, took)
+            self._metrics.request(scope["method"], _route_of(told), exchange.status, took)
 
     async def _serve(self, exchange: _Exchange) -> None:
         request = exchange.request
@@ -114,6 +116,17 @@ class _Exchange:
                 headers.setdefault(name, value)
             headers["X-Request-Id"] = self.id
         await self._send(message)
+
+
+def _as_get(scope: Scope) -> Scope:
+    """A `HEAD` of the API is answered as a `GET`, whose body the server under us leaves out.
+
+    Not that of the stream, which has no end.
+    """
+    path: str = scope["path"]
+    if scope["method"] == "HEAD" and path.startswith(f"{API}/") and path != STREAM:
+        return {**scope, "method": "GET"}
+    return scope
 
 
 def _route_of(scope: Scope) -> str:

@@ -15,7 +15,7 @@ from conduit.server.db import tables
 from conduit.server.ingest.apply import wall_clock
 from conduit.server.service import ServerService
 from tests.cli.stock import fill
-from tests.server.http.conftest import until
+from tests.server.http.conftest import Serve, client_of, until
 
 
 @pytest.fixture(autouse=True)
@@ -126,6 +126,30 @@ async def test_a_finished_job_is_deleted(api: httpx.AsyncClient, queue: Queue) -
 
     await until(is_gone)  # from the history, too, once its event has come
     assert (await api.delete("/jobs/completed")).status_code == 404
+
+
+async def test_of_two_servers_that_delete_a_job_one_does_and_it_is_gone_at_once(
+    api: httpx.AsyncClient, serve: Serve, queue: Queue, server: ServerService
+) -> None:
+    async with client_of(await serve()) as other:
+        for number in range(5):
+            job_id = f"n{number}"
+            await queue.submit([NewJob(id=job_id, function="charge")])
+            await queue.cancel([job_id], "")
+            answers = await asyncio.gather(*(at.delete(f"/jobs/{job_id}") for at in (api, other)))
+            assert sorted(answer.status_code for answer in answers) == [200, 404]
+            for at in (api, other):
+                assert (await at.get(f"/jobs/{job_id}")).status_code == 404
+    await queue.submit([NewJob(id="last", function="charge")])
+
+    async def is_there() -> bool:
+        return (await api.get("/jobs", params={"q": "last"})).json()["total"] == 1
+
+    await until(is_there)  # and with it, all events before
+    async with server.parts.database.read() as connection:
+        assert (await connection.scalars(select(tables.parked_events.c.job_id))).all() == []
+        ids = (await connection.scalars(select(tables.jobs.c.id))).all()
+    assert not {f"n{number}" for number in range(5)} & set(ids)
 
 
 async def test_a_job_that_only_the_history_has_is_deleted_there(

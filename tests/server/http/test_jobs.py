@@ -309,3 +309,15 @@ async def test_any_text_that_can_be_stored_can_be_looked_for(
 ) -> None:
     assert (await api.get("/jobs", params={"q": words})).status_code == 200
     assert (await api.get("/jobs", params={"q": f"{words}\x00"})).status_code == 422
+
+
+async def test_a_parameter_that_is_none_is_refused_by_name(api: httpx.AsyncClient) -> None:
+    answer = await api.get("/jobs?stat=failed")
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["where"] == "query.stat"
+
+
+async def test_head_answers_as_get_without_a_body(api: httpx.AsyncClient) -> None:
+    for path, status in (("/jobs", 200), ("/jobs/nothing", 404), ("/jobs?stat=failed", 422)):
+        answer = await api.head(path)
+        assert (answer.status_code, answer.content) == (status, b"")

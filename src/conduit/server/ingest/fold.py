@@ -318,7 +318,7 @@ class JobHistory:
         """Take in an event, whenever it comes and however often."""
         if self._is_of_the_past(event):
             return
-        if self._is_next(event):
+        if self._is_next(event) or self._ends_what_is_gone(event):
             self._step(event)
             self._drain()
         elif self._is_early(event):
@@ -334,6 +334,10 @@ class JobHistory:
         if row is None or event.seq != row.seq + 1:
             return False
         return not row.status.finished or event.kind in _AFTER_THE_END or is_lost(row)
+
+    def _ends_what_is_gone(self, event: Event) -> bool:
+        """Whether a deletion was shown in the history already, before its event came."""
+        return event.kind is EventKind.DELETED and self.row is None and self.barrier is not None
 
     def _is_early(self, event: Event) -> bool:
         """Whether an event that isn't next may be it later: in this life or in one to come."""
@@ -422,6 +426,14 @@ class JobHistory:
             reason=soundness.text(event.reason),
             error=error_json(event.error),
         )
+
+    def end(self, job: Job) -> None:
+        """Take in that the queue has deleted a job, of which this was the last it knew.
+
+        Events of it that are still on their way change nothing any more.
+        """
+        if self.row is None or self.row.submitted_at <= job.submitted_at:
+            self._end_life(max(job.finished_at or 0, job.submitted_at))
 
     def forget(self) -> bool:
         """Let go of a finished job, which nothing more happens to: False where there is none."""

@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from conduit.core.errors import ConduitError
 from conduit.server.access import Role
-from conduit.server.answers import Json, content
+from conduit.server.answers import Json, answers, content
 from conduit.server.models.service import CheckView, HealthView, ReadyView
 from conduit.server.parts import Parts, TheParts, needs
 from conduit.server.problems import ProblemError
@@ -84,7 +84,10 @@ async def _check(address: str, question: Awaitable[object]) -> CheckView:
     "/metrics",
     dependencies=[needs(Role.READ)],
     response_class=Response,
-    responses={200: {"description": "Prometheus' text format", "content": {"text/plain": {}}}},
+    responses={
+        200: {"description": "Prometheus' text format", "content": {"text/plain": {}}},
+        **{code: answers(str)["responses"][code] for code in (401, 403, 429, 503)},
+    },
 )
 async def metrics(parts: TheParts) -> Response:
     """Counters and gauges for Prometheus."""

@@ -7,10 +7,13 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import Path, Query
+from fastapi.routing import APIRoute
 from pydantic import AfterValidator
+from starlette.requests import Request
 
 from conduit.core.names import is_file_name
 from conduit.server.models.fields import LATEST
+from conduit.server.problems import Fault, faulty
 
 _FEWEST_DIGITS = 12
 _IMPOSSIBLE = re.compile(r"[\x00\ud800-\udfff]")
@@ -34,6 +37,22 @@ def _file_name(text: str) -> str:
     if not is_file_name(text):
         raise ValueError("can't be the name of an artifact")
     return text
+
+
+def only_known_parameters(request: Request) -> None:
+    """Raise `ProblemError` (422) for parameters of the query that the route doesn't take.
+
+    A filter that is misspelt would otherwise list everything.
+    """
+    route = request.scope.get("route")
+    assert isinstance(route, APIRoute)
+    known = {field.alias for field in route.dependant.query_params}
+    unknown = sorted(set(request.query_params) - known)
+    if unknown:
+        takes = f"it takes {', '.join(sorted(known))}" if known else "it takes none"
+        raise faulty(
+            [Fault(f"query.{name[:100]}", f"is no parameter: {takes}") for name in unknown]
+        )
 
 
 def moment(text: str) -> int:
