@@ -95,18 +95,12 @@ async def delete(parts: Parts, job_id: str) -> Job:
     """Forget a finished job; the job as it was. Raises as `act` does."""
     done = await _delete(parts, [job_id])
     _check(DELETE, job_id, done.actions[0])
-    if job_id not in done.gone:  # it came and went between the questions
-        raise _unknown(job_id)
     return done.gone[job_id]
 
 
 async def _delete(parts: Parts, job_ids: Sequence[str]) -> Deleted:
-    done = await deleting.delete(
-        parts.database,
-        job_ids,
-        wall_clock(),
-        lambda ids: parts.link.ask(lambda queue: deleting.ask(queue, ids)),
-    )
+    answer = await parts.link.ask(lambda queue: deleting.ask(queue, job_ids), patience_s=PATIENT_S)
+    done = await deleting.settle(parts.database, job_ids, answer, wall_clock())
     parts.broker.publish(done.changes)
     return done
 

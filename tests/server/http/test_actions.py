@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import httpx
 import pytest
 from sqlalchemy import insert, select
 
-from conduit.core.model import JobStatus, NewJob
-from conduit.queue.base import Queue, Retention
+from conduit.core.model import Job, JobStatus, NewJob
+from conduit.queue.base import Acted, Action, Queue, Retention
 from conduit.server.db import tables
+from conduit.server.ingest import deleting
 from conduit.server.ingest.apply import wall_clock
 from conduit.server.service import ServerService
 from tests.cli.stock import fill
@@ -128,28 +130,63 @@ async def test_a_finished_job_is_deleted(api: httpx.AsyncClient, queue: Queue) -
     assert (await api.delete("/jobs/completed")).status_code == 404
 
 
-async def test_of_two_servers_that_delete_a_job_one_does_and_it_is_gone_at_once(
+async def test_a_deleted_job_is_gone_from_every_server_with_the_answer_and_stays_so(
     api: httpx.AsyncClient, serve: Serve, queue: Queue, server: ServerService
 ) -> None:
+    job_ids = [f"n{number}" for number in range(5)]
     async with client_of(await serve()) as other:
-        for number in range(5):
-            job_id = f"n{number}"
+        for job_id in job_ids:
             await queue.submit([NewJob(id=job_id, function="charge")])
             await queue.cancel([job_id], "")
-            answers = await asyncio.gather(*(at.delete(f"/jobs/{job_id}") for at in (api, other)))
-            assert sorted(answer.status_code for answer in answers) == [200, 404]
+            answer = await api.delete(f"/jobs/{job_id}")
+            assert (answer.status_code, answer.json()["status"]) == (200, "cancelled")
             for at in (api, other):
                 assert (await at.get(f"/jobs/{job_id}")).status_code == 404
+                assert (await at.delete(f"/jobs/{job_id}")).status_code == 404
     await queue.submit([NewJob(id="last", function="charge")])
 
-    async def is_there() -> bool:
-        return (await api.get("/jobs", params={"q": "last"})).json()["total"] == 1
+    async def all_is_told() -> bool:
+        async with server.parts.database.read() as connection:
+            ids = set((await connection.scalars(select(tables.jobs.c.id))).all())
+            parked = (await connection.scalars(select(tables.parked_events.c.job_id))).all()
+        return "last" in ids and not parked and not ids & set(job_ids)
 
-    await until(is_there)  # and with it, all events before
-    async with server.parts.database.read() as connection:
-        assert (await connection.scalars(select(tables.parked_events.c.job_id))).all() == []
-        ids = (await connection.scalars(select(tables.jobs.c.id))).all()
-    assert not {f"n{number}" for number in range(5)} & set(ids)
+    await until(all_is_told)  # and nothing waits for the reconciler
+
+
+class _Racing:
+    """A queue whose jobs another caller deletes or retries after they were looked at."""
+
+    def __init__(self, queue: Queue, race: Callable[[list[str]], Awaitable[object]]) -> None:
+        self._queue = queue
+        self._race = race
+
+    async def get(self, job_ids: list[str]) -> list[Job | None]:
+        jobs = await self._queue.get(job_ids)
+        await self._race(job_ids)
+        return jobs
+
+    async def delete(self, job_ids: list[str]) -> list[Action]:
+        return await self._queue.delete(job_ids)
+
+
+async def test_of_two_callers_who_delete_a_job_the_queue_does_it_for_one(
+    api: httpx.AsyncClient, queue: Queue, server: ServerService
+) -> None:
+    await until_known(api, "completed")
+    racing: Any = _Racing(queue, queue.delete)
+    answer = await deleting.ask(racing, ["completed"])
+    done = await deleting.settle(server.parts.database, ["completed"], answer, wall_clock())
+    assert (done.actions, done.gone) == ([Action(Acted.UNKNOWN)], {})
+
+
+async def test_a_delete_that_races_a_retry_is_refused_with_the_status_that_forbids_it(
+    queue: Queue, server: ServerService
+) -> None:
+    racing: Any = _Racing(queue, queue.retry)
+    answer = await deleting.ask(racing, ["failed"])
+    done = await deleting.settle(server.parts.database, ["failed"], answer, wall_clock())
+    assert (done.actions, done.gone) == ([Action(Acted.REFUSED, JobStatus.QUEUED)], {})
 
 
 async def test_a_job_that_only_the_history_has_is_deleted_there(

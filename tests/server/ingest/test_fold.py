@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from msgspec import Raw
+from msgspec import Raw, structs
 
 from conduit.core.events import Event, EventKind, Submission
-from conduit.core.model import JobError, JobStatus, Level, LogLine
+from conduit.core.model import Job, JobError, JobStatus, Level, LogLine
 from conduit.server.ingest.fold import DATA_LOST, JobHistory, is_lost
 from conduit.server.ingest.soundness import fault_of
 
@@ -118,6 +118,65 @@ def test_a_deleted_job_is_not_brought_back_by_a_late_event() -> None:
     assert (history.row, history.parked, history.barrier) == (None, {}, 1004)
     history.apply(submitted(at=1005))
     assert history.row is not None
+
+
+ENDED = Job(
+    id="job",
+    function="charge",
+    queue="default",
+    args=Raw(b"{}"),
+    status=JobStatus.FAILED,
+    submitted_at=1001,
+    run_at=1001,
+    finished_at=1003,
+    seq=3,
+)
+
+
+@pytest.mark.parametrize("seen", range(5))
+@pytest.mark.parametrize("at", [900, 1002, 1003, 1004])
+def test_a_job_that_was_ended_before_its_events_came_stays_gone(seen: int, at: int) -> None:
+    events = [submitted(), started(), failed(), structs.replace(deleted(4), at=at)]
+    history = a_history(*events[:seen])
+    history.end(ENDED)
+    assert history.row is None
+    for event in events[seen:] + events:
+        history.apply(event)
+    assert (history.row, history.parked) == (None, {})
+    again = submitted(at=1005)
+    for event in (again, *events, started(at=1006), failed(at=1007)):
+        history.apply(event)
+    assert history.row is not None
+    assert (history.row.submitted_at, history.row.seq) == (1005, 3)
+    assert history.parked == {}
+
+
+def test_a_deletion_foretold_does_not_end_the_life_that_comes_before_its_event() -> None:
+    history = a_history(submitted(), started(), failed())
+    history.end(ENDED)
+    history.apply(submitted(at=2000))
+    for event in (deleted(4), started(at=2001), failed(at=2002), deleted(4)):
+        history.apply(event)
+    assert history.row is not None
+    assert (history.row.submitted_at, history.row.seq, history.parked) == (2000, 3, {})
+
+
+def test_a_deletion_that_came_too_early_leaves_no_ghost_where_the_clock_was_set_back() -> None:
+    first = a_history(submitted(), started(), failed())
+    first.end(ENDED)
+    first.apply(deleted(4))
+    life = [submitted(at=5000), started(at=4000), failed(at=3000)]
+    gone = structs.replace(deleted(4), at=2000)
+    for event in (gone, gone, *life):
+        first.apply(event)
+    assert (first.row, first.parked) == (None, {})
+
+
+def test_a_job_that_lives_again_is_not_ended_with_its_earlier_life() -> None:
+    history = a_history(submitted(at=2000))
+    history.end(ENDED)
+    assert history.row is not None
+    assert history.parked == {}
 
 
 def test_a_clock_set_back_makes_no_event_of_a_life_stale() -> None:

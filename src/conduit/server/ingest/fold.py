@@ -316,9 +316,13 @@ class JobHistory:
 
     def apply(self, event: Event) -> None:
         """Take in an event, whenever it comes and however often."""
+        if self._is_foretold(event):
+            del self.parked[event.seq]
+            self._end_life(event.at)
+            return
         if self._is_of_the_past(event):
             return
-        if self._is_next(event) or self._ends_what_is_gone(event):
+        if self._is_next(event):
             self._step(event)
             self._drain()
         elif self._is_early(event):
@@ -335,9 +339,16 @@ class JobHistory:
             return False
         return not row.status.finished or event.kind in _AFTER_THE_END or is_lost(row)
 
-    def _ends_what_is_gone(self, event: Event) -> bool:
-        """Whether a deletion was shown in the history already, before its event came."""
-        return event.kind is EventKind.DELETED and self.row is None and self.barrier is not None
+    def _is_foretold(self, event: Event) -> bool:
+        """Whether `end` has made of an event what there is to make of it, before it came."""
+        known = self.parked.get(event.seq)
+        return (
+            self.row is None
+            and event.kind is EventKind.DELETED
+            and known is not None
+            and known.kind is EventKind.DELETED
+            and self._is_of_the_past(known)  # no event that came by itself and waits is
+        )
 
     def _is_early(self, event: Event) -> bool:
         """Whether an event that isn't next may be it later: in this life or in one to come."""
@@ -370,8 +381,8 @@ class JobHistory:
     def _step(self, event: Event) -> None:
         self.applied.append(event)
         if event.kind is EventKind.SUBMITTED:
-            if self.row is not None:
-                self._end_life(event.at - 1)
+            if self.row is not None or any(map(self._is_of_the_past, self.parked.values())):
+                self._end_life(event.at - 1)  # a deletion foretold that was overtaken is past then
             self.row = submitted_row(event, self._now)
         elif event.kind is EventKind.DELETED:
             # Its submission must never be taken for a new one's, though the clock was set back.
@@ -430,10 +441,30 @@ class JobHistory:
     def end(self, job: Job) -> None:
         """Take in that the queue has deleted a job, of which this was the last it knew.
 
-        Events of it that are still on their way change nothing any more.
+        Earlier events that are still on their way change nothing any more. The event of the
+        deletion itself is foretold among the parked ones: by its number, as its time isn't known.
         """
-        if self.row is None or self.row.submitted_at <= job.submitted_at:
-            self._end_life(max(job.finished_at or 0, job.submitted_at))
+        until = max(job.submitted_at, job.started_at or 0, job.finished_at or 0)
+        row = self.row
+        if row is None and self.barrier is not None and self.barrier >= until:
+            return  # the event was here first
+        if row is not None and row.submitted_at > job.submitted_at:
+            return  # the id lives again
+        self._end_life(until)
+        told = self.parked.get(job.seq + 1)
+        if told is not None and told.kind is EventKind.DELETED:
+            self._end_life(told.at)
+            return
+        self.parked[job.seq + 1] = Event(
+            kind=EventKind.DELETED,
+            job_id=self.job_id,
+            seq=job.seq + 1,
+            attempt=job.attempt,
+            at=until,
+            status=job.status,
+            generation=job.generation,
+            fence=job.fence,
+        )
 
     def forget(self) -> bool:
         """Let go of a finished job, which nothing more happens to: False where there is none."""
@@ -455,6 +486,7 @@ class JobHistory:
         """
         truth = row_of(job, self._now)
         before = self.row
+        self._drop_parked(self._is_of_the_past)  # a deletion foretold, of an earlier life
         if before is not None and before.submitted_at != job.submitted_at:
             self._end_life(job.submitted_at - 1)
         if self.barrier is not None and self.barrier >= job.submitted_at:
