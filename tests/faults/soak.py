@@ -64,6 +64,7 @@ SOAK = Scenario(
     },
     first_s=15.0,
     every_s=30.0,
+    has_many_entries=True,
 )
 
 

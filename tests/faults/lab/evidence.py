@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
+from uuid import uuid4
 
 import httpx
 from msgspec import Struct
@@ -15,12 +17,11 @@ from conduit.core.errors import ConduitError
 from conduit.core.events import Event
 from conduit.core.model import FINISHED, Job, JobStatus, QueueInfo
 from conduit.queue import Queue, open_queue
-from conduit.queue.base import JobFilter
+from conduit.queue.base import JobFilter, StoredEntry
 from conduit.server.db import tables
 from conduit.server.db.database import Database
 from conduit.server.db.rows import AttemptRow, JobRow, job_row
 from conduit.server.ingest.healing import HEALED
-from tests.conformance.history import Reader
 from tests.faults.lab.journal import Line
 from tests.faults.lab.nemesis import FailOver, FlushRedis, KillRedis, Strike
 from tests.faults.lab.stores import ForgetfulQueueStore
@@ -29,6 +30,7 @@ from tests.faults.lab.system import Exit, System
 _PAGE = 20_000
 """What a page costs hardly depends on its size."""
 _KILL_TAKES_MS = 200
+_FOLLOW_S = 2.0
 UNFINISHED = tuple(status for status in JobStatus if status not in FINISHED)
 
 
@@ -71,8 +73,44 @@ class Evidence(Struct, frozen=True, kw_only=True):
     """When the schedules were paused."""
 
 
+class Stream:
+    """The event stream, read by a group of its own: a queue keeps what some group hasn't read."""
+
+    def __init__(self) -> None:
+        self._group = f"laboratory-{uuid4()}"
+        self._entries: dict[str, StoredEntry] = {}
+
+    async def follow(self, queue_url: str) -> None:
+        """Read along until cancelled, for a run of more entries than a queue keeps."""
+        while True:
+            with suppress(ConduitError):
+                async with open_queue(queue_url) as queue:
+                    while True:
+                        await self._read(queue)
+                        await asyncio.sleep(_FOLLOW_S)
+            await asyncio.sleep(_FOLLOW_S)
+
+    async def all(self, queue: Queue) -> list[StoredEntry]:
+        """Every entry, those too of which an answer was lost."""
+        await self._read(queue)
+        while left := await queue.claim_stale(self._group, "laboratory", 0):
+            await self._keep(queue, left)
+        return sorted(
+            self._entries.values(), key=lambda stored: [*map(int, stored.position.split("-"))]
+        )
+
+    async def _read(self, queue: Queue) -> None:
+        while more := await queue.read_events(self._group, "laboratory"):
+            await self._keep(queue, more)
+
+    async def _keep(self, queue: Queue, entries: Sequence[StoredEntry]) -> None:
+        self._entries |= {stored.position: stored for stored in entries}
+        await queue.ack(self._group, [stored.position for stored in entries])
+
+
 async def gather(
     system: System,
+    stream: Stream,
     strikes: Sequence[Strike],
     *,
     ended_at: int,
@@ -83,9 +121,7 @@ async def gather(
     async with open_queue(system.queue.direct_url) as queue:
         jobs = {job.id: job for job in await all_jobs(queue)}
         planted = {where for strike in strikes for where in strike.planted.positions}
-        entries = [
-            stored for stored in await Reader().read(queue) if stored.position not in planted
-        ]
+        entries = [stored for stored in await stream.all(queue) if stored.position not in planted]
         queues = await queue.queues()
     async with Database(system.history.direct_url) as database, database.read() as connection:
         rows = [job_row(row) for row in await connection.execute(select(tables.jobs))]

@@ -16,6 +16,7 @@ from conduit.queue import Queue, open_queue
 from tests.faults.lab.checker import Complaint, check
 from tests.faults.lab.evidence import (
     Evidence,
+    Stream,
     ask_totals,
     broken_by,
     gather,
@@ -156,6 +157,10 @@ async def _carry_out(
     begun = time.monotonic()
     deadline = time.monotonic() + scenario.patience_s
     tending = asyncio.create_task(_tend(system, nemesis))
+    stream = Stream()
+    helpers = [tending]
+    if scenario.has_many_entries:
+        helpers.append(asyncio.create_task(stream.follow(system.queue.direct_url)))
 
     def goes_on(kept_s: float = 0.0) -> bool:
         if tending.done():
@@ -187,12 +192,13 @@ async def _carry_out(
             phases["told"] = time.monotonic() - begun
         totals = await asyncio.to_thread(ask_totals, system)
     finally:
-        tending.cancel()
-        await asyncio.gather(tending, return_exceptions=True)
+        for helper in helpers:
+            helper.cancel()
+        await asyncio.gather(*helpers, return_exceptions=True)
     ours = [*system.workers, *system.submitters, *system.servers]
     await asyncio.to_thread(system.stop, ours, _STOP_S)
     return await gather(
-        system, nemesis.strikes, ended_at=ended_at, totals=totals, heals=scenario.heals
+        system, stream, nemesis.strikes, ended_at=ended_at, totals=totals, heals=scenario.heals
     )
 
 

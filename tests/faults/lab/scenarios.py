@@ -77,6 +77,9 @@ class Scenario(Struct, frozen=True, kw_only=True):
     """After so long what hasn't settled is taken for stuck: a machine may be busy."""
     heals: bool = True
     """Whether the history may take the queue's word where it missed events."""
+    has_many_entries: bool = False
+    """Whether the event stream is read along, as the queue won't keep all of it. What a store loses
+    that comes back without its last moments would be read nevertheless."""
     sets_clocks: bool = False
     """Whether clocks can be set; see `clock.py`."""
 
