@@ -55,8 +55,8 @@ def test_a_postgresql_is_refused_until_it_is_upgraded(
     )
 
     execute(postgres_url, "ALTER TABLE jobs DROP COLUMN reason")
-    code, data, _ = told("check", *at)
-    assert (code, "reason" in data) == (3, True)
+    code, _, messages = told("check", *at)
+    assert (code, "reason" in messages) == (3, True)
 
 
 def test_a_server_that_may_migrate_starts_on_an_empty_postgresql(

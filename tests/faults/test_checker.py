@@ -590,6 +590,7 @@ BAD: list[tuple[str, str, Spoil]] = [
         for each in (
             Exit("worker-3", 7, 0, 1, None),
             Exit("worker-3", 7, 0, -9, 15),
+            Exit("worker-3", 7, 0, -15, 15),
             Exit("server-3", 7, 0, 86, None),
             Exit("submitter-3", 7, 0, 1, None),
         )

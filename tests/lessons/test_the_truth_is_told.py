@@ -195,7 +195,7 @@ async def test_whoever_publishes_an_event_hears_that_its_handlers_got_no_job(
 
 # --- options ---------------------------------------------------------------------------------
 
-LATER = ["cache_key", "cache_ttl", "rate_limit", "concurrency_limit", "after"]
+LATER = ["cache_key", "cache_ttl", "rate_limit", "concurrency_limit"]
 """Options that the contract has in store, and this version doesn't know."""
 
 

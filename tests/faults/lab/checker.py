@@ -42,6 +42,7 @@ _UNNOTICED_MS = round(MAX_SLEEP_S * 1000)
 _UNREACHABLE = 4
 """The exit code of what finds no queue or no history as it starts."""
 _STARTED_IN_VAIN_MS = 15_000
+_STARTING_MS = 5_000
 
 
 class Complaint(NamedTuple):
@@ -662,7 +663,10 @@ def dead_letters_are_those_planted(case: Case) -> Iterator[str]:
 
 
 def processes_end_as_they_are_told(case: Case) -> Iterator[str]:
-    """No process of ours ends by itself, save for poison; SIGTERM leads to 0."""
+    """No process of ours ends by itself, save for poison; SIGTERM leads to 0.
+
+    Save where it comes before the interpreter has come to handle it: that ends the process.
+    """
     strikes = case.evidence.strikes
     full = [strike.at for strike in strikes if strike.fault == FillDisk.name]
     away = [strike.at for strike in strikes if strike.fault in UNREACHABLE]
@@ -670,6 +674,8 @@ def processes_end_as_they_are_told(case: Case) -> Iterator[str]:
         allowed = {-9} if ended.asked == 9 else {0} if ended.asked else {POISONED}
         if ended.asked:
             allowed.add(POISONED)  # it may have come first
+            if ended.lived_ms < _STARTING_MS:
+                allowed.add(-ended.asked)
         if ended.name.startswith("submitter"):
             allowed.add(0)
         elif ended.name.startswith("server"):

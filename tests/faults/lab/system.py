@@ -30,13 +30,17 @@ _ROOTS = (Path(__file__).parents[3], Path(conduit.__file__).parents[1])
 
 
 class Exit(Struct, frozen=True):
-    """How a process ended: `code` as `Popen` has it; `asked`, the signal that it was sent."""
+    """How a process ended: `code` as `Popen` has it; `asked`, the signal that it was sent.
+
+    `lived_ms`: from its start to the first signal that asked it to end.
+    """
 
     name: str
     pid: int
     at: int
     code: int
     asked: int | None
+    lived_ms: int = 60_000
 
 
 class Process(ServerProcess):
@@ -64,6 +68,7 @@ class Process(ServerProcess):
         self.frozen = False
         self._pid = 0
         self._asked: int | None = None
+        self._begun = self._lived_s = 0.0
 
     def answers(self) -> bool:
         """It isn't waited for: what it does shows elsewhere."""
@@ -73,6 +78,7 @@ class Process(ServerProcess):
         """Start it, as what was never asked to end."""
         super().start()
         self._pid, self._asked, self.frozen = self.pid, None, False
+        self._begun, self._lived_s = time.monotonic(), 0.0
 
     def send(self, number: signal.Signals) -> None:
         """Send it a signal, without waiting for what comes of it."""
@@ -81,6 +87,8 @@ class Process(ServerProcess):
         if self._asked == signal.SIGKILL:
             return  # it is on its way out, and would seem to have been asked for something else
         if number in (signal.SIGTERM, signal.SIGKILL, signal.SIGINT):
+            if self._asked is None:
+                self._lived_s = time.monotonic() - self._begun
             self._asked = int(number)
         self.frozen = {signal.SIGSTOP: True, signal.SIGCONT: False}.get(number, self.frozen)
         self._process.send_signal(number)
@@ -96,7 +104,12 @@ class Process(ServerProcess):
         if self._process is None or self._process.poll() is None:
             return None
         ended = Exit(
-            self.name, self._pid, time.time_ns() // 1_000_000, self._process.returncode, self._asked
+            self.name,
+            self._pid,
+            time.time_ns() // 1_000_000,
+            self._process.returncode,
+            self._asked,
+            round(self._lived_s * 1000),
         )
         self._process = None
         self.exits.append(ended)

@@ -246,7 +246,8 @@ async def test_a_paused_function_that_no_worker_has_is_listed_and_can_be_resumed
     await queue.pause_function("forgotten")
     (listed,) = [each for each in (await api.get("/functions")).json()["items"] if each["paused"]]
     assert (listed["name"], listed["worker"]) == ("forgotten", "")
-    assert (await api.get("/functions/forgotten")).json() == listed
+    shown = (await api.get("/functions/forgotten")).json()
+    assert shown == listed | {"stale": False, "at": shown["at"]}
     answer = await api.post("/jobs", json={"function": "forgotten"})
     assert answer.json()["type"] == "urn:conduit:unknown-function"
     resumed = await api.post("/functions/forgotten/resume")
@@ -318,7 +319,8 @@ async def test_functions_and_workers_are_listed_and_shown(api: httpx.AsyncClient
     assert (await api.get("/functions/nothing")).status_code == 404
 
     (worker,) = (await api.get("/workers")).json()["items"]
-    assert worker == (await api.get(f"/workers/{worker['id']}")).json()
+    shown = (await api.get(f"/workers/{worker['id']}")).json()
+    assert shown == worker | {"stale": False, "at": shown["at"]}
     assert (await api.get("/workers/nothing")).status_code == 404
 
 
