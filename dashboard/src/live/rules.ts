@@ -46,10 +46,12 @@ export function everyOf(key: Key): number {
 }
 
 /** Whether a change makes an answer old. */
-export function concerns(change: Pick<Change, "topic" | "subject">, key: Key): boolean {
+export function concerns(change: Pick<Change, "topic" | "subject"> & { kind?: string }, key: Key): boolean {
   const rule = ruleOf(key);
   if (!rule?.topics.includes(change.topic)) return false;
   const jobId = jobIdOf(key);
+  // Of a job that is gone one question tells so; the others would all be answered 404.
+  if (change.kind === "job.deleted" && jobId === change.subject) return /\{job_id\}$/.test(String(key[0]));
   // What hangs together changes with any of its jobs, and a change doesn't say which those are.
   return jobId === undefined || jobId === change.subject || /\/(tree|graph)$/.test(String(key[0]));
 }
