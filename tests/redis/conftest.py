@@ -10,7 +10,10 @@ import pytest
 
 from conduit.core.model import JobStatus
 from conduit.queue.redis import RedisQueue
+from conduit.queue.redis.keys import Keys
+from tests.conformance.backends import ManualClock
 from tests.redis.support import RedisBench
+from tests.servers.redis import RedisServer
 
 
 @pytest.fixture
@@ -31,6 +34,24 @@ async def connect() -> AsyncIterator[Connect]:
             return await opened.enter_async_context(RedisQueue(url, **options))
 
         yield connect
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    """The clock of a queue that a test opens with it."""
+    return ManualClock()
+
+
+@pytest.fixture(params=["redis_server", "old_redis_server"])
+def server(request: pytest.FixtureRequest) -> RedisServer:
+    """The newest server, and the oldest that is supported."""
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture
+def keys(namespace: str) -> Keys:
+    """The names of the keys in the test's namespace."""
+    return Keys(namespace)
 
 
 @pytest.fixture

@@ -42,25 +42,10 @@ from tests.servers.redis import RedisServer
 
 
 @pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture(params=["redis_server", "old_redis_server"])
-def server(request: pytest.FixtureRequest) -> RedisServer:
-    return request.getfixturevalue(request.param)
-
-
-@pytest.fixture
 async def queue(
     server: RedisServer, connect: Connect, namespace: str, clock: ManualClock
 ) -> RedisQueue:
     return await connect(f"{server.url}?namespace={namespace}", clock=clock)
-
-
-@pytest.fixture
-def keys(namespace: str) -> Keys:
-    return Keys(namespace)
 
 
 async def status(queue: RedisQueue, job_id: str) -> JobStatus:

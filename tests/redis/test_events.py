@@ -19,11 +19,6 @@ from tests.servers.fixtures import StartRedis
 from tests.servers.redis import RedisServer, binary
 
 
-@pytest.fixture(params=["redis_server", "old_redis_server"])
-def server(request: pytest.FixtureRequest) -> RedisServer:
-    return request.getfixturevalue(request.param)
-
-
 @pytest.fixture
 async def queue(server: RedisServer, connect: Connect, namespace: str) -> RedisQueue:
     return await connect(f"{server.url}?namespace={namespace}")

@@ -35,11 +35,6 @@ from tests.servers.redis import RedisServer
 
 
 @pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture
 async def queue(url: str, connect: Connect, clock: ManualClock) -> RedisQueue:
     return await connect(url, clock=clock)
 
