@@ -70,14 +70,17 @@ class _Link:
             pump.cancel()
         await asyncio.gather(*self.pumps, return_exceptions=True)
         for writer in (self.client, self.server):
-            writer.close()
+            if not writer.is_closing():  # closed after an abort, TLS forgets its transport
+                writer.close()
             with suppress(OSError):  # it has ended in another way
                 await writer.wait_closed()
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:
-    with suppress(OSError):  # it has ended by itself
-        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+    connection = writer.get_extra_info("socket")
+    if connection is not None:  # TLS has none any more once it has ended by itself
+        with suppress(OSError):  # without TLS it has one then, which is closed
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
     writer.transport.abort()
 
 
