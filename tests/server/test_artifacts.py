@@ -226,6 +226,7 @@ async def test_a_server_tidies_its_store_while_the_queue_is_away(
         store = open_store(artifacts_url, database.identity)
     await store.keep(b"its server was killed")
     monkeypatch.setattr(tidying, "_UNNAMED_S", -3600)
+    monkeypatch.setattr(tidying, "_EVERY_S", 0.1)
     await serve(queue_url=f"redis://127.0.0.1:{free_port()}", artifacts_url=artifacts_url)
 
     async def is_empty() -> bool:

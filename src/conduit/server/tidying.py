@@ -43,9 +43,15 @@ async def tidy(database: Database, store: Store) -> int:
 
 
 async def tidy_forever(database: Database, store: Store) -> None:
-    """Do so again and again, for one server; until cancelled. What is away is waited for."""
+    """Do so again and again, for one server; until cancelled. What is away is waited for.
+
+    It waits before the first time: whoever started a server on the wrong, empty history sees that
+    on the dashboard, and still has the files.
+    """
     trouble = False
     while True:
+        # Not all servers at once.
+        await asyncio.sleep(_EVERY_S * random.uniform(0.8, 1.2))
         try:
             removed = await tidy(database, store)
         except (ConduitError, SQLAlchemyError, OSError) as error:
@@ -56,5 +62,3 @@ async def tidy_forever(database: Database, store: Store) -> None:
             trouble = False
             if removed:
                 _log.info("%d artifacts that no job leads to were removed", removed)
-        # Not all servers at once.
-        await asyncio.sleep(_EVERY_S * random.uniform(0.8, 1.2))
