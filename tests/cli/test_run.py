@@ -6,7 +6,9 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -126,7 +128,34 @@ def test_signals_that_come_while_it_ends_change_nothing(cli: Cli, processes: str
     run.until('"started: worker orders"')
     while run.process.poll() is None:
         run.send(signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):  # more often, and it does nothing but hear them
+            run.process.wait(0.001)
     assert run.end() == 0
+
+
+def test_one_more_signal_ends_a_process_whose_threads_hang(cli: Cli) -> None:
+    cli.write(
+        "stuck.py",
+        """
+        import asyncio, sys, threading, conduit
+        worker = conduit.Worker("stuck")
+
+        @worker.task
+        async def hang() -> None:
+            print("hangs", file=sys.stderr)
+            await asyncio.to_thread(threading.Event().wait)
+        """,
+    )
+    run = cli.start("run", "stuck.py", "--log-format", "json")
+    run.until('"started: worker stuck"')
+    cli("submit", "hang")
+    run.until("hangs")
+    run.send(signal.SIGINT)
+    run.until("1 job still runs")
+    run.send(signal.SIGINT)
+    run.until('"stopped"')
+    run.send(signal.SIGTERM)
+    assert run.end() == 130
 
 
 @pytest.mark.usefixtures("service")

@@ -105,6 +105,12 @@ async def run_children(plan: RunPlan, on_started: Callable[[], None]) -> int:
     one = structs.replace(plan, processes=1, banner=False)
     children: list[Child] = []
     asked: list[int] = []
+    first: Child | None = None
+
+    def exit_code() -> int:
+        if asked:
+            return _exit_code(children, asked[0])
+        return EXIT_FAILURE if first is None else first.exit_code
 
     def on_signal(number: int) -> None:
         asked.append(number)
@@ -112,7 +118,7 @@ async def run_children(plan: RunPlan, on_started: Callable[[], None]) -> int:
             child.send(number)
 
     announce(plan, f"starting {plan.processes} processes")
-    with signals_to(on_signal, until_exit=True):
+    with signals_to(on_signal, until_exit=exit_code):
         for index in range(plan.processes):
             child = await Child.start(structs.replace(one, apis=plan.apis and index == 0))
             children.append(child)
@@ -130,7 +136,7 @@ async def run_children(plan: RunPlan, on_started: Callable[[], None]) -> int:
             for child in children:
                 child.send(signal.SIGTERM)
         await asyncio.wait(ends)
-    return _exit_code(children, asked[0]) if asked else first.exit_code
+    return exit_code()
 
 
 def _exit_code(children: list[Child], asked: int) -> int:

@@ -32,8 +32,9 @@ async def watch_and_run(plan: RunPlan, others: Sequence[Path] = ()) -> int:
     announce(plan, f"watching {shown} for changes of Python files")
     watcher = _Watcher(plan)
     changes = awatch(*folders, watch_filter=PythonFilter(), stop_event=watcher.stopping)
-    with signals_to(watcher.on_signal, until_exit=True):
-        return await watcher.run(changes)
+    with signals_to(watcher.on_signal, until_exit=lambda: watcher.exit_code):
+        await watcher.run(changes)
+    return watcher.exit_code
 
 
 class _Watcher:
@@ -42,14 +43,16 @@ class _Watcher:
         self._child: Child | None = None
         self._signal: int | None = None
         self.stopping = asyncio.Event()
+        self.exit_code = 0
 
     def on_signal(self, number: int) -> None:
         self._signal = self._signal or number
+        self.exit_code = EXIT_INTERRUPTED if self._signal == signal.SIGINT else 0
         if self._child is not None:
             self._child.send(number)
         self.stopping.set()
 
-    async def run(self, changes: AsyncIterator[Changes]) -> int:
+    async def run(self, changes: AsyncIterator[Changes]) -> None:
         change = asyncio.ensure_future(_next(changes))
         first = True
         while not self.stopping.is_set():
@@ -61,8 +64,8 @@ class _Watcher:
             if end.done() and not self.stopping.is_set():
                 if first and child.exit_code == UsageError.exit_code:
                     self.stopping.set()
-                    await change
-                    return child.exit_code
+                    self.exit_code = child.exit_code
+                    break
                 announce(self._plan, f"the service {child.end}; waiting for a change")
             found = await change
             first = False
@@ -72,7 +75,6 @@ class _Watcher:
                 change = asyncio.ensure_future(_next(changes))
             await end
         await change
-        return EXIT_INTERRUPTED if self._signal == signal.SIGINT else 0
 
 
 async def _next(changes: AsyncIterator[Changes]) -> Changes:

@@ -68,10 +68,10 @@ async def run_services(
 
     SIGTERM stops in good order with 0, SIGINT with 130; a second signal stops now. A component
     that crashes, at its start or later, brings the others down in reverse order: 1, or the code of
-    the `ConduitError` it crashed of. `until_exit` is for `signals_to`.
+    the `ConduitError` it crashed of. `until_exit`: the process ends next, with this code.
     """
     run = _Run(on_crash)
-    with signals_to(run.on_signal, until_exit=until_exit):
+    with signals_to(run.on_signal, until_exit=(lambda: run.code) if until_exit else None):
         try:
             for service in services:
                 if run.stop_asked.is_set():

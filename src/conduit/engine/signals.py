@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
+import os
 import signal
+import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
+from functools import partial
 
 _HANDLED = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
-def signals_to(handle: Callable[[int], None], *, until_exit: bool = False) -> Generator[None]:
+def signals_to(
+    handle: Callable[[int], None], *, until_exit: Callable[[], int] | None = None
+) -> Generator[None]:
     """Have the signals handled by `handle` while entered, where the loop can (the main thread).
 
-    `until_exit`: the process ends next. Signals that come later are ignored then, as one that
-    arrived while the interpreter tidies up would kill a process that has ended in good order.
+    `until_exit`: the process ends next, with the code that this tells then. A signal that comes
+    later ends it with that code at once, as threads that hang may keep it for ever.
     """
     loop = asyncio.get_running_loop()
     taken: list[signal.Signals] = []
@@ -31,12 +37,31 @@ def signals_to(handle: Callable[[int], None], *, until_exit: bool = False) -> Ge
 
 
 def _give_up(
-    loop: asyncio.AbstractEventLoop, taken: list[signal.Signals], until_exit: bool
+    loop: asyncio.AbstractEventLoop,
+    taken: list[signal.Signals],
+    until_exit: Callable[[], int] | None,
 ) -> None:
     # What comes in between waits, and finds out then what has become of it.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, taken)
     for number in taken:
         loop.remove_signal_handler(number)
-        if until_exit:
-            signal.signal(number, signal.SIG_IGN)
+    if until_exit is not None:
+        for number in taken:
+            signal.signal(number, partial(_exit_now, taken, until_exit()))
+        # All threads have ended when this is called, and the interpreter is about to give the
+        # signals back to the system, for which they would be a reason to kill it.
+        atexit.register(_ignore, taken)
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _exit_now(taken: list[signal.Signals], code: int, *_: object) -> None:
+    _ignore(taken)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(Exception):  # closed, or in the middle of a write: the exit matters more
+            stream.flush()
+    os._exit(code)
+
+
+def _ignore(signals: list[signal.Signals]) -> None:
+    for number in signals:
+        signal.signal(number, signal.SIG_IGN)
