@@ -19,7 +19,7 @@ from conduit.server.ingest.fold import DATA_LOST, row_of
 from tests.faults.lab.checker import CHECKS, CHECKS_OF_A_LOSS, attempts_of, check
 from tests.faults.lab.evidence import Evidence, Totals
 from tests.faults.lab.figures import figures_of
-from tests.faults.lab.journal import Line, What
+from tests.faults.lab.journal import Line, Told, What
 from tests.faults.lab.nemesis import STEP_MS, Strike
 from tests.faults.lab.system import Exit
 
@@ -41,6 +41,7 @@ _STATUS_AFTER = {
     _K.FAILED: _S.FAILED,
     _K.CANCELLED: _S.CANCELLED,
     _K.REQUEUED: _S.QUEUED,
+    _K.DELETED: _S.COMPLETED,
 }
 _OF_AN_ATTEMPT = (_K.COMPLETED, _K.FAILED, _K.RETRYING)
 
@@ -153,6 +154,15 @@ class Tale:
             error=event.error,
             result=bytes(event.result) if event.result else None,
         )
+        if event.kind is _K.DELETED:
+            del self.jobs[job_id]
+
+    def over_http(
+        self, asked: What, answered: What, job_id: str, told: Told, *, number: int = 0
+    ) -> None:
+        """An act over HTTP and its answer."""
+        self.line(asked, job_id=job_id)
+        self.line(answered, job_id=job_id, told=told, number=number)
 
     def line(self, what: What, **fields: Any) -> None:
         """A line of the journal."""
@@ -172,6 +182,7 @@ class Tale:
             attempts=[
                 AttemptRow(**dict(zip(_ATTEMPT, told, strict=True)), job_id=job_id, error=None)
                 for job_id, events in by_job.items()
+                if job_id in self.jobs
                 for told in attempts_of(events)
             ],
             totals=Totals(
@@ -235,6 +246,17 @@ def a_good_run() -> Tale:
     tale.job("in-vain", _K.CANCELLED, after=("plain", "failed"), reason=reason)
     tale.line(What.CALL, label="orphan", after=("unknown",))
     tale.line(What.ORPHANED, label="orphan", job_id="unknown")
+    tale.job("asked", _K.STARTED, _K.CANCEL_REQUESTED, _K.CANCELLED)
+    tale.over_http(What.CANCEL, What.CANCELLED, "asked", Told("running", 1, 3), number=1)
+    tale.over_http(What.DELETE, What.DELETED, "asked", Told("running", why="job-state"))
+    tale.line(What.BULK, among=("asked", "plain"), number=1)
+    tale.job("again", _K.CANCELLED, _K.REQUEUED, _K.STARTED, _K.COMPLETED)
+    tale.over_http(What.CANCEL, What.CANCELLED, "again", Told("cancelled", 1, 2), number=1)
+    tale.over_http(What.RETRY, What.RETRIED, "again", Told("queued", 2, 3), number=1)
+    tale.over_http(What.RETRY, What.RETRIED, "again", Told("completed", why="job-state"))
+    tale.job("deleted", _K.STARTED, _K.COMPLETED, _K.DELETED)
+    tale.over_http(What.DELETE, What.DELETED, "deleted", Told("completed", 1, 3), number=1)
+    tale.over_http(What.CANCEL, What.CANCELLED, "deleted", Told(why="job-not-found"))
     for second in (1, 2, 3):
         tale.job(f"cron:tick:abc:{second * 1000}", _K.STARTED, _K.COMPLETED, function="tick")
     return tale
@@ -338,6 +360,11 @@ def _end_of(evidence: Evidence, job_id: str, fence: int) -> Evidence:
         if (each.what, each.job_id, each.fence) != (What.END, job_id, fence)
     ]
     return structs.replace(evidence, lines=[*others, line])
+
+
+def _told(evidence: Evidence, what: What, job_id: str, told: Told, number: int = 1) -> Evidence:
+    """The evidence with one more answer over HTTP."""
+    return plus_line(evidence, what, job_id=job_id, told=told, number=number)
 
 
 Spoil = Callable[[Evidence], Evidence]
@@ -514,6 +541,73 @@ BAD: list[tuple[str, str, Spoil]] = [
         "retries_by_hand_happen_once",
         "rescued",
         lambda e: with_event(e, "rescued", _K.RESCUED, kind=_K.REQUEUED),
+    ),
+    (
+        "answers_are_what_the_queue_did",
+        "plain was cancelled",
+        lambda e: _told(e, What.CANCELLED, "plain", Told("completed", 1, 3)),
+    ),
+    (
+        "answers_are_what_the_queue_did",
+        "plain was retried",
+        lambda e: _told(e, What.RETRIED, "plain", Told("completed", 1, 3)),
+    ),
+    (
+        "answers_are_what_the_queue_did",
+        "asked was told to be",
+        lambda e: _told(e, What.CANCELLED, "asked", Told("cancelled", 1, 3)),
+    ),
+    (
+        "answers_are_what_the_queue_did",
+        "asked was told to be",
+        lambda e: _told(e, What.CANCELLED, "asked", Told("cancelled", 1, 9)),
+    ),
+    (
+        "cancelled_jobs_stay_so",
+        "rescued",
+        lambda e: with_event(e, "rescued", _K.STARTED, kind=_K.CANCEL_REQUESTED),
+    ),
+    (
+        "refusals_name_the_status",
+        "plain: cancelled was refused",
+        lambda e: _told(e, What.CANCELLED, "plain", Told("failed", why="job-state"), 0),
+    ),
+    (
+        "refusals_name_the_status",
+        "failed: retried was refused",
+        lambda e: _told(e, What.RETRIED, "failed", Told("failed", why="job-state"), 0),
+    ),
+    (
+        "refusals_name_the_status",
+        "plain is unknown",
+        lambda e: _told(e, What.CANCELLED, "plain", Told(why="job-not-found"), 0),
+    ),
+    (
+        "bulk_cancels_tell_the_truth",
+        "2 of asked, plain",
+        lambda e: plus_line(e, What.BULK, among=("asked", "plain"), number=2),
+    ),
+    (
+        "deletions_tell_the_truth",
+        "plain was deleted, HTTP said",
+        lambda e: _told(e, What.DELETED, "plain", Told("completed", 1, 3)),
+    ),
+    (
+        "deletions_tell_the_truth",
+        "nobody asked",
+        lambda e: without_line(e, What.DELETE, "deleted"),
+    ),
+    (
+        "servers_answer_as_documented",
+        "500",
+        lambda e: plus_line(e, What.ODD, detail="POST jobs/plain/cancel: 500"),
+    ),
+    (
+        "the_history_equals_the_queue",
+        "attempts of job deleted",
+        lambda e: structs.replace(
+            e, attempts=[*e.attempts, structs.replace(e.attempts[0], job_id="deleted")]
+        ),
     ),
     ("ticks_happen_once_each", "1000 and 3000", lambda e: without_job(e, "cron:tick:abc:2000")),
     ("ticks_happen_once_each", "3500", _a_tick_of_its_own),
@@ -716,8 +810,9 @@ def test_figures_count_what_happened() -> None:
     kill = Strike(fault="worker-kill", at=rescued[1].at, target="worker-0", pid=7)
     figures = figures_of(structs.replace(evidence, strikes=[kill]))
 
-    assert (figures.rescues, figures.stale, figures.attempts) == (2, 1, 16)
+    assert (figures.rescues, figures.stale, figures.attempts) == (2, 1, 19)
     assert (figures.freed, figures.abandoned, figures.refused) == (0, 1, 1)
+    assert (figures.acted, figures.declined) == (5, 3)
     assert figures.recoveries == ((rescued[3].at - kill.at) / 1000,)
     assert figures.shortfalls({"stale": 1, "worker-kill": 1}) == []
     assert figures.shortfalls({"stale": 2, "worker-freeze": 1}) == [

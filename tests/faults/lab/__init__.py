@@ -14,8 +14,10 @@ which job is up to the machine.
 
 * `journal.py`: what happened, written down outside of the system, by whoever did it
 * `service.py`: the tasks, `workload.py`: which of them are submitted, `submitter.py`: who does it
+* `operator.py`: who cancels, retries and deletes over HTTP
 * `stores.py`: the queues and histories to run on, `system.py`: the processes
 * `nemesis.py`: the faults and their schedule
-* `evidence.py`: what a run left behind, `checker.py`: what must hold of it
+* `evidence.py`: what a run left behind, `case.py`: the same job by job, `checker.py` and
+  `front_door.py`: what must hold of it
 * `scenarios.py`: what is run, `run.py`: one run from its start to its verdict
 """

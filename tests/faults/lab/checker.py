@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from msgspec import Struct
 from msgspec.json import decode
 
 from conduit.core.events import Entry, Event, EventKind
@@ -23,8 +22,10 @@ from conduit.queue.base import StoredEntry
 from conduit.server.db.rows import AttemptRow
 from conduit.server.ingest.fold import DATA_LOST
 from tests.conformance.history import History
+from tests.faults.lab import front_door
+from tests.faults.lab.case import Case
 from tests.faults.lab.evidence import Evidence
-from tests.faults.lab.journal import Line, What
+from tests.faults.lab.journal import What
 from tests.faults.lab.nemesis import (
     STEP_MS,
     UNREACHABLE,
@@ -62,71 +63,12 @@ def check(evidence: Evidence) -> list[Complaint]:
     return [Complaint(each.__name__, text) for each in checks for text in each(case)]
 
 
-# --- what the checks share -----------------------------------------------------------------------
-
-
-class Story(Struct):
-    """All that is known of one job."""
-
-    job_id: str
-    events: list[Event] = []
-    begins: list[Line] = []
-    ends: list[Line] = []
-
-    def of_kind(self, *kinds: EventKind) -> list[Event]:
-        """Its events of some kinds."""
-        return [event for event in self.events if event.kind in kinds]
-
-
-class Case:
-    """The evidence, sorted by jobs."""
-
-    def __init__(self, evidence: Evidence) -> None:
-        self.evidence = evidence
-        self.jobs = evidence.jobs
-        self.arguments: dict[str, dict[str, Any]] = {
-            job.id: decode(job.args) for job in self.jobs.values()
-        }
-        self.excused = {
-            name
-            for start, end in evidence.rewinds
-            for line in evidence.lines
-            if start <= line.at <= end
-            for name in (line.job_id, line.label)
-            if name
-        }
-        """Jobs of which the store may rightly have forgotten something: it was killed just then."""
-        self.clock_was_set = any(strike.fault == SetStoreClock.name for strike in evidence.strikes)
-        self.stories: dict[str, Story] = {}
-        for event in evidence.events:
-            self.story(event.job_id).events.append(event)
-        for line in evidence.lines:
-            if line.what is What.BEGIN:
-                self.story(line.job_id).begins.append(line)
-            elif line.what is What.END:
-                self.story(line.job_id).ends.append(line)
-
-    def lines(self, what: What) -> list[Line]:
-        """The journal's lines of one kind."""
-        return [line for line in self.evidence.lines if line.what is what]
-
-    def label(self, job: Job) -> str:
-        """What its submitter calls it; empty for ticks."""
-        return self.arguments[job.id].get("label", "")
-
-    def story(self, job_id: str) -> Story:
-        """What is known of a job, which may be nothing."""
-        if job_id not in self.stories:
-            self.stories[job_id] = Story(job_id)
-        return self.stories[job_id]
-
-
 # --- accepted means kept -------------------------------------------------------------------------
 
 
 def accepted_jobs_are_kept(case: Case) -> Iterator[str]:
     """A submit that was answered made a job, and it is there."""
-    excused = frozenset[str]() if case.evidence.confirmed else case.excused
+    excused = case.deleted | (set[str]() if case.evidence.confirmed else case.excused)
     for line in case.lines(What.OK):
         if line.job_id not in case.jobs and line.job_id not in excused:
             yield f"job {line.job_id} of {line.label} was accepted, and is lost"
@@ -220,8 +162,8 @@ def jobs_begin_after_those_they_wait_for(case: Case) -> Iterator[str]:
 
 
 def only_what_is_missing_is_not_found(case: Case) -> Iterator[str]:
-    """Nobody is refused for want of a job that was accepted before."""
-    excused = frozenset[str]() if case.evidence.confirmed else case.excused
+    """Nobody is refused for want of a job that was accepted before, unless it was deleted."""
+    excused = case.deleted | (set[str]() if case.evidence.confirmed else case.excused)
     accepted = {line.job_id: line.at for line in reversed(case.lines(What.OK))}
     for line in case.lines(What.ORPHANED):
         if accepted.get(line.job_id, line.at) < line.at and line.job_id not in excused:
@@ -283,7 +225,7 @@ def effects_belong_to_starts(case: Case) -> Iterator[str]:
     for story in case.stories.values():
         if story.job_id in case.excused:
             continue
-        job = case.jobs.get(story.job_id)
+        function = case.function(story.job_id)
         starts = {event.fence: event for event in story.of_kind(EventKind.STARTED)}
         for fence, count in Counter(line.fence for line in story.begins).items():
             if count > 1:
@@ -296,7 +238,7 @@ def effects_belong_to_starts(case: Case) -> Iterator[str]:
                     f"job {story.job_id} was told attempt {line.attempt} under fence {line.fence}, "
                     f"and its event says {starts[line.fence].attempt}"
                 )
-            elif job and job.function != "crunch" and not _is_of(starts[line.fence], line.pid):
+            elif function != "crunch" and not _is_of(starts[line.fence], line.pid):
                 yield (
                     f"job {story.job_id} began in process {line.pid} under fence {line.fence}, "
                     f"which went to {starts[line.fence].worker_id}"
@@ -331,8 +273,7 @@ def effects_overlap_only_where_a_lease_was_lost(case: Case) -> Iterator[str]:
     for story in case.stories.values():
         ended = {line.fence: line.at for line in story.ends}
         lost = {event.fence for event in story.of_kind(EventKind.RESCUED)}
-        job = case.jobs.get(story.job_id)
-        if job is not None and job.function == BLOCK:
+        if case.function(story.job_id) == BLOCK:
             lost |= {event.fence for event in story.of_kind(EventKind.RELEASED)}
         begins = sorted(story.begins, key=lambda line: line.fence)
         for first, second in pairwise(begins):
@@ -424,6 +365,15 @@ def cancels_tell_the_truth(case: Case) -> Iterator[str]:
             yield f"job {line.job_id} had finished before its cancel, it was said, and hadn't"
 
 
+_UNLIKE_A_CANCEL = (
+    EventKind.STARTED,
+    EventKind.RETRYING,
+    EventKind.FAILED,
+    EventKind.RELEASED,
+    EventKind.RESCUED,
+)
+
+
 def cancelled_jobs_stay_so(case: Case) -> Iterator[str]:
     """A cancelled job is completed only if it was running, and never starts afterwards."""
     for story in case.stories.values():
@@ -433,7 +383,7 @@ def cancelled_jobs_stay_so(case: Case) -> Iterator[str]:
                 asked = True
             elif event.kind is EventKind.REQUEUED:
                 asked = False
-            elif asked and event.kind in (EventKind.STARTED, EventKind.RETRYING, EventKind.FAILED):
+            elif asked and event.kind in _UNLIKE_A_CANCEL:
                 yield f"job {story.job_id} is {event.kind} (seq {event.seq}) after its cancel"
 
 
@@ -494,10 +444,10 @@ def no_tick_comes_early(case: Case) -> Iterator[str]:
 
 
 def children_know_their_parents(case: Case) -> Iterator[str]:
-    """A job that was submitted by a job says so, and others don't."""
-    by_label: dict[str, str] = {}
+    """A job that was submitted by a job says so, be that deleted meanwhile, and others don't."""
+    by_label = {line.label: line.job_id for line in reversed(case.lines(What.OK))}
     for job in case.jobs.values():
-        if (label := case.label(job)) is not None and "/" not in label:
+        if "/" not in (label := case.label(job)):
             by_label.setdefault(label, job.id)
     for job in case.jobs.values():
         label = case.label(job)
@@ -551,6 +501,8 @@ def the_history_equals_the_queue(case: Case) -> Iterator[str]:
     """The history has the queue's jobs, field by field, and no others."""
     for job_id in case.evidence.rows.keys() - case.jobs.keys():
         yield f"job {job_id} is in the history, and not in the queue"
+    for job_id in {row.job_id for row in case.evidence.attempts} - case.jobs.keys():
+        yield f"attempts of job {job_id} are in the history, and it isn't in the queue"
     yield from the_history_has_what_the_queue_has(case)
 
 
@@ -676,7 +628,7 @@ def processes_end_as_they_are_told(case: Case) -> Iterator[str]:
             allowed.add(POISONED)  # it may have come first
             if ended.lived_ms < _STARTING_MS:
                 allowed.add(-ended.asked)
-        if ended.name.startswith("submitter"):
+        if ended.name.startswith(("submitter", "operator")):
             allowed.add(0)
         elif ended.name.startswith("server"):
             allowed.discard(POISONED)
@@ -740,6 +692,11 @@ CHECKS: tuple[Callable[[Case], Iterator[str]], ...] = (
     cancels_tell_the_truth,
     cancelled_jobs_stay_so,
     retries_by_hand_happen_once,
+    front_door.answers_are_what_the_queue_did,
+    front_door.refusals_name_the_status,
+    front_door.bulk_cancels_tell_the_truth,
+    front_door.deletions_tell_the_truth,
+    front_door.servers_answer_as_documented,
     ticks_happen_once_each,
     no_tick_comes_early,
     children_know_their_parents,

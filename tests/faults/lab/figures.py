@@ -16,7 +16,7 @@ from tests.faults.lab.evidence import Evidence
 from tests.faults.lab.journal import What
 from tests.faults.lab.nemesis import KillWorker, SetStoreClock
 
-_COUNTED = ("rescues", "stale", "jobs", "refused", "freed", "abandoned", "lost")
+_COUNTED = ("rescues", "stale", "jobs", "refused", "freed", "abandoned", "acted", "lost")
 """What a run may have to amount to, apart from faults."""
 
 
@@ -39,6 +39,10 @@ class Figures(Struct, frozen=True, kw_only=True):
     """Jobs that waited for others, and went on when these had completed."""
     abandoned: int
     """Jobs that waited for others in vain."""
+    acted: int
+    """Cancels, retries and deletions over HTTP that were answered 200; in bulk, each job counts."""
+    declined: int
+    """Those that were answered 404 or 409."""
     lost: int
     """Jobs of the history that the queue lost."""
     strikes: Mapping[str, int]
@@ -58,6 +62,7 @@ class Figures(Struct, frozen=True, kw_only=True):
                 f"submits    {self.unknown} of unknown outcome, {self.refused} refused, "
                 f"{self.lost} lost",
                 f"waited     {self.freed} freed, {self.abandoned} in vain",
+                f"over HTTP  {self.acted} done, {self.declined} declined",
                 f"faults     {sum(self.strikes.values())}: {_listed(self.strikes)}",
                 f"recoveries {len(self.recoveries)}: {spread}",
             ]
@@ -93,6 +98,8 @@ def figures_of(evidence: Evidence) -> Figures:
         refused=lines[What.REFUSED] + lines[What.ORPHANED],
         freed=kinds[EventKind.UNBLOCKED],
         abandoned=sum(bool(job.after) and _in_vain(job) for job in evidence.jobs.values()),
+        acted=sum(line.number for line in evidence.lines if line.told or line.what is What.BULK),
+        declined=sum(line.told is not None and not line.number for line in evidence.lines),
         lost=sum(row.reason == DATA_LOST for row in evidence.rows.values()),
         strikes=Counter(strike.fault for strike in evidence.strikes),
         recoveries=tuple(_recoveries(evidence)),

@@ -48,6 +48,24 @@ class What(StrEnum):
     """A retry by hand of `job_id` is about to be sent."""
     RETRIED = "retried"
     """It was answered; `number` is 1 if it took effect."""
+    DELETE = "delete"
+    """A deletion of `job_id` is about to be sent."""
+    DELETED = "deleted"
+    """It was answered; `number` is 1 if it took effect."""
+    BULK = "bulk"
+    """A cancel of all jobs in `among` was answered: so many as `number` says took effect."""
+    ODD = "odd"
+    """A server answered with a status that it should not: `detail` has it."""
+
+
+class Told(Struct, frozen=True, omit_defaults=True):
+    """What an answer over HTTP says of its job: the job itself, or the `status` that forbids it and
+    why. No status: there is no such job."""
+
+    status: str = ""
+    generation: int = 0
+    seq: int = 0
+    why: str = ""
 
 
 class Line(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -64,6 +82,9 @@ class Line(Struct, frozen=True, kw_only=True, omit_defaults=True):
     number: int = 0
     after: tuple[str, ...] = ()
     """The ids of what the job of a call is to wait for."""
+    told: Told | None = None
+    """What was said over HTTP; None where the queue itself was asked."""
+    among: tuple[str, ...] = ()
     detail: str = ""
 
 
@@ -81,6 +102,8 @@ def note(
     fence: int = 0,
     number: int = 0,
     after: tuple[str, ...] = (),
+    told: Told | None = None,
+    among: tuple[str, ...] = (),
     detail: str = "",
 ) -> None:
     """Write a line into the journal that the environment names."""
@@ -94,6 +117,8 @@ def note(
         fence=fence,
         number=number,
         after=after,
+        told=told,
+        among=among,
         detail=detail,
     )
     os.write(_descriptor(os.environ[VARIABLE]), _encode(line) + b"\n")

@@ -120,6 +120,9 @@ async def run(
                 [scenario.draw, *map(str, (seed, number, scenario.jobs, scenario.rate))]
                 for number in range(scenario.submitters)
             ],
+            acts=[[str(seed), "yes" if queue_store.forgets_s is None else "no"]]
+            if scenario.front_door
+            else (),
         )
         stack.callback(system.end)
         await asyncio.to_thread(system.start, servers_first=scenario.servers_first)
@@ -195,7 +198,7 @@ async def _carry_out(
         for helper in helpers:
             helper.cancel()
         await asyncio.gather(*helpers, return_exceptions=True)
-    ours = [*system.workers, *system.submitters, *system.servers]
+    ours = [*system.workers, *system.callers, *system.servers]
     await asyncio.to_thread(system.stop, ours, _STOP_S)
     return await gather(
         system, stream, nemesis.strikes, ended_at=ended_at, totals=totals, heals=scenario.heals

@@ -82,6 +82,8 @@ class Scenario(Struct, frozen=True, kw_only=True):
     that comes back without its last moments would be read nevertheless."""
     sets_clocks: bool = False
     """Whether clocks can be set; see `clock.py`."""
+    front_door: bool = False
+    """Whether somebody acts on jobs over HTTP; see `operator.py`."""
 
     def floors_on(self, queue: QueueStore, history: HistoryStore) -> Mapping[str, int]:
         """What a run on these stores has to amount to."""
@@ -113,6 +115,8 @@ def _at(after_s: float, fault: str, lasts_s: float = 0.5) -> Planned:
 
 SHORT = Scenario(
     name="short",
+    servers_first=True,
+    front_door=True,
     jobs=120,
     rate=12,
     faults={**EVERYTHING, "server-kill": 0},
@@ -132,6 +136,7 @@ SHORT = Scenario(
         "stale": 1,
         "freed": 3,
         "abandoned": 1,
+        "acted": 5,
         "worker-kill": 1,
         "worker-freeze": 3,
         "server-kill": 1,
@@ -139,6 +144,8 @@ SHORT = Scenario(
 )
 LONG = Scenario(
     name="long",
+    servers_first=True,
+    front_door=True,
     jobs=600,
     rate=20,
     faults=EVERYTHING,
@@ -155,6 +162,7 @@ LONG = Scenario(
         "stale": 5,
         "freed": 20,
         "abandoned": 5,
+        "acted": 20,
         "worker-kill": 6,
         "worker-freeze": 10,
         "server-kill": 4,

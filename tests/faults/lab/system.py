@@ -18,7 +18,7 @@ import httpx
 from msgspec import Struct
 
 import conduit
-from tests.faults.lab import clock, journal, service, submitter, workload
+from tests.faults.lab import clock, journal, operator, service, submitter, workload
 from tests.faults.lab.clock import Clock
 from tests.faults.lab.journal import What
 from tests.faults.lab.stores import HistoryStore, QueueStore
@@ -141,10 +141,11 @@ class System:
         concurrency: int,
         due_at: float,
         orders: Sequence[Sequence[str]],
+        acts: Sequence[Sequence[str]] = (),
         sets_clocks: bool = False,
     ) -> None:
-        """`orders`: what each submitter is told. `due_at`: when those of `workload.DUE` are due.
-        `sets_clocks`: whether clocks can be set."""
+        """`orders`: what each submitter is told. `acts`: what each operator is. `due_at`: when
+        those of `workload.DUE` are due. `sets_clocks`: whether clocks can be set."""
         self.ahead_ms = 0
         """How far the queue's clock is ahead of the machine's."""
         self.queue = queue
@@ -162,6 +163,7 @@ class System:
             workload.DUE: str(due_at),
         }
         self._ports = [free_port() for _ in range(servers)]
+        environment[operator.SERVERS] = " ".join(self.server_urls)
         new = partial(Process, folder=folder, environment=environment, can_be_set=sets_clocks)
         self.workers = [
             new(f"worker-{number}", command=["conduit", "run", service.__name__])
@@ -178,12 +180,26 @@ class System:
             new(f"submitter-{number}", command=[submitter.__name__, *order])
             for number, order in enumerate(orders)
         ]
+        self.operators = [
+            new(f"operator-{number}", command=[operator.__name__, *told])
+            for number, told in enumerate(acts)
+        ]
         self._is_over: set[str] = set()
+
+    @property
+    def server_urls(self) -> list[str]:
+        """Where the servers answer."""
+        return [f"http://127.0.0.1:{port}" for port in self._ports]
+
+    @property
+    def callers(self) -> list[Process]:
+        """Those who end by themselves, once they are through."""
+        return [*self.submitters, *self.operators]
 
     @property
     def processes(self) -> list[Process]:
         """All of them."""
-        return [*self.servers, *self.workers, *self.submitters]
+        return [*self.servers, *self.workers, *self.callers]
 
     def start(self, *, servers_first: bool = False) -> None:
         """Start all; the others once the servers answer, where that is wanted."""
@@ -191,15 +207,12 @@ class System:
             process.start()
         if servers_first:
             until(self._servers_answer, "the servers answer")
-        for process in (*self.workers, *self.submitters):
+        for process in (*self.workers, *self.callers):
             process.start()
 
     def _servers_answer(self) -> bool:
         try:
-            return all(
-                httpx.get(f"http://127.0.0.1:{port}/ready", timeout=5).is_success
-                for port in self._ports
-            )
+            return all(httpx.get(f"{url}/ready", timeout=5).is_success for url in self.server_urls)
         except httpx.HTTPError:
             return False
 
@@ -232,24 +245,24 @@ class System:
         self.ahead_ms = ahead_ms
 
     def look_after(self) -> None:
-        """Start again what has ended, save for submitters that are through with their orders."""
+        """Start again what has ended, save for callers that are through."""
         for process in self.processes:
             ended = process.has_ended()
             if ended is None:
                 continue
-            if process in self.submitters and ended.code == 0:
+            if process in self.callers and ended.code == 0:
                 self._is_over.add(process.name)
             else:
                 process.start()
 
     def say_enough(self) -> None:
-        """Let submitters end once they are through: until then they add to their orders."""
+        """Let callers end once they are through: until then submitters add to their orders."""
         self._enough.touch()
 
     @property
     def all_is_submitted(self) -> bool:
-        """Whether every submitter is through."""
-        return len(self._is_over) == len(self.submitters)
+        """Whether every caller is through."""
+        return len(self._is_over) == len(self.callers)
 
     def resume_all(self) -> None:
         """Let go on what is frozen."""
@@ -278,14 +291,12 @@ class System:
 
     def read(self, path: str) -> str:
         """A page of the first server's, as text. Raises `httpx.HTTPError`."""
-        answer = httpx.get(f"http://127.0.0.1:{self._ports[0]}/{path}", timeout=10)
+        answer = httpx.get(f"{self.server_urls[0]}/{path}", timeout=10)
         answer.raise_for_status()
         return answer.text
 
     def ask(self, path: str, **parameters: str | int) -> dict[str, object]:
         """What a server answers to a GET. Raises `httpx.HTTPError`."""
-        answer = httpx.get(
-            f"http://127.0.0.1:{self._ports[0]}/api/v1/{path}", params=parameters, timeout=10
-        )
+        answer = httpx.get(f"{self.server_urls[0]}/api/v1/{path}", params=parameters, timeout=10)
         answer.raise_for_status()
         return answer.json()
