@@ -135,9 +135,9 @@ class ObjectStore:
 
     async def _call(self, work: Callable[[], T]) -> T:
         """Do it in a thread; whatever goes wrong is an `OSError` that says where and what."""
+        await self._room.acquire()
         try:
-            async with self._room:
-                return await _in_thread(work)
+            return await _in_thread(work, ended=self._room.release)
         except BaseError as error:
             kind = _RefusedError if _is_refusal(error) else OSError
             raise kind(self._told(error)) from None
@@ -146,8 +146,8 @@ class ObjectStore:
         return f"{self._shown}: {_words(error)}"
 
 
-async def _in_thread(work: Callable[[], T]) -> T:
-    """Its result, of a thread of its own. Cancelling leaves the thread behind.
+async def _in_thread(work: Callable[[], T], *, ended: Callable[[], None]) -> T:
+    """Its result, of a thread of its own. Cancelling leaves the thread behind until it has `ended`.
 
     `concurrent.futures` and `asyncio.to_thread` join their threads when the process ends.
     """
@@ -155,6 +155,7 @@ async def _in_thread(work: Callable[[], T]) -> T:
     future: asyncio.Future[T] = loop.create_future()
 
     def settle(result: T | None, error: Exception | None) -> None:
+        ended()
         if future.done():
             return
         if error is None:
