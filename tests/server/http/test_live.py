@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import msgspec
@@ -20,8 +22,9 @@ from conduit.server.db.database import Database, DatabaseUnavailableError
 from conduit.server.ingest.apply import Change, wall_clock
 from conduit.server.live import ROOM, Broker
 from conduit.server.models.fields import iso
+from conduit.server.routes import stream as route
 from conduit.server.service import ServerService
-from tests.server.http.conftest import Serve, client_of
+from tests.server.http.conftest import Serve, client_of, until
 from tests.servers.fixtures import StartPostgres
 
 CHANGE = Change(id=10**6, topic="job", subject="", kind="", data=b"", at=0)
@@ -219,6 +222,32 @@ async def test_the_stream_is_server_sent_events_that_end_with_the_server(
         "id": 1, "topic": "job", "kind": "job.x", "subject": "job-1",
         "at": iso(now), "data": {},
     }  # fmt: skip
+
+
+async def test_a_client_that_takes_nothing_is_let_go_and_others_are_told(
+    serve: Serve, history: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(route, "SLOW_S", 0.2)
+    server = await serve()
+    at = urlsplit(server.url)
+    async with client_of(server) as api, api.stream("GET", "/stream") as answer:
+        _, sleeper = await asyncio.open_connection(at.hostname, at.port, limit=1)
+        sleeper.write(b"GET /api/v1/stream HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+
+        async def both_listen() -> bool:
+            return server.parts.broker.clients == 2
+
+        await until(both_listen)
+        lines = answer.aiter_lines()
+        assert await anext(lines) == "event: ready"
+        async with Database(history) as database:
+            for number in itertools.count():
+                await write(database, "x" * 100_000, f"end of {number}", at=wall_clock())
+                server.parts.broker.publish([CHANGE])
+                assert [line async for line in until_told(lines, f"end of {number}")]
+                if server.parts.broker.clients == 1:
+                    break
+        sleeper.close()
 
 
 async def test_without_the_history_a_stream_is_refused_and_one_that_is_open_stays(

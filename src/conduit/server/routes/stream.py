@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
+from collections.abc import AsyncGenerator
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -9,6 +12,7 @@ from fastapi import APIRouter, Header, Query
 from fastapi.sse import EventSourceResponse
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Message, Send
 
 from conduit.server.answers import answers
 from conduit.server.live import MOST_CLIENTS
@@ -16,7 +20,12 @@ from conduit.server.parts import TheParts, caller_of
 from conduit.server.problems import unavailable
 from conduit.server.routes.params import Text
 
+SLOW_S = 30.0
+"""For how long a client may take nothing of what is sent to it."""
+
 router = APIRouter(tags=["stream"])
+
+_log = logging.getLogger(__name__)
 
 
 class Topic(StrEnum):
@@ -28,6 +37,26 @@ class Topic(StrEnum):
     API = "api"
     QUEUE = "queue"
     FUNCTION = "function"
+
+
+class _Stream(EventSourceResponse):
+    """Ends where the client takes nothing any more: it would keep its place for ever."""
+
+    def __init__(self, events: AsyncGenerator[bytes]) -> None:
+        super().__init__(events, headers={"X-Accel-Buffering": "no"})
+        self._events = events
+
+    async def stream_response(self, send: Send) -> None:
+        async def send_in_time(message: Message) -> None:
+            async with asyncio.timeout(SLOW_S):
+                await send(message)
+
+        try:
+            await super().stream_response(send_in_time)
+        except TimeoutError:
+            _log.warning("a client of live updates took nothing for %g s and is let go", SLOW_S)
+        finally:
+            await self._events.aclose()
 
 
 def _described() -> dict[str, Any]:
@@ -61,4 +90,4 @@ async def stream(
         last_event_id or None,
         session=caller_of(request).session,
     )
-    return EventSourceResponse(events, headers={"X-Accel-Buffering": "no"})
+    return _Stream(events)
