@@ -1,3 +1,4 @@
+import { replaceEqualDeep } from "@tanstack/react-query";
 import { expect, it } from "vitest";
 import { ExactNumber, parse, plain, stringify } from "./json";
 
@@ -37,3 +38,10 @@ it("writes as JSON.stringify does", () => {
 });
 
 it("gives numbers to count with", () => expect(plain(parse('{"a":[1.0,{"b":2}]}'))).toEqual({ a: [1, { b: 2 }] }));
+
+it("gives an answer that comes twice as the one that is there already", () => {
+  const text = '{"a":[1.0,{"id":9007199254740993}]}';
+  const first = parse(text);
+  expect(replaceEqualDeep(first, parse(text))).toBe(first);
+  expect(replaceEqualDeep(first, parse('{"a":[1.0,{"id":9007199254740995}]}'))).not.toBe(first);
+});

@@ -7,6 +7,19 @@ export class ExactNumber {
   }
 }
 
+const MOST_KEPT = 10_000;
+const kept = new Map<string, ExactNumber>();
+
+/** The same object for the same text, so that an answer that comes twice is known to be the same. */
+function exactly(text: string): ExactNumber {
+  const known = kept.get(text);
+  if (known !== undefined) return known;
+  if (kept.size >= MOST_KEPT) kept.clear();
+  const made = new ExactNumber(text);
+  kept.set(text, made);
+  return made;
+}
+
 /** As JSON.parse, errors included, but numbers that it would change are `ExactNumber`s. */
 export function parse(text: string): unknown {
   JSON.parse(text);
@@ -68,7 +81,7 @@ class Reader {
     while (/[\w+.-]/.test(this.text.charAt(this.at))) this.at += 1;
     const written = this.text.slice(start, this.at);
     const value: unknown = JSON.parse(written);
-    return typeof value === "number" && String(value) !== written ? new ExactNumber(written) : value;
+    return typeof value === "number" && String(value) !== written ? exactly(written) : value;
   }
 }
 

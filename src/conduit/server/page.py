@@ -164,8 +164,12 @@ _HEADERS = {
 def _missing(folder: Path, *, for_strangers: bool) -> Response:
     """How to build the dashboard, and why the installation didn't; strangers aren't told that."""
     note = folder / "failure.txt"
-    told = note.is_file() and not for_strangers
-    reason = note.read_text(encoding="utf-8", errors="replace") if told else ""
-    shown = f"<p>The last attempt ended with:\n<pre>{html.escape(reason)}</pre>" if reason else ""
+    if not note.is_file():
+        shown = ""
+    elif for_strangers:
+        shown = "<p>Why not is told by <code>conduit/server/dashboard/failure.txt</code> there."
+    else:
+        reason = note.read_text(encoding="utf-8", errors="replace")
+        shown = f"<p>The last attempt ended with:\n<pre>{html.escape(reason)}</pre>"
     page = _PAGE.replace("STYLE", _STYLE).replace("REASON", shown)
     return Response(page, media_type="text/html; charset=utf-8", headers=_HEADERS)

@@ -139,3 +139,4 @@ async def test_what_went_wrong_on_this_machine_is_not_told_to_strangers(
         answer = await client.get("/")
     assert "make dashboard" in answer.text
     assert "npm could" not in answer.text
+    assert "conduit/server/dashboard/failure.txt" in answer.text

@@ -8,7 +8,7 @@ import { Panel } from "@/components/Panel";
 import { ErrorState, Skeleton } from "@/components/States";
 import { cx } from "@/lib/cx";
 import { clock, count, exact, number, type Zone } from "@/lib/format";
-import { asText, filtered, LEVELS, type Level, type LogLine } from "./lines";
+import { asText, attemptOf, filtered, LEVELS, type Attempt, type Level, type LogLine } from "./lines";
 import { save } from "./save";
 import { useLines } from "./useLines";
 
@@ -20,7 +20,7 @@ const NEAR = 40;
 const CHARACTERS = 5000;
 
 /** A job's log, which follows what comes until it is scrolled up. */
-export function Logs({ jobId, isFinished }: { jobId: string; isFinished: boolean }) {
+export function Logs({ jobId, isFinished, attempts }: { jobId: string; isFinished: boolean; attempts: readonly Attempt[] }) {
   const { lines, isLoading, error, retry } = useLines(jobId, isFinished);
   const [least, setLeast] = useState<Level>("debug");
   const [typed, setTyped] = useState("");
@@ -57,16 +57,16 @@ export function Logs({ jobId, isFinished }: { jobId: string; isFinished: boolean
       ) : lines.length === 0 ? (
         <p className="flex items-center gap-2 px-4 pb-4 text-muted">
           <ScrollText className="size-4 shrink-0" aria-hidden />
-          <span>{isFinished ? "It logged nothing." : "Nothing logged so far."} What a job says with <code className="font-mono text-sm">ctx.log.info(…)</code> or <code className="font-mono text-sm">logging</code> shows up here.</span>
+          <span>{isFinished ? "It logged nothing." : "Nothing logged so far."} What a job says with <code className="font-mono text-sm">current_job().log.info(…)</code> or <code className="font-mono text-sm">logging</code> shows up here.</span>
         </p>
       ) : (
-        <Lines lines={shown} follows={!isFinished} />
+        <Lines lines={shown} attempts={attempts} follows={!isFinished} />
       )}
     </Panel>
   );
 }
 
-function Lines({ lines, follows }: { lines: readonly LogLine[]; follows: boolean }) {
+function Lines({ lines, attempts, follows }: { lines: readonly LogLine[]; attempts: readonly Attempt[]; follows: boolean }) {
   const box = useRef<HTMLDivElement>(null);
   const [following, setFollowing] = useState(follows);
   const [seen, setSeen] = useState(lines.length);
@@ -101,10 +101,11 @@ function Lines({ lines, follows }: { lines: readonly LogLine[]; follows: boolean
         <div className="relative w-full" style={{ height: virtualizer.getTotalSize() }}>
           {virtualizer.getVirtualItems().map((item) => {
             const line = lines[item.index];
+            const before = lines[item.index - 1];
             return (
               line && (
                 <div key={item.key} ref={virtualizer.measureElement} data-index={item.index} className="absolute inset-x-0 top-0" style={{ transform: `translateY(${item.start}px)` }}>
-                  <Line line={line} zone={zone} newAttempt={item.index > 0 && lines[item.index - 1]?.attempt !== line.attempt} />
+                  <Line line={line} zone={zone} attempt={attemptOf(line, attempts)} newAttempt={before !== undefined && attemptOf(before, attempts) !== attemptOf(line, attempts)} />
                 </div>
               )
             );
@@ -130,12 +131,12 @@ function Lines({ lines, follows }: { lines: readonly LogLine[]; follows: boolean
   );
 }
 
-function Line({ line, zone, newAttempt }: { line: LogLine; zone: Zone; newAttempt: boolean }) {
+function Line({ line, zone, attempt, newAttempt }: { line: LogLine; zone: Zone; attempt: string; newAttempt: boolean }) {
   const at = Date.parse(line.at);
   const level = line.level.toLowerCase();
   return (
     <div className={cx("flex gap-3 px-4 leading-[22px] hover:bg-hover", newAttempt && "border-t border-dashed border-line-strong/60")}>
-      <time dateTime={line.at} title={`${exact(at, zone)}, attempt ${line.attempt}, ${line.logger}`} className="shrink-0 text-faint max-sm:hidden">
+      <time dateTime={line.at} title={`${exact(at, zone)}, ${attempt}, ${line.logger}`} className="shrink-0 text-faint max-sm:hidden">
         {clock(at, zone)}.{String(new Date(at).getUTCMilliseconds()).padStart(3, "0")}
       </time>
       <span className={cx("w-16 shrink-0 truncate", COLOURS[level] ?? "text-muted")}>{level}</span>

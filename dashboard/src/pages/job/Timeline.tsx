@@ -8,7 +8,7 @@ import { useTicking } from "@/lib/clock";
 import { cx } from "@/lib/cx";
 import { count, duration } from "@/lib/format";
 import { Failure } from "./Failure";
-import { axisOf, outcomeOf, stepsOf, type Axis, type Span, type SpanKind, type Step } from "./waterfall";
+import { axisOf, nameOf, outcomeOf, stepsOf, type Axis, type Span, type SpanKind, type Step } from "./waterfall";
 
 const MOST = 8;
 const LOOKS: Record<SpanKind, { label: string; bar: string }> = {
@@ -69,14 +69,14 @@ function Row({ step, axis, isLast, job }: { step: Step; axis: Axis; isLast: bool
         <div className="flex min-w-0 items-center gap-2">
           {attempt ? (
             <>
-              <span className="font-medium whitespace-nowrap">{attempt.attempt === 0 ? "Start" : `Attempt ${attempt.attempt}`}</span>
+              <span className="font-medium whitespace-nowrap">{nameOf(attempt)}</span>
               {outcome && outcome.label !== "Completed" && <Badge tone={outcome.tone}>{outcome.label}</Badge>}
             </>
           ) : (
             <span className="font-medium">{job.finished_at ? "Never started" : "Next"}</span>
           )}
         </div>
-        <Bars spans={spans} axis={axis} tone={outcome?.tone ?? "gray"} label={attempt ? `Attempt ${attempt.attempt}` : "Next"} />
+        <Bars spans={spans} axis={axis} tone={outcome?.tone ?? "gray"} label={attempt ? nameOf(attempt) : "Next"} />
         <span className="text-right text-sm max-sm:row-start-1 max-sm:col-start-2">
           {run ? <Duration from={run.from} until={run.open ? null : run.until} /> : <Duration from={spans.at(-1)?.from} until={spans.at(-1)?.open ? null : spans.at(-1)?.until} />}
         </span>

@@ -72,7 +72,7 @@ function Shown({ job }: { job: Job }) {
           <Payload title="Arguments" value={job.args} fileName={`${name}-arguments`} empty="None." />
           <Hanging job={job} />
           {attempts.data ? <Timeline job={job} attempts={attempts.data.items} /> : attempts.isError ? <Panel title="Timeline"><ErrorState error={attempts.error} onRetry={() => void attempts.refetch()} /></Panel> : <Panel title="Timeline"><Skeleton className="h-12" /></Panel>}
-          <Logs jobId={job.id} isFinished={isFinished} />
+          <Logs jobId={job.id} isFinished={isFinished} attempts={attempts.data?.items ?? []} />
           <Artifacts jobId={job.id} />
         </div>
         <div className="flex min-w-0 flex-col gap-4">

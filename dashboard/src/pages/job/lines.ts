@@ -1,6 +1,8 @@
 import type { Schemas } from "@/api/client";
+import { nameOf } from "./waterfall";
 
 export type LogLine = Schemas["LogView"];
+export type Attempt = Schemas["AttemptView"];
 export const LEVELS = ["debug", "info", "warning", "error", "critical"] as const;
 export type Level = (typeof LEVELS)[number];
 
@@ -14,6 +16,14 @@ export function filtered(lines: readonly LogLine[], least: Level, text: string):
     if (level >= 0 && level < rank) return false;
     return !wanted || line.message.toLowerCase().includes(wanted) || line.logger.toLowerCase().includes(wanted);
   });
+}
+
+/** The name of the attempt that said a line: the last one of its number that had started by then. */
+export function attemptOf(line: LogLine, attempts: readonly Attempt[]): string {
+  const at = Date.parse(line.at);
+  const alike = attempts.filter((attempt) => attempt.attempt === line.attempt);
+  const said = alike.findLast((attempt) => Date.parse(attempt.started_at) <= at) ?? alike[0];
+  return nameOf(said ?? { attempt: line.attempt, generation: 1 });
 }
 
 /** Further lines behind those there are; what comes twice is taken once. */

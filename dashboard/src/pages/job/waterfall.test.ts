@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import type { Schemas } from "@/api/client";
-import { axisOf, outcomeOf, stepsOf, type Step } from "./waterfall";
+import { axisOf, nameOf, outcomeOf, stepsOf, type Step } from "./waterfall";
 
 type Attempt = Schemas["AttemptView"];
 
@@ -15,6 +15,11 @@ const words = (steps: readonly Step[]) => steps.map((step) => step.spans.map((sp
 
 it("tells waiting from running", () => {
   expect(words(stepsOf(job("completed", 1000, 1500), [attempt(1200, 1500, "completed")], 9000))).toEqual(["wait 1000-1200, run 1200-1500"]);
+});
+
+it("names attempts apart that count anew after a retry by hand", () => {
+  const rounds = [attempt(1100, 1200, "failed"), attempt(2000, 2100, "lost", { attempt: 0, generation: 2 }), attempt(2200, 2300, "completed", { generation: 2 })];
+  expect(rounds.map(nameOf)).toEqual(["Attempt 1", "Run 2 · start", "Run 2 · attempt 1"]);
 });
 
 it("tells a delay from a wait, as long as its due time is known", () => {

@@ -20,6 +20,12 @@ export interface Step {
   spans: Span[];
 }
 
+/** What an attempt is called. Who retries a job by hand begins a new run, whose attempts count anew. */
+export function nameOf({ attempt, generation }: Pick<Attempt, "attempt" | "generation">): string {
+  const name = attempt === 0 ? "Start" : `Attempt ${attempt}`;
+  return generation === 1 ? name : `Run ${generation} · ${name.toLowerCase()}`;
+}
+
 /** All that a job went through, one step after the other, from its submission until its end or now. */
 export function stepsOf(job: Job, attempts: readonly Attempt[], now: number): Step[] {
   const steps: Step[] = [];
