@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 from playwright.async_api import Page, expect
 
+from tests.dashboard.browser import PHONE, WIDE
 from tests.dashboard.conftest import Pages
 from tests.dashboard.shop import Shop, sign_in
 from tests.dashboard.site import READER_KEY, Client
@@ -51,6 +53,20 @@ async def test_what_is_wrong_is_said_at_its_field(pages: Pages) -> None:
     await run.click()
     await expect(page.get_by_text("'cents' is missing")).to_be_visible()
     await expect(order).to_have_attribute("aria-invalid", "true")
+
+
+@pytest.mark.parametrize("size", [WIDE, PHONE], ids=["wide", "phone"])
+async def test_a_long_name_leaves_room_for_what_can_be_done(
+    pages: Pages, client: Client, size: tuple[int, int]
+) -> None:
+    name = "figures-of-the-quarter-for-all-the-branches-of-the-north"
+    await client.post(f"/queues/{name}/pause")
+    page = await pages.open("/queues", size=size)
+    resume = page.get_by_role("button", name=f"Resume {name}")
+    await expect(page.get_by_role("link", name=name)).to_be_in_viewport(ratio=0.9)
+    await expect(resume).to_be_in_viewport(ratio=1)
+    await resume.click()
+    await expect(resume).to_have_count(0)
 
 
 async def test_a_queue_is_paused_once_that_was_confirmed_and_resumed(

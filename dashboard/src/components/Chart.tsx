@@ -25,19 +25,21 @@ interface Props {
   times: readonly number[];
   lines: readonly Line[];
   format?: (value: number) => string;
+  /** Where the axis ends, though some values lie beyond. */
+  top?: number | undefined;
   height?: number;
   className?: string;
 }
 
 /** Lines over time. Its legend tells the values under the cursor. */
-export function Chart({ label, times, lines, format = compact, height = 160, className }: Props) {
+export function Chart({ label, times, lines, format = compact, top, height = 160, className }: Props) {
   const box = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | null>(null);
   const zone = useZone();
   const [at, setAt] = useState<number | null>(null);
   const shape = JSON.stringify([lines.map(({ label: name, colour: tone, kind }) => [name, tone, kind]), zone, height]);
-  const latest = useRef({ times, lines, format });
-  latest.current = { times, lines, format };
+  const latest = useRef({ times, lines, format, top });
+  latest.current = { times, lines, format, top };
 
   useEffect(() => {
     const element = box.current;
@@ -46,7 +48,7 @@ export function Chart({ label, times, lines, format = compact, height = 160, cla
     const draw = () => {
       plot.current?.destroy();
       const { lines: drawn, format: tell } = latest.current;
-      const made = options(drawn, zone, width(), height, tell, (index) => setAt(index));
+      const made = options(drawn, zone, width(), height, tell, () => latest.current.top, (index) => setAt(index));
       plot.current = new uPlot(made, data(latest.current), element);
     };
     draw();
@@ -69,6 +71,7 @@ export function Chart({ label, times, lines, format = compact, height = 160, cla
   }, [times, lines]);
 
   const time = at === null ? undefined : times[at];
+  const most = top === undefined ? undefined : Math.max(...lines.flatMap((line) => line.values.map((value) => value ?? 0)));
   const isEmpty = lines.every((line) => line.values.every((value) => !value));
   return (
     <figure className={cx("relative min-w-0", className)}>
@@ -82,6 +85,7 @@ export function Chart({ label, times, lines, format = compact, height = 160, cla
             {at !== null && <span className="text-ink">{told(line, at, format)}</span>}
           </span>
         ))}
+        {time === undefined && most !== undefined && <span className="ml-auto">beyond the top: up to {format(most)}</span>}
         {time !== undefined && <span className="ml-auto">{exact(time, zone).slice(0, 16)}</span>}
       </figcaption>
     </figure>
@@ -122,6 +126,7 @@ function options(
   width: number,
   height: number,
   format: (value: number) => string,
+  top: () => number | undefined,
   onCursor: (index: number | null) => void,
 ): uPlot.Options {
   const axis = {
@@ -136,7 +141,7 @@ function options(
     height,
     padding: [8, 18, 0, 0],
     cursor: { y: false, points: { size: 6 }, drag: { x: false, y: false } },
-    scales: { x: { range: (made, min, max) => (bars ? widened(made, min, max) : [min, max]) }, y: { range: (_, __, max) => [0, max > 0 ? max * 1.1 : 1] } },
+    scales: { x: { range: (made, min, max) => (bars ? widened(made, min, max) : [min, max]) }, y: { range: (_, __, max) => [0, top() ?? (max > 0 ? max * 1.1 : 1)] } },
     axes: [
       { ...axis, grid: { show: false }, space: 70, size: 26, values: (_, splits) => tickLabels(splits, zone) },
       { ...axis, size: (_, labels) => room(labels), space: 36, values: (_, splits) => distinct(splits.map((each) => format(each))) },

@@ -33,7 +33,7 @@ export function HeadCell({ sorted, onSort, numeric = false, className, children,
     <th
       scope="col"
       aria-sort={sorted ? (sorted === "asc" ? "ascending" : "descending") : undefined}
-      className={cx("h-8 px-3 font-medium whitespace-nowrap", numeric && "text-right", className)}
+      className={cx("h-8 px-3 max-sm:px-2 font-medium whitespace-nowrap", numeric && "text-right", className)}
       {...rest}
     >
       {onSort ? (
@@ -74,7 +74,7 @@ export function Row({ marked = false, selected = false, onOpen, className, ...re
       aria-selected={selected || undefined}
       onClick={onOpen && click}
       className={cx(
-        "border-b border-line last:border-0",
+        "border-b border-line bg-surface last:border-0",
         onOpen && "cursor-pointer hover:bg-hover",
         selected && "bg-selected hover:bg-selected",
         marked && "shadow-[inset_2px_0_0_var(--accent)] bg-hover",
@@ -86,7 +86,12 @@ export function Row({ marked = false, selected = false, onOpen, className, ...re
 }
 
 export function Cell({ numeric = false, className, ...rest }: ComponentProps<"td"> & { numeric?: boolean }) {
-  return <td className={cx("h-9 px-3 py-1.5", numeric && "text-right whitespace-nowrap", className)} {...rest} />;
+  return <td className={cx("h-9 px-3 py-1.5 max-sm:px-2", numeric && "text-right whitespace-nowrap", className)} {...rest} />;
+}
+
+/** A row's buttons, which stay in sight where the table is wider than the screen. */
+export function ActionCell({ className, ...rest }: ComponentProps<"td">) {
+  return <td className={cx("sticky right-0 h-9 bg-inherit px-3 max-sm:px-2 text-right whitespace-nowrap", className)} {...rest} />;
 }
 
 /** Rows in the shape of those that will come. */

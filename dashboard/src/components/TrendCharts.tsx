@@ -1,6 +1,7 @@
 import { useMemo } from "react";
 import type { Schemas } from "@/api/client";
 import { compact, duration } from "@/lib/format";
+import { topOf } from "@/lib/outliers";
 import { REACH, type Span } from "@/lib/spans";
 import { Chart } from "./Chart";
 import { Panel } from "./Panel";
@@ -38,10 +39,11 @@ function Finished({ trends, words }: { trends: Schemas["TrendsView"]; words: str
 }
 
 function Spent({ trends, of, words }: { trends: Schemas["TrendsView"]; of: "wait_ms" | "run_ms"; words: string }) {
-  const { times, lines } = useMemo(() => {
+  const { times, lines, top } = useMemo(() => {
     const spent = trends.items.map((each) => each.ended[of]);
     return {
       times: trends.items.map((each) => Date.parse(each.at)),
+      top: topOf(spent.flatMap((each) => [each.p50, each.p95, each.p99])),
       lines: [
         { label: "p99", colour: "gray", values: spent.map((each) => each.p99) },
         { label: "p95", colour: of === "wait_ms" ? "amber" : "blue", values: spent.map((each) => each.p95) },
@@ -50,5 +52,5 @@ function Spent({ trends, of, words }: { trends: Schemas["TrendsView"]; of: "wait
     };
   }, [trends, of]);
   const what = of === "wait_ms" ? "waited" : "ran";
-  return <Chart label={`How long jobs ${what} over the last ${words}: half, 95 % and 99 % within`} times={times} lines={lines} format={duration} height={130} />;
+  return <Chart label={`How long jobs ${what} over the last ${words}: half, 95 % and 99 % within`} times={times} lines={lines} top={top} format={duration} height={130} />;
 }

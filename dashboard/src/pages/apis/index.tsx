@@ -154,15 +154,15 @@ function Routes({ name, known, q, onSearch }: { name: string; known: Schemas["Ap
             <HeadCell numeric>Requests</HeadCell>
             <HeadCell numeric className="max-sm:hidden">Rate</HeadCell>
             <HeadCell>Answers</HeadCell>
-            <HeadCell numeric>p50</HeadCell>
+            <HeadCell numeric className="max-sm:hidden">p50</HeadCell>
             <HeadCell numeric>p95</HeadCell>
-            <HeadCell numeric>p99</HeadCell>
+            <HeadCell numeric className="max-sm:hidden">p99</HeadCell>
           </Head>
           <tbody>
             {!routes && <SkeletonRows rows={4} columns={7} />}
             {routes?.map((each) => (
               <Row key={`${each.method} ${each.route}`}>
-                <Cell className="min-w-48">
+                <Cell className="min-w-48 max-sm:min-w-28">
                   <span className="flex items-center gap-2">
                     <Badge className="min-w-14 justify-center font-mono">{each.method}</Badge>
                     <code className="font-mono text-sm break-all"><bdi>{each.route}</bdi></code>
@@ -176,7 +176,7 @@ function Routes({ name, known, q, onSearch }: { name: string; known: Schemas["Ap
                 </Cell>
                 <Cell numeric className="max-sm:hidden">{rate(each.per_second)}</Cell>
                 <Cell><StatusBadges statuses={each.statuses} /></Cell>
-                {[each.latency_ms.p50, each.latency_ms.p95, each.latency_ms.p99].map((ms, index) => <Cell key={index} numeric>{ms === null ? "–" : duration(ms)}</Cell>)}
+                {[each.latency_ms.p50, each.latency_ms.p95, each.latency_ms.p99].map((ms, index) => <Cell key={index} numeric className={cx(index !== 1 && "max-sm:hidden")}>{ms === null ? "–" : duration(ms)}</Cell>)}
               </Row>
             ))}
           </tbody>

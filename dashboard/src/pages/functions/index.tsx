@@ -128,7 +128,7 @@ function FunctionLine({ row: { name, info, ended }, span, series, buckets, marke
   return (
     <Row marked={marked} onOpen={onOpen}>
       <Cell className="max-w-96 min-w-44 max-sm:max-w-40 max-sm:min-w-32">
-        <span className="flex items-center gap-2">
+        <span className="flex items-center gap-2 max-sm:flex-wrap max-sm:gap-y-0.5">
           <Link to="/functions/$name" params={{ name }} search={{ span: search.span }} className="truncate font-medium hover:underline" title={info?.signature ?? name}>
             <bdi>{name}</bdi>
           </Link>

@@ -42,7 +42,7 @@ export default function Graph({ jobId, graph }: { jobId: string; graph: Schemas[
       actions={unfolded.size > 0 && <button type="button" onClick={() => { setUnfolded(new Set()); setAt(jobId); }} className="rounded text-sm text-accent hover:underline">Fold again</button>}
     >
       <Summary graph={graph} />
-      <div ref={frame} className="-mx-4 max-h-96 overflow-auto px-4 py-2" onKeyDown={walk}>
+      <div ref={frame} className="scroll-hint -mx-4 max-h-96 overflow-auto px-4 py-2" onKeyDown={walk}>
         <div className="relative" style={{ width: layout.width, height: layout.height }}>
           <Lines layout={layout} />
           <ol aria-label="Jobs of the graph; arrow keys lead from one to the next">

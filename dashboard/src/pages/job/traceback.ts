@@ -78,6 +78,6 @@ export function runs(frames: readonly Frame[]): { isLibrary: boolean; frames: Fr
 export function shortPath(path: string): string {
   const library = /^.*(?:site-packages|dist-packages|lib(?:64)?[\\/]python3[^\\/]*)[\\/](.+)$/.exec(path)?.[1];
   if (library) return library;
-  const parts = path.split(/[\\/]/);
+  const parts = path.split(/[\\/]/).filter((part) => part !== "");
   return parts.length > 3 ? `…/${parts.slice(-3).join("/")}` : path;
 }

@@ -22,7 +22,7 @@ export function Verdict({ known }: { known: Known }) {
           <Icon className="size-5" aria-hidden />
         </span>
         <div className="min-w-0">
-          <h2 className="text-base font-semibold">{well ? "All is well" : bad ? "Something is wrong" : "Worth a look"}</h2>
+          <h2 className="text-base font-semibold">{well ? "All is well now" : bad ? "Something is wrong" : "Worth a look"}</h2>
           <p className="text-muted">{summary(known)}</p>
         </div>
       </div>

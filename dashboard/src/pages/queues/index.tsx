@@ -13,7 +13,7 @@ import { PageHeader } from "@/components/Panel";
 import { PauseSwitch } from "@/components/PauseSwitch";
 import { SpanSwitch } from "@/components/SpanSwitch";
 import { EmptyState, ErrorState, StaleNotice } from "@/components/States";
-import { Cell, Head, HeadCell, Row, SkeletonRows, Table } from "@/components/Table";
+import { ActionCell, Cell, Head, HeadCell, Row, SkeletonRows, Table } from "@/components/Table";
 import { Duration, Time } from "@/components/Time";
 import { useRowKeys } from "@/keyboard/useRowKeys";
 import { useTicking } from "@/lib/clock";
@@ -80,7 +80,7 @@ export default function Queues() {
             <Table label="Queues">
               <Head>
                 <HeadCell>Queue</HeadCell>
-                <HeadCell className="max-xl:hidden">Depth</HeadCell>
+                <HeadCell className="max-2xl:hidden">Depth</HeadCell>
                 <HeadCell numeric>Waiting</HeadCell>
                 <HeadCell numeric className="max-sm:hidden">Oldest</HeadCell>
                 <HeadCell numeric>Running</HeadCell>
@@ -139,14 +139,14 @@ function QueueLine({ queue, deepest, span, series, bucketMs, workers, marked, on
   const isLate = useTicking((now) => queue.queued > 0 && queue.oldest_at !== null && now - Date.parse(queue.oldest_at) > LONG_WAIT);
   return (
     <Row marked={marked} onOpen={onOpen}>
-      <Cell className="max-w-60">
-        <span className="flex items-center gap-2">
-          <Link to="/jobs" search={{ queue: [name], status: ["queued", "running", "scheduled", "blocked"] }} className="truncate font-medium hover:underline"><bdi>{name}</bdi></Link>
+      <Cell className="max-w-60 max-sm:max-w-36">
+        <span className="flex items-center gap-2 max-sm:flex-wrap max-sm:gap-y-0.5">
+          <Link to="/jobs" search={{ queue: [name], status: ["queued", "running", "scheduled", "blocked"] }} className="truncate font-medium hover:underline" title={name}><bdi>{name}</bdi></Link>
           {queue.paused && <Badge tone="amber" icon={CirclePause}>Paused</Badge>}
         </span>
         {queue.queued > 0 && queue.oldest_at && <span className="block text-sm text-muted sm:hidden">oldest <Duration from={queue.oldest_at} /></span>}
       </Cell>
-      <Cell className="max-xl:hidden"><Depth queue={queue} deepest={deepest} /></Cell>
+      <Cell className="max-2xl:hidden"><Depth queue={queue} deepest={deepest} /></Cell>
       <Cell numeric><Count many={queue.queued} queue={name} status="queued" /></Cell>
       <Cell numeric className={cx("max-sm:hidden", isLate && !queue.paused ? "text-amber" : "text-muted")}>{queue.queued > 0 && queue.oldest_at ? <Duration from={queue.oldest_at} /> : <span className="text-faint">–</span>}</Cell>
       <Cell numeric><Count many={queue.running} queue={name} status="running" /></Cell>
@@ -162,7 +162,7 @@ function QueueLine({ queue, deepest, span, series, bucketMs, workers, marked, on
       <Cell className="whitespace-nowrap text-muted max-md:hidden">
         {served === undefined ? "–" : served.workers > 0 ? <Link to="/workers" className="hover:underline">{count(served.workers, "worker")}, {compact(served.slots)} at a time</Link> : <Badge tone={queue.queued > 0 ? "red" : "gray"} icon={UserX}>No worker</Badge>}
       </Cell>
-      <Cell className="py-0 text-right"><PauseSwitch kind="queue" name={name} paused={queue.paused} description={ifPaused(queue)} size="small" /></Cell>
+      <ActionCell><PauseSwitch kind="queue" name={name} paused={queue.paused} description={ifPaused(queue)} size="small" /></ActionCell>
     </Row>
   );
 }
@@ -186,7 +186,7 @@ function Depth({ queue, deepest }: { queue: Schemas["QueueView"]; deepest: numbe
     ["blocked", queue.blocked, "bg-gray"],
   ] as const;
   return (
-    <span role="img" aria-label={parts.map(([name, many]) => `${many} ${name}`).join(", ")} title={parts.map(([name, many]) => `${many} ${name}`).join(", ")} className="flex h-1.5 w-16 gap-px 2xl:w-32 overflow-hidden rounded-full bg-hover">
+    <span role="img" aria-label={parts.map(([name, many]) => `${many} ${name}`).join(", ")} title={parts.map(([name, many]) => `${many} ${name}`).join(", ")} className="flex h-1.5 w-32 gap-px overflow-hidden rounded-full bg-hover">
       {parts.map(([name, many, colour]) => many > 0 && <span key={name} className={cx("h-full", colour)} style={{ width: `${Math.max(3, (many / deepest) * 100)}%` }} />)}
     </span>
   );
