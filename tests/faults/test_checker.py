@@ -5,7 +5,7 @@ Each case takes the evidence of a small run in which all went well, and spoils o
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -20,6 +20,7 @@ from tests.faults.lab.checker import CHECKS, CHECKS_OF_A_LOSS, attempts_of, chec
 from tests.faults.lab.evidence import Evidence, Totals
 from tests.faults.lab.figures import figures_of
 from tests.faults.lab.journal import Line, Told, What
+from tests.faults.lab.listener import Heard, News
 from tests.faults.lab.nemesis import STEP_MS, Strike
 from tests.faults.lab.system import Exit
 
@@ -174,6 +175,10 @@ class Tale:
         for event in self.events:
             by_job.setdefault(event.job_id, []).append(event)
         statuses = [job.status.value for job in self.jobs.values()]
+        news = [
+            News(number, "job", x.kind, x.job_id, {"status": x.status.value, "seq": x.seq})
+            for number, x in enumerate(self.events, start=1)
+        ]
         return Evidence(
             lines=self.lines,
             jobs=self.jobs,
@@ -191,6 +196,8 @@ class Tale:
             ),
             leftovers={"leases": 0},
             queues=[QueueInfo(name="default")],
+            heard=Heard(told=news, last_id=len(news), resumed=1),
+            changes={each.id: f"{each.kind} of {each.subject}" for each in news},
             exits=[Exit("worker-0", 7, 0, -9, 9), Exit("submitter-0", 8, 0, 0, None)],
         )
 
@@ -360,6 +367,17 @@ def _end_of(evidence: Evidence, job_id: str, fence: int) -> Evidence:
         if (each.what, each.job_id, each.fence) != (What.END, job_id, fence)
     ]
     return structs.replace(evidence, lines=[*others, line])
+
+
+def _with_heard(evidence: Evidence, told: Sequence[News], **changes: Any) -> Evidence:
+    assert evidence.heard is not None
+    heard = structs.replace(evidence.heard, told=told, **changes)
+    return structs.replace(evidence, heard=heard)
+
+
+def _heard(evidence: Evidence) -> Sequence[News]:
+    assert evidence.heard is not None
+    return evidence.heard.told
 
 
 def _told(evidence: Evidence, what: What, job_id: str, told: Told, number: int = 1) -> Evidence:
@@ -603,6 +621,26 @@ BAD: list[tuple[str, str, Spoil]] = [
         lambda e: plus_line(e, What.ODD, detail="POST jobs/plain/cancel: 500"),
     ),
     (
+        "the_stream_tells_all_that_changed",
+        "change 2, job.started of plain, was never told",
+        lambda e: _with_heard(e, [x for x in _heard(e) if x.id != 2]),
+    ),
+    (
+        "the_stream_tells_all_that_changed",
+        "change 3, job.completed of plain, was never told",
+        lambda e: _with_heard(e, [x for x in _heard(e) if x.id != 3], resets=[(4, 5)]),
+    ),
+    (
+        "the_stream_tells_all_that_changed",
+        "change 1, job.submitted of plain, came after",
+        lambda e: _with_heard(e, [*_heard(e), _heard(e)[0]]),
+    ),
+    (
+        "the_stream_tells_how_jobs_ended",
+        "job plain is completed (3), and the stream told ('running', 2) last",
+        lambda e: _with_heard(e, [x for x in _heard(e) if x.id != 3]),
+    ),
+    (
         "the_history_equals_the_queue",
         "attempts of job deleted",
         lambda e: structs.replace(
@@ -790,6 +828,12 @@ def test_what_a_killed_store_may_forget_is_excused_just_then() -> None:
     excused = structs.replace(evidence, rewinds=[(accepted.at, accepted.at)])
     assert "accepted_jobs_are_kept" in {each.check for each in check(evidence)}
     assert "accepted_jobs_are_kept" not in {each.check for each in check(excused)}
+
+
+def test_what_the_stream_says_that_it_left_out_is_excused() -> None:
+    evidence = a_good_run().evidence()
+    gap = _with_heard(evidence, [x for x in _heard(evidence) if x.id > 3], resets=[(0, 3)])
+    assert check(gap) == []
 
 
 @pytest.mark.parametrize(("function", "complaints"), [("block", 0), ("work", 1)])

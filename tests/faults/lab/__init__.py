@@ -14,7 +14,7 @@ which job is up to the machine.
 
 * `journal.py`: what happened, written down outside of the system, by whoever did it
 * `service.py`: the tasks, `workload.py`: which of them are submitted, `submitter.py`: who does it
-* `operator.py`: who cancels, retries and deletes over HTTP
+* `operator.py`: who cancels, retries and deletes over HTTP, `listener.py`: who listens there
 * `stores.py`: the queues and histories to run on, `system.py`: the processes
 * `nemesis.py`: the faults and their schedule
 * `evidence.py`: what a run left behind, `case.py`: the same job by job, `checker.py` and

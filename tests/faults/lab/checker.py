@@ -697,6 +697,8 @@ CHECKS: tuple[Callable[[Case], Iterator[str]], ...] = (
     front_door.bulk_cancels_tell_the_truth,
     front_door.deletions_tell_the_truth,
     front_door.servers_answer_as_documented,
+    front_door.the_stream_tells_all_that_changed,
+    front_door.the_stream_tells_how_jobs_ended,
     ticks_happen_once_each,
     no_tick_comes_early,
     children_know_their_parents,

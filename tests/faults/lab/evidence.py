@@ -23,6 +23,7 @@ from conduit.server.db.database import Database
 from conduit.server.db.rows import AttemptRow, JobRow, job_row
 from conduit.server.ingest.healing import HEALED
 from tests.faults.lab.journal import Line
+from tests.faults.lab.listener import Heard
 from tests.faults.lab.nemesis import FailOver, FlushRedis, KillRedis, Strike
 from tests.faults.lab.stores import ForgetfulQueueStore
 from tests.faults.lab.system import Exit, System
@@ -69,6 +70,10 @@ class Evidence(Struct, frozen=True, kw_only=True):
     healed: int = 0
     heals: bool = True
     planted: int = 0
+    heard: Heard | None = None
+    """What the stream of changes told; None where nobody listened."""
+    changes: Mapping[int, str] = {}
+    """What there was to be told, in words, by its id."""
     ended_at: int = 0
     """When the schedules were paused."""
 
@@ -115,6 +120,7 @@ async def gather(
     *,
     ended_at: int,
     totals: Totals | None,
+    heard: Heard | None,
     heals: bool = True,
 ) -> Evidence:
     """Read everything, from the stores themselves."""
@@ -134,6 +140,10 @@ async def gather(
         healed = await connection.scalar(
             select(func.count()).where(tables.changes.c.kind == HEALED)
         )
+        there = tables.changes.c.id, tables.changes.c.kind, tables.changes.c.subject
+        last_id = heard.last_id if heard else 0
+        changes = await connection.execute(select(*there).where(there[0] <= last_id))
+        told = {number: f"{kind} of {subject}" for number, kind, subject in changes}
     return Evidence(
         lines=system.journal.lines(),
         jobs=jobs,
@@ -153,6 +163,8 @@ async def gather(
         healed=healed or 0,
         heals=heals,
         planted=broken_by(strikes),
+        heard=heard,
+        changes=told,
         ended_at=ended_at,
     )
 
@@ -216,6 +228,12 @@ async def until_told(
             pass
         await asyncio.sleep(0.1)
     return False
+
+
+async def newest_change(history_url: str) -> int:
+    """The id of the last change that the history has to tell; 0 where there is none."""
+    async with Database(history_url) as database, database.read() as connection:
+        return await connection.scalar(select(func.max(tables.changes.c.id))) or 0
 
 
 def ask_totals(system: System) -> Totals | None:

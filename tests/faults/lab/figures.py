@@ -14,9 +14,12 @@ from conduit.core.model import Job, JobStatus
 from conduit.server.ingest.fold import DATA_LOST
 from tests.faults.lab.evidence import Evidence
 from tests.faults.lab.journal import What
+from tests.faults.lab.listener import Heard
 from tests.faults.lab.nemesis import KillWorker, SetStoreClock
 
-_COUNTED = ("rescues", "stale", "jobs", "refused", "freed", "abandoned", "acted", "lost")
+_COUNTED = (
+    *("rescues", "stale", "jobs", "refused", "freed", "abandoned", "acted", "resumed", "lost"),
+)
 """What a run may have to amount to, apart from faults."""
 
 
@@ -43,6 +46,12 @@ class Figures(Struct, frozen=True, kw_only=True):
     """Cancels, retries and deletions over HTTP that were answered 200; in bulk, each job counts."""
     declined: int
     """Those that were answered 404 or 409."""
+    heard: int
+    """Changes that the live stream told."""
+    resumed: int
+    """How often it was gone on with, after a server had died or its history was away."""
+    resets: int
+    """How often it said that something was left out."""
     lost: int
     """Jobs of the history that the queue lost."""
     strikes: Mapping[str, int]
@@ -62,7 +71,8 @@ class Figures(Struct, frozen=True, kw_only=True):
                 f"submits    {self.unknown} of unknown outcome, {self.refused} refused, "
                 f"{self.lost} lost",
                 f"waited     {self.freed} freed, {self.abandoned} in vain",
-                f"over HTTP  {self.acted} done, {self.declined} declined",
+                f"over HTTP  {self.acted} done, {self.declined} declined; {self.heard} changes "
+                f"heard, {self.resumed} times resumed, {self.resets} resets",
                 f"faults     {sum(self.strikes.values())}: {_listed(self.strikes)}",
                 f"recoveries {len(self.recoveries)}: {spread}",
             ]
@@ -87,6 +97,7 @@ def figures_of(evidence: Evidence) -> Figures:
     """What the evidence amounts to."""
     lines = Counter(line.what for line in evidence.lines)
     kinds = Counter(event.kind for event in evidence.events)
+    heard = evidence.heard or Heard()
     return Figures(
         jobs=len(evidence.jobs),
         by_status=Counter(job.status.value for job in evidence.jobs.values()),
@@ -100,6 +111,9 @@ def figures_of(evidence: Evidence) -> Figures:
         abandoned=sum(bool(job.after) and _in_vain(job) for job in evidence.jobs.values()),
         acted=sum(line.number for line in evidence.lines if line.told or line.what is What.BULK),
         declined=sum(line.told is not None and not line.number for line in evidence.lines),
+        heard=len(heard.told),
+        resumed=heard.resumed,
+        resets=len(heard.resets),
         lost=sum(row.reason == DATA_LOST for row in evidence.rows.values()),
         strikes=Counter(strike.fault for strike in evidence.strikes),
         recoveries=tuple(_recoveries(evidence)),

@@ -1,4 +1,4 @@
-"""What must hold of answers over HTTP: what a server said was done was, as the queue's events tell.
+"""What must hold of what servers say over HTTP: acts that were answered, and the live stream.
 
 The checks are of the kind that `checker.py` explains.
 """
@@ -115,3 +115,33 @@ def servers_answer_as_documented(case: Case) -> Iterator[str]:
     """An act is answered 200, 404, 409 or 503, whatever is broken."""
     for line in case.lines(What.ODD):
         yield line.detail
+
+
+def the_stream_tells_all_that_changed(case: Case) -> Iterator[str]:
+    """Whoever comes back with the id that it saw last is told all that came after, in its order.
+
+    Unless it is told, in so many words, that something was left out.
+    """
+    heard = case.evidence.heard
+    if heard is None:
+        return
+    told = {each.id for each in heard.told}
+    for number, change in case.evidence.changes.items():
+        if number not in told and not heard.missed_rightly(number):
+            yield f"change {number}, {change}, was never told"
+    for first, second in pairwise(heard.told):
+        if second.id <= first.id:
+            yield f"change {second.id}, {second.kind} of {second.subject}, came after {first.id}"
+
+
+def the_stream_tells_how_jobs_ended(case: Case) -> Iterator[str]:
+    """Of each job the last that is told is how it stands in the end."""
+    heard = case.evidence.heard
+    if heard is None:
+        return
+    last = {each.subject: each for each in heard.told if each.topic == "job"}
+    for job in case.jobs.values():
+        told = last.get(job.id)
+        state = told and (told.data.get("status"), told.data.get("seq"))
+        if state != (job.status.value, job.seq) and not heard.resets:
+            yield f"job {job.id} is {job.status} ({job.seq}), and the stream told {state} last"

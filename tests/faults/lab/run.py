@@ -22,10 +22,12 @@ from tests.faults.lab.evidence import (
     gather,
     logs_of,
     losses_of,
+    newest_change,
     until_finished,
     until_told,
 )
 from tests.faults.lab.figures import Figures, figures_of
+from tests.faults.lab.listener import Listener
 from tests.faults.lab.nemesis import Nemesis, Strike
 from tests.faults.lab.scenarios import Scenario
 from tests.faults.lab.stores import HISTORIES, QUEUES
@@ -36,6 +38,7 @@ _LOOK_S = 0.02
 _SETTLING_S = 120.0
 """So much of a scenario's patience is kept for what comes after the last fault."""
 _STOP_S = 30.0
+_HEARING_S = 30.0
 _COMPLAINTS = 20
 
 
@@ -164,6 +167,9 @@ async def _carry_out(
     helpers = [tending]
     if scenario.has_many_entries:
         helpers.append(asyncio.create_task(stream.follow(system.queue.direct_url)))
+    listener, heard = Listener(system.server_urls), None
+    if scenario.front_door:
+        helpers.append(asyncio.create_task(listener.follow()))
 
     def goes_on(kept_s: float = 0.0) -> bool:
         if tending.done():
@@ -193,6 +199,8 @@ async def _carry_out(
                 lost=bool(losses_of(system, nemesis.strikes)),
             )
             phases["told"] = time.monotonic() - begun
+        if scenario.front_door:
+            heard = await listener.heard(await newest_change(system.history.direct_url), _HEARING_S)
         totals = await asyncio.to_thread(ask_totals, system)
     finally:
         for helper in helpers:
@@ -201,7 +209,13 @@ async def _carry_out(
     ours = [*system.workers, *system.callers, *system.servers]
     await asyncio.to_thread(system.stop, ours, _STOP_S)
     return await gather(
-        system, stream, nemesis.strikes, ended_at=ended_at, totals=totals, heals=scenario.heals
+        system,
+        stream,
+        nemesis.strikes,
+        ended_at=ended_at,
+        totals=totals,
+        heard=heard,
+        heals=scenario.heals,
     )
 
 

@@ -83,7 +83,8 @@ class Scenario(Struct, frozen=True, kw_only=True):
     sets_clocks: bool = False
     """Whether clocks can be set; see `clock.py`."""
     front_door: bool = False
-    """Whether somebody acts on jobs over HTTP; see `operator.py`."""
+    """Whether somebody acts on jobs over HTTP, and somebody listens; see `operator.py` and
+    `listener.py`."""
 
     def floors_on(self, queue: QueueStore, history: HistoryStore) -> Mapping[str, int]:
         """What a run on these stores has to amount to."""
@@ -137,6 +138,7 @@ SHORT = Scenario(
         "freed": 3,
         "abandoned": 1,
         "acted": 5,
+        "resumed": 1,
         "worker-kill": 1,
         "worker-freeze": 3,
         "server-kill": 1,
@@ -162,7 +164,8 @@ LONG = Scenario(
         "stale": 5,
         "freed": 20,
         "abandoned": 5,
-        "acted": 20,
+        "acted": 10,
+        "resumed": 4,
         "worker-kill": 6,
         "worker-freeze": 10,
         "server-kill": 4,
