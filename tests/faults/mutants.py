@@ -103,6 +103,8 @@ class Mutant(Struct, frozen=True, kw_only=True):
 
 _LEASES = "tests/conformance/test_leases.py"
 _DEPENDENCIES = "tests/conformance/test_dependencies.py"
+_ACTIONS = "tests/server/http/test_actions.py"
+_LIVE = "tests/server/http/test_live.py"
 _SQLITE = Lab(queue="sqlite")
 _VALKEY = Lab(queue="valkey-always", history="postgres")
 _AWAY = Lab(queue="valkey-direct", history="postgres", scenario="away")
@@ -336,6 +338,41 @@ MUTANTS: tuple[Mutant, ...] = (
         right="  AND NOT EXISTS (SELECT 1 FROM dependencies WHERE dependencies.n = jobs.n)\n",
         wrong="",
         killers=(_SQLITE, Tests(_DEPENDENCIES, "sqlite and waits_for_all")),
+    ),
+    # --- the front door --------------------------------------------------------------------------
+    Mutant(
+        name="answered-without-asking",
+        mistake="a cancel or a retry over HTTP is answered 200, and the queue isn't asked",
+        path="server/acting.py",
+        right="            await operation.apply(queue, [job_id]),\n",
+        wrong="            [Action(Acted.DONE)],\n",
+        killers=(_SQLITE, Tests(_ACTIONS, "cancelling_a_waiting or failed_job_is_retried")),
+    ),
+    Mutant(
+        name="answered-without-asking-in-bulk",
+        mistake="a cancel in bulk counts as done what it never asked the queue for",
+        path="server/acting.py",
+        right="        actions = await parts.link.ask(\n"
+        "            lambda queue: operation.apply(queue, batch), patience_s=PATIENT_S\n"
+        "        )\n",
+        wrong="        actions = [Action(Acted.DONE) for _ in batch]\n",
+        killers=(_SQLITE, Tests(_ACTIONS, "cancelled_by_filter")),
+    ),
+    Mutant(
+        name="refused-without-the-status",
+        mistake="a 409 doesn't say which status forbids the act",
+        path="server/acting.py",
+        right="                job_id,\n                action.status,\n            )\n\n\ndef _unknown",
+        wrong="                job_id,\n                None,\n            )\n\n\ndef _unknown",
+        killers=(_SQLITE, Tests(_ACTIONS, "conflict_that_names")),
+    ),
+    Mutant(
+        name="stream-skips-what-was-missed",
+        mistake="a stream that is resumed goes on with what comes next",
+        path="server/live.py",
+        right="position = position if known else start",
+        wrong="position = start",
+        killers=(_SQLITE, Tests(_LIVE, "goes_on_where_it_was")),
     ),
     # --- totals ----------------------------------------------------------------------------------
     Mutant(

@@ -830,6 +830,13 @@ def test_what_a_killed_store_may_forget_is_excused_just_then() -> None:
     assert "accepted_jobs_are_kept" not in {each.check for each in check(excused)}
 
 
+def test_a_server_may_find_no_history_as_long_as_a_fault_is_felt() -> None:
+    cut = Strike(fault="history-lose-replies", at=1_000, target="the network", until=50_000)
+    ended = [Exit("server-0", 7, at, 4, None) for at in (64_000, 66_000)]
+    evidence = structs.replace(a_good_run().evidence(), strikes=[cut], exits=ended)
+    assert [each.text for each in check(evidence)] == ["server-0 (pid 7) ended with 4, sent None"]
+
+
 def test_what_the_stream_says_that_it_left_out_is_excused() -> None:
     evidence = a_good_run().evidence()
     gap = _with_heard(evidence, [x for x in _heard(evidence) if x.id > 3], resets=[(0, 3)])
@@ -852,11 +859,13 @@ def test_figures_count_what_happened() -> None:
     evidence = _end_of(a_good_run().evidence(), "rescued", 1)
     rescued = [event for event in evidence.events if event.job_id == "rescued"]
     kill = Strike(fault="worker-kill", at=rescued[1].at, target="worker-0", pid=7)
-    figures = figures_of(structs.replace(evidence, strikes=[kill]))
+    vain = Strike(fault="history-lose-replies", at=kill.at, target="the network", in_vain=True)
+    figures = figures_of(structs.replace(evidence, strikes=[kill, vain]))
 
     assert (figures.rescues, figures.stale, figures.attempts) == (2, 1, 19)
     assert (figures.freed, figures.abandoned, figures.refused) == (0, 1, 1)
     assert (figures.acted, figures.declined) == (5, 3)
+    assert figures.strikes == {"worker-kill": 1}
     assert figures.recoveries == ((rescued[3].at - kill.at) / 1000,)
     assert figures.shortfalls({"stale": 1, "worker-kill": 1}) == []
     assert figures.shortfalls({"stale": 2, "worker-freeze": 1}) == [

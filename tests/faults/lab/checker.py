@@ -620,8 +620,8 @@ def processes_end_as_they_are_told(case: Case) -> Iterator[str]:
     Save where it comes before the interpreter has come to handle it: that ends the process.
     """
     strikes = case.evidence.strikes
-    full = [strike.at for strike in strikes if strike.fault == FillDisk.name]
-    away = [strike.at for strike in strikes if strike.fault in UNREACHABLE]
+    full = [strike for strike in strikes if strike.fault == FillDisk.name]
+    away = [strike for strike in strikes if strike.fault in UNREACHABLE]
     for ended in case.evidence.exits:
         allowed = {-9} if ended.asked == 9 else {0} if ended.asked else {POISONED}
         if ended.asked:
@@ -633,7 +633,7 @@ def processes_end_as_they_are_told(case: Case) -> Iterator[str]:
         elif ended.name.startswith("server"):
             allowed.discard(POISONED)
         absent = [*full, *away] if ended.name.startswith("server") else full
-        if any(0 <= ended.at - at <= _STARTED_IN_VAIN_MS for at in absent):
+        if any(each.may_be_felt(ended.at, _STARTED_IN_VAIN_MS) for each in absent):
             allowed.add(_UNREACHABLE)
         if ended.code not in allowed:
             yield f"{ended.name} (pid {ended.pid}) ended with {ended.code}, sent {ended.asked}"

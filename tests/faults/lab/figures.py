@@ -55,6 +55,7 @@ class Figures(Struct, frozen=True, kw_only=True):
     lost: int
     """Jobs of the history that the queue lost."""
     strikes: Mapping[str, int]
+    """How often each fault was struck, and had something to harm."""
     recoveries: tuple[float, ...]
 
     def __str__(self) -> str:
@@ -115,7 +116,7 @@ def figures_of(evidence: Evidence) -> Figures:
         resumed=heard.resumed,
         resets=len(heard.resets),
         lost=sum(row.reason == DATA_LOST for row in evidence.rows.values()),
-        strikes=Counter(strike.fault for strike in evidence.strikes),
+        strikes=Counter(each.fault for each in evidence.strikes if not each.in_vain),
         recoveries=tuple(_recoveries(evidence)),
     )
 

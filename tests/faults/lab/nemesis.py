@@ -39,19 +39,31 @@ Undo = Callable[[], None]
 
 _LONGEST_S = 15.0
 """For how long something without effect goes on beyond its time."""
+_IN_VAIN_S = 60.0
+"""The same for what harms nobody until it has its effect: a server may take long to start."""
 
 
 class Strike(Struct, frozen=True, kw_only=True):
-    """A fault that was struck: at a wall clock time in milliseconds, at what, with which pid."""
+    """A fault that was struck: at a wall clock time in milliseconds, at what, with which pid.
+
+    `until`: when it was undone, where that is to be. `in_vain`: there was nothing for it to harm.
+    """
 
     fault: str
     at: int
     target: str
     pid: int = 0
     planted: Planted = Planted()
+    until: int = 0
+    in_vain: bool = False
 
     def __str__(self) -> str:
-        return f"{self.fault} {self.target}{f' (pid {self.pid})' if self.pid else ''}"
+        whom = f" (pid {self.pid})" if self.pid else ""
+        return f"{self.fault} {self.target}{whom}{' in vain' if self.in_vain else ''}"
+
+    def may_be_felt(self, at: int, for_ms: int) -> bool:
+        """Whether a moment is within its time, or less than so long after it."""
+        return self.at <= at <= max(self.at, self.until) + for_ms
 
 
 class Harm(NamedTuple):
@@ -60,6 +72,8 @@ class Harm(NamedTuple):
     strike: Strike
     undo: Undo | None = None
     has_told: Callable[[], bool] = lambda: True
+    harms_by_telling: bool = False
+    """Whether it has done nothing as long as it hasn't told."""
 
 
 class Fault:
@@ -77,8 +91,12 @@ class Fault:
         raise NotImplementedError
 
 
+def _now() -> int:
+    return time.time_ns() // 1_000_000
+
+
 def _struck(fault: str, target: str, pid: int = 0) -> Strike:
-    return Strike(fault=fault, at=time.time_ns() // 1_000_000, target=target, pid=pid)
+    return Strike(fault=fault, at=_now(), target=target, pid=pid)
 
 
 def _one_of(processes: Sequence[Process], chance: random.Random) -> Process | None:
@@ -294,6 +312,10 @@ class _NetworkFault(Fault):
         """See `Fault`."""
         proxy = self.proxy(system.queue, system.history)
         assert proxy is not None
+        return self.strike_at(proxy, chance)
+
+    def strike_at(self, proxy: Proxy, chance: random.Random) -> Harm | None:
+        """Do it there. None: nobody was there to be struck."""
         return Harm(_struck(self.name, "the network"), self.harm(proxy, chance))
 
 
@@ -306,6 +328,10 @@ class CutNetwork(_NetworkFault):
         """See `_NetworkFault`."""
         proxy.cut()
         return None
+
+    def strike_at(self, proxy: Proxy, chance: random.Random) -> Harm | None:
+        """See `_NetworkFault`."""
+        return super().strike_at(proxy, chance) if proxy.connections else None
 
 
 class SlowNetwork(_NetworkFault):
@@ -343,11 +369,19 @@ class LoseReplies(_NetworkFault):
     """Forward requests, swallow their replies, and cut."""
 
     name = "network-lose-replies"
+    lasts = (0.5, 1.5)
 
     def harm(self, proxy: Proxy, chance: random.Random) -> Undo | None:
         """See `_NetworkFault`."""
         proxy.drop_replies(chance.randint(1, 5))
-        return None
+        return lambda: proxy.drop_replies(0)
+
+    def strike_at(self, proxy: Proxy, chance: random.Random) -> Harm | None:
+        """See `_NetworkFault`. It is in vain while there is no reply to be lost."""
+        lost = proxy.lost
+        struck = _struck(self.name, "the network")
+        undo = self.harm(proxy, chance)
+        return Harm(struck, undo, lambda: proxy.lost > lost, harms_by_telling=True)
 
 
 class _BeforeHistory(_NetworkFault):
@@ -676,8 +710,11 @@ class Nemesis:
 
     @property
     def is_through(self) -> bool:
-        """Whether all that was planned has been struck."""
-        return not self._planned
+        """Whether all that was planned has been struck, and had its effect or its time."""
+        waits = any(
+            each.harm.harms_by_telling and not each.harm.has_told() for each in self._lasting
+        )
+        return not self._planned and not waits
 
     @property
     def has_stopped(self) -> bool:
@@ -693,7 +730,7 @@ class Nemesis:
         passed = time.monotonic() - self._begun
         for each in [each for each in self._lasting if self._is_over(each, passed)]:
             self._lasting.remove(each)
-            each.undo()
+            self._end(each)
         if self._is_stopping:
             return
         due = [each for each in self._planned if each.after_s <= passed]
@@ -701,8 +738,15 @@ class Nemesis:
         # Not before: to those who ask from another thread, what is being struck isn't through.
         self._planned = [*again, *self._planned[len(due) :]]
 
+    def _end(self, lasting: _Lasting) -> None:
+        in_vain = lasting.harm.harms_by_telling and not lasting.harm.has_told()
+        lasting.undo()
+        place = self.strikes.index(lasting.harm.strike)
+        self.strikes[place] = structs.replace(lasting.harm.strike, until=_now(), in_vain=in_vain)
+
     def _is_over(self, lasting: _Lasting, passed: float) -> bool:
-        if self._is_stopping or passed >= lasting.until_s + _LONGEST_S:
+        patience_s = _IN_VAIN_S if lasting.harm.harms_by_telling else _LONGEST_S
+        if self._is_stopping or passed >= lasting.until_s + patience_s:
             return True
         return passed >= lasting.until_s and lasting.harm.has_told()
 

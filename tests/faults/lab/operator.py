@@ -12,7 +12,7 @@ import asyncio
 import os
 import random
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from http import HTTPStatus
 from pathlib import Path
 
@@ -63,19 +63,21 @@ class Operator:
         self._journal = journal.Reader(Path(os.environ[journal.VARIABLE]))
         self._chance = random.Random(f"{seed}/operator")
         self._done = 0
-        self._deeds: dict[Callable[[], Awaitable[None]], float] = {
-            self._cancel: 4,
-            self._retry: 4,
-            self._cancel_some: 1,
-            self._delete: 1 if deletes else 0,
-        }
+        self._deeds = self._rota(deletes)
 
     async def work(self, enough: Path) -> None:
         """Act, with pauses, until the file is there and enough was done."""
         while self._done < LEAST or not enough.exists():  # noqa: ASYNC240
             await asyncio.sleep(self._chance.uniform(0.5, 1.5) * PAUSE_S)
-            (deed,) = self._chance.choices(list(self._deeds), list(self._deeds.values()))
-            await deed()
+            await next(self._deeds)()
+
+    def _rota(self, deletes: bool) -> Iterator[Callable[[], Awaitable[None]]]:
+        """What is done next: by turns, so that there is something of everything in a short run."""
+        deeds = [*(4 * [self._cancel]), *(4 * [self._retry]), self._cancel_some]
+        deeds += [self._delete] if deletes else []
+        while True:
+            self._chance.shuffle(deeds)
+            yield from deeds
 
     async def _cancel(self) -> None:
         if accepted := self._accepted():

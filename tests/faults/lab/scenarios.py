@@ -130,7 +130,9 @@ SHORT = Scenario(
         _at(3.0, "server-kill"),
         _at(4.0, "worker-kill"),
         _at(5.0, "worker-freeze", 2.6),
+        _at(7.0, "history-cut"),
         _at(8.0, "worker-freeze", 2.2),
+        _at(9.0, "history-lose-replies"),
     ),
     floors={
         "rescues": 3,
@@ -142,6 +144,8 @@ SHORT = Scenario(
         "worker-kill": 1,
         "worker-freeze": 3,
         "server-kill": 1,
+        "history-cut": 1,
+        "history-lose-replies": 1,
     },
 )
 LONG = Scenario(
@@ -157,6 +161,8 @@ LONG = Scenario(
         *(_at(2.0 + 3 * number, "worker-freeze", 2.2) for number in range(10)),
         *(_at(3.0 + 5 * number, "worker-kill") for number in range(6)),
         *(_at(4.0 + 8 * number, "server-kill") for number in range(4)),
+        *(_at(9.0 + 10 * number, "history-cut") for number in range(2)),
+        *(_at(14.0 + 10 * number, "history-lose-replies") for number in range(2)),
     ),
     patience_s=600.0,
     floors={
@@ -169,6 +175,8 @@ LONG = Scenario(
         "worker-kill": 6,
         "worker-freeze": 10,
         "server-kill": 4,
+        "history-cut": 2,
+        "history-lose-replies": 2,
     },
 )
 MANY = Scenario(
