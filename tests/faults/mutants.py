@@ -362,8 +362,8 @@ MUTANTS: tuple[Mutant, ...] = (
         name="refused-without-the-status",
         mistake="a 409 doesn't say which status forbids the act",
         path="server/acting.py",
-        right="                job_id,\n                action.status,\n            )\n\n\ndef _unknown",
-        wrong="                job_id,\n                None,\n            )\n\n\ndef _unknown",
+        right="job_id,\n                action.status,\n            )\n\n\ndef _unknown",
+        wrong="job_id,\n                None,\n            )\n\n\ndef _unknown",
         killers=(_SQLITE, Tests(_ACTIONS, "conflict_that_names")),
     ),
     Mutant(

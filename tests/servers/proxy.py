@@ -144,7 +144,8 @@ class Proxy:
     def drop_replies(self, count: int, *, to: bytes = b"") -> None:
         """For the next `count` requests that hold `to`: forward, swallow the reply, then cut.
 
-        Without `to` any request counts. A request is what arrives at once: a pipeline is one.
+        Without `to` any request counts. A request is what arrives at once: a pipeline is one. One
+        whose connection ends before it was answered doesn't count.
         """
         self._do(self._lose(count, to))
 
@@ -178,6 +179,8 @@ class Proxy:
 
     async def _lose(self, count: int, where: bytes) -> None:
         self._to_lose, self._lose_where = count, where
+        for link in self._links:
+            link.loses_reply = False
 
     async def _hold_back(self, seconds: float) -> None:
         self._delay_s = seconds
@@ -211,6 +214,7 @@ class Proxy:
         }
         await asyncio.wait(link.pumps, return_when=asyncio.FIRST_COMPLETED)
         await link.close()
+        self._to_lose += link.loses_reply
         self._links.discard(link)
 
     async def _passage(self) -> None:
@@ -236,6 +240,7 @@ class Proxy:
             await self._passage()
             if link.loses_reply:
                 self.lost += 1
+                link.loses_reply = False
                 _reset(link.client)  # alone: the server may have more of it to read and do
                 return
             link.client.write(piece)

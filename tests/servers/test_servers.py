@@ -351,6 +351,21 @@ def test_a_dropped_reply_hides_work_that_was_done(
     assert client.incr(namespace) == 2
 
 
+def test_a_request_that_is_never_answered_leaves_the_loss_to_the_next(
+    proxy: Proxy, client: Redis, namespace: str
+) -> None:
+    proxy.drop_replies(1)
+    with socket.create_connection(("127.0.0.1", proxy.port)) as unanswered:
+        unanswered.sendall(f"BLPOP {namespace} 0\r\n".encode())
+        until(lambda: proxy.connections == 1, "the request is on its way")
+    until(lambda: proxy.connections == 0, "it was given up")
+    assert proxy.lost == 0
+    with pytest.raises(exceptions.ConnectionError):
+        client.ping()
+    assert proxy.lost == 1
+    assert client.ping()
+
+
 def test_each_request_is_delayed(proxy: Proxy, client: Redis) -> None:
     client.ping()
     proxy.delay(300)

@@ -126,13 +126,13 @@ SHORT = Scenario(
     # Whatever the seed draws: somebody is killed, and somebody comes back to life. What a killed
     # server had read is taken over after ten seconds: it is killed early, for the run to be short.
     schedule=(
+        _at(1.0, "history-lose-replies"),
+        _at(2.0, "history-cut"),
         _at(2.0, "worker-freeze", 2.2),
         _at(3.0, "server-kill"),
         _at(4.0, "worker-kill"),
         _at(5.0, "worker-freeze", 2.6),
-        _at(7.0, "history-cut"),
         _at(8.0, "worker-freeze", 2.2),
-        _at(9.0, "history-lose-replies"),
     ),
     floors={
         "rescues": 3,
@@ -161,8 +161,8 @@ LONG = Scenario(
         *(_at(2.0 + 3 * number, "worker-freeze", 2.2) for number in range(10)),
         *(_at(3.0 + 5 * number, "worker-kill") for number in range(6)),
         *(_at(4.0 + 8 * number, "server-kill") for number in range(4)),
-        *(_at(9.0 + 10 * number, "history-cut") for number in range(2)),
-        *(_at(14.0 + 10 * number, "history-lose-replies") for number in range(2)),
+        *(_at(1.0 + 14 * number, "history-lose-replies") for number in range(2)),
+        *(_at(2.0 + 8 * number, "history-cut") for number in range(2)),
     ),
     patience_s=600.0,
     floors={
