@@ -28,12 +28,12 @@ class ServerError(RuntimeError):
     """A server is missing, doesn't start or doesn't reach the state that was waited for."""
 
 
-def until(reached: Callable[[], object], what: str) -> None:
+def until(reached: Callable[[], object], what: str, *, patience_s: float = PATIENCE_S) -> None:
     """Look again and again until it is so; `ServerError` with `what` when it takes too long."""
-    end = time.monotonic() + PATIENCE_S
+    end = time.monotonic() + patience_s
     while not reached():
         if time.monotonic() > end:
-            raise ServerError(f"waited {PATIENCE_S:.0f} s in vain: {what}")
+            raise ServerError(f"waited {patience_s:.0f} s in vain: {what}")
         time.sleep(0.01)
 
 

@@ -49,7 +49,7 @@ class Figures(Struct, frozen=True, kw_only=True):
     heard: int
     """Changes that the live stream told."""
     resumed: int
-    """How often it was gone on with, after a server had died or its history was away."""
+    """How often it was gone on with, after a server had died or the listener had been away."""
     resets: int
     """How often it said that something was left out."""
     lost: int

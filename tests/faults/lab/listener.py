@@ -1,4 +1,7 @@
-"""Listens to `GET /stream` as a browser does: it comes back with the id that it saw last."""
+"""Listens to `GET /stream` as a browser does: it comes back with the id that it saw last.
+
+It is away for a while now and then, as laptops are: only then is there something that it missed.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,8 @@ import msgspec
 from msgspec import Struct
 
 _PAUSE_S = 0.2
-_SILENCE_S = 40.0
-"""After so long without a word, a comment neither, a connection counts as lost."""
+_STAYS_S = 3.0
+_AWAY_S = 1.0
 _BEGINNING = "0"
 
 
@@ -58,12 +61,12 @@ class Listener:
 
     async def follow(self) -> None:
         """Listen until cancelled."""
-        timeout = httpx.Timeout(5, read=_SILENCE_S)
-        async with httpx.AsyncClient(timeout=timeout) as client:
+        async with httpx.AsyncClient(timeout=None) as client:
             for server in cycle(self._servers):
-                with suppress(httpx.HTTPError):
-                    await self._listen(client, f"{server}/api/v1/stream")
-                await asyncio.sleep(_PAUSE_S)
+                with suppress(httpx.HTTPError, TimeoutError):
+                    async with asyncio.timeout(_STAYS_S):
+                        await self._listen(client, f"{server}/api/v1/stream")
+                await asyncio.sleep(_AWAY_S)
 
     async def heard(self, last_id: int, patience_s: float) -> Heard:
         """What it has heard once it is as far as `last_id`, or after `patience_s` seconds."""

@@ -26,6 +26,8 @@ from tests.servers.process import ServerProcess, free_port, until
 
 _OTHERS = 2
 """So many workers are left alone at any time."""
+_STARTING_S = 120.0
+"""For so long servers may take to answer at first, on a machine that has much else to do."""
 _ROOTS = (Path(__file__).parents[3], Path(conduit.__file__).parents[1])
 
 
@@ -206,7 +208,7 @@ class System:
         for process in self.servers:
             process.start()
         if servers_first:
-            until(self._servers_answer, "the servers answer")
+            until(self._servers_answer, "the servers answer", patience_s=_STARTING_S)
         for process in (*self.workers, *self.callers):
             process.start()
 
