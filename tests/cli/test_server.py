@@ -8,12 +8,16 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from hashlib import sha256
 from typing import Any
 
 import httpx
 import pytest
 
+from conduit.core.model import Artifact
+from conduit.queue import Queue
 from tests.cli.conftest import PATIENCE_S, Cli, Run
+from tests.conformance.builders import complete, note, running
 from tests.servers.process import free_port
 
 SERVICE = """
@@ -89,11 +93,13 @@ def test_keys_come_from_the_environment(cli: Cli) -> None:
     assert "not a key" not in bad.stderr
 
 
-def test_a_port_that_is_taken_is_a_configuration_error(cli: Cli) -> None:
+@pytest.mark.parametrize("command", ["server start", "server start --reload", "dev service.py"])
+def test_a_port_that_is_taken_is_a_configuration_error(cli: Cli, command: str) -> None:
+    cli.write("service.py", SERVICE.format(factor=2))
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        answer = cli("server", "start", "--port", str(taken.getsockname()[1]))
+        answer = cli(*command.split(), "--port", str(taken.getsockname()[1]))
     assert answer.returncode == 3
     assert "in use" in answer.stderr
 
@@ -155,7 +161,7 @@ EMPTY = b"<ListBucketResult><Name>bucket</Name><KeyCount>0</KeyCount></ListBucke
 
 
 class DrippingStore:
-    """Lists nothing to the first who ask, and to `stuck` others a byte now and then, for ever."""
+    """Lists nothing to the first who ask; all else it answers byte by byte, for ever."""
 
     def __init__(self, *, good: int) -> None:
         self._good = good
@@ -184,11 +190,19 @@ class DrippingStore:
                     head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(EMPTY)
                     connection.sendall(head + EMPTY)
                     continue
-                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
+                connection.sendall(b"HTTP/1.1 200 OK\r\nX-Endless: ")
                 self.stuck.set()
                 while not self._over.wait(0.5):
-                    connection.sendall(b" ")
+                    connection.sendall(b"x")
                 return
+
+
+async def keep_a_file(queue: Queue) -> None:
+    """Run a job that does, which the server is to copy into its store."""
+    job = await running(queue)
+    described = Artifact("a.txt", "text/plain", 1, sha256(b"a").hexdigest())
+    assert await note(queue, job, artifact=described, data=b"a")
+    await complete(queue, job)
 
 
 @pytest.mark.parametrize("good", [0, 1], ids=["at its start", "while it serves"])
@@ -201,5 +215,6 @@ def test_a_store_that_never_ends_its_answer_does_not_hold_up_the_end(cli: Cli, g
         )
         if good:
             address(run)
+            cli.with_queue(keep_a_file)
         assert store.stuck.wait(PATIENCE_S)
         assert run.stop() == 0, run.seen
