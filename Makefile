@@ -113,18 +113,19 @@ clean: ## Remove everything that make and the tools have made
 	rm -rf dashboard/node_modules src/conduit/server/dashboard
 	find src tests examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
-INSTALL_CONDUIT = "$(UV)" pip install --quiet --python $(RUN) --no-deps --reinstall-package conduit \
+INSTALL_CONDUIT = echo "installing Conduit, with its dashboard: a minute or two the first time" && \
+	"$(UV)" pip install --quiet --python $(RUN) --no-deps --reinstall-package conduit \
 	--build-constraints $(LOCKS)/build.txt --editable . && $(RUN) dashboard/bundle.py status
 
 $(RUN_STAMP): $(LOCKS)/run.txt $(LOCKS)/demo.txt $(LOCKS)/build.txt pyproject.toml $(DASHBOARD) | .venv/bin/python
 	"$(UV)" pip install --python $(RUN) --require-hashes -r $(LOCKS)/run.txt -r $(LOCKS)/demo.txt
-	$(INSTALL_CONDUIT)
+	@$(INSTALL_CONDUIT)
 	@touch $@
 
 # `sync` also removes what the lock no longer names, so an undeclared import fails here first.
 $(DEV_STAMP): $(LOCKS)/dev.txt $(LOCKS)/build.txt pyproject.toml $(DASHBOARD) | .venv/bin/python
 	"$(UV)" pip sync --python $(RUN) --require-hashes $(LOCKS)/dev.txt
-	$(INSTALL_CONDUIT)
+	@$(INSTALL_CONDUIT)
 	@touch $(RUN_STAMP) $@
 
 .venv/bin/python: | $(UV_BOOTSTRAP)

@@ -101,6 +101,8 @@ def _install() -> None:
     """Fetch the packages, unless those of the lock are there."""
     wanted = hashlib.sha256((HERE / "package-lock.json").read_bytes()).hexdigest()
     if not MODULES_STAMP.is_file() or MODULES_STAMP.read_text() != wanted:
+        # npm stumbles over what one that was interrupted has left.
+        shutil.rmtree(MODULES_STAMP.parent, ignore_errors=True)
         _npm("ci")
         MODULES_STAMP.write_text(wanted)
 

@@ -25,6 +25,7 @@ import conduit
 from conduit.core.model import Job, JobStatus
 from conduit.queue import Queue, open_queue
 from conduit.queue.base import JobFilter
+from conduit.server.page import BUNDLE
 from conduit.settings import load_settings
 
 TITLE = f"Conduit {version('conduit')}: cataloguing this repository"
@@ -199,11 +200,14 @@ def show_next_steps(console: Console, url: str, folder: Path) -> None:
     history = f"sqlite:///{folder / 'history.db'}"
     with suppress(ValueError):
         command = command.relative_to(Path.cwd())
+    see = "See these jobs in the dashboard, at http://127.0.0.1:8080"
+    if not (BUNDLE / "stamp").is_file():
+        see = "The dashboard hasn't been built: `make dashboard` does so. Then see these jobs there"
     console.print(
         Text.assemble(
             "\nThumbnails and index: ",
             (f"{folder}/", "cyan"),
-            "\nSee these jobs in the dashboard, at http://127.0.0.1:8080\n",
+            f"\n{see}\n",
             (f"  {command} server start --queue-url {url} --database-url {history}\n", "cyan"),
             "Go on with\n",
             (f"  {command} jobs list --queue-url {url}\n", "cyan"),
