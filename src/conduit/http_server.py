@@ -48,7 +48,7 @@ class HttpServer:
         Raises `ConfigurationError` when the address can't be had, `ServiceCrashedError` when the
         application doesn't start.
         """
-        listening = self._bind()
+        listening = listen(self._name, self._host, self._port)
         self._port = listening.getsockname()[1]
         config = uvicorn.Config(
             self._app,
@@ -94,29 +94,29 @@ class HttpServer:
         finally:
             listening.close()
 
-    def _bind(self) -> socket.socket:
-        where = f"{self._host}:{self._port}"
-        try:
-            family, kind, protocol, _, address = socket.getaddrinfo(
-                self._host, self._port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-            )[0]
-        except OSError as error:
-            raise ConfigurationError(
-                f"{self._name} can't listen on {where}: {error.strerror}; check host"
-            ) from error
-        listening = socket.socket(family, kind, protocol)
-        try:
-            if os.name == "posix":  # elsewhere this option would share a port that is in use
-                listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listening.bind(address)
-            listening.listen(BACKLOG)
-        except OSError as error:
-            listening.close()
-            raise ConfigurationError(
-                f"{self._name} can't listen on {where}: {_advice(error)}"
-            ) from error
-        listening.setblocking(False)
-        return listening
+
+def listen(name: str, host: str, port: int) -> socket.socket:
+    """A socket that listens at an address. Raises `ConfigurationError` when it can't be had."""
+    where = f"{host}:{port}"
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except OSError as error:
+        raise ConfigurationError(
+            f"{name} can't listen on {where}: {error.strerror}; check host"
+        ) from error
+    listening = socket.socket(family, kind, protocol)
+    try:
+        if os.name == "posix":  # elsewhere this option would share a port that is in use
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen(BACKLOG)
+    except OSError as error:
+        listening.close()
+        raise ConfigurationError(f"{name} can't listen on {where}: {_advice(error)}") from error
+    listening.setblocking(False)
+    return listening
 
 
 def _advice(error: OSError) -> str:

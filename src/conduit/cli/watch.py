@@ -6,6 +6,7 @@ import asyncio
 import importlib.util
 import signal
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 # One of awatch's parameters has a type of trio's, which needn't be installed.
@@ -13,7 +14,7 @@ from watchfiles import Change, PythonFilter, awatch  # pyright: ignore[reportUnk
 
 from conduit.cli.children import Child
 from conduit.cli.logs import announce, configure_logging
-from conduit.cli.plan import RunPlan
+from conduit.cli.plan import RunPlan, ServerPlan
 from conduit.cli.problems import EXIT_INTERRUPTED, UsageError
 from conduit.core.errors import ServiceImportError
 from conduit.engine.signals import signals_to
@@ -26,6 +27,8 @@ async def watch_and_run(plan: RunPlan, others: Sequence[Path] = ()) -> int:
 
     `others` are folders that are watched as well.
     """
+    if plan.server is not None:
+        _try_port(plan.server)
     folders = list(dict.fromkeys([*(watched_folder(ref) for ref in plan.services), *others]))
     configure_logging(plan.log_format)
     shown = ", ".join(str(folder) for folder in folders)
@@ -35,6 +38,14 @@ async def watch_and_run(plan: RunPlan, others: Sequence[Path] = ()) -> int:
     with signals_to(watcher.on_signal, until_exit=lambda: watcher.exit_code):
         await watcher.run(changes)
     return watcher.exit_code
+
+
+def _try_port(server: ServerPlan) -> None:
+    """Raise `ConfigurationError` where the port is in use: no change of a file would free it."""
+    with suppress(ImportError):  # the child says what isn't installed
+        from conduit.http_server import listen
+
+        listen("the server", server.host, server.port).close()
 
 
 class _Watcher:
