@@ -114,6 +114,9 @@ def _at(after_s: float, fault: str, lasts_s: float = 0.5) -> Planned:
     return Planned(after_s=after_s, fault=fault, lasts_s=lasts_s, seed=f"{after_s}", must=True)
 
 
+_WAITING = {"freed": 3, "abandoned": 1}
+"""Jobs that wait for others have been let go, and have waited in vain."""
+
 SHORT = Scenario(
     name="short",
     servers_first=True,
@@ -241,7 +244,7 @@ DISK = Scenario(
         _at(10.0, "queue-disk-full", 2.5),
         _at(11.0, "worker-freeze", 2.2),
     ),
-    floors={"queue-disk-full": 3, "refused": 3, "rescues": 1, "worker-freeze": 2},
+    floors={"queue-disk-full": 3, "refused": 3, "rescues": 1, "worker-freeze": 2} | _WAITING,
 )
 CLOCK = Scenario(
     name="clock",
@@ -259,7 +262,7 @@ CLOCK = Scenario(
         _at(11.0, "clock-store"),
         _at(12.0, "worker-kill"),
     ),
-    floors={"clock-store": 3, "clock-process": 8, "worker-kill": 2, "worker-freeze": 1},
+    floors={"clock-store": 3, "clock-process": 8, "worker-kill": 2, "worker-freeze": 1} | _WAITING,
 )
 LOSS = Scenario(
     name="loss",
@@ -274,6 +277,6 @@ LOSS = Scenario(
         _at(9.0, "queue-kill"),
         _at(12.0, "queue-flush"),
     ),
-    floors={"queue-flush": 2, "queue-kill": 1, "lost": 5, "jobs": 50},
+    floors={"queue-flush": 2, "queue-kill": 1, "lost": 5, "jobs": 50, "freed": 1},
 )
 SCENARIOS = {each.name: each for each in (SHORT, LONG, MANY, DUE, AWAY, DISK, CLOCK, LOSS)}
