@@ -832,7 +832,7 @@ def test_what_a_killed_store_may_forget_is_excused_just_then() -> None:
 
 def test_a_server_may_find_no_history_as_long_as_a_fault_is_felt() -> None:
     cut = Strike(fault="history-lose-replies", at=1_000, target="the network", until=50_000)
-    ended = [Exit("server-0", 7, at, 4, None) for at in (64_000, 66_000)]
+    ended = [Exit("server-0", 7, at, 4, None) for at in (109_000, 111_000)]
     evidence = structs.replace(a_good_run().evidence(), strikes=[cut], exits=ended)
     assert [each.text for each in check(evidence)] == ["server-0 (pid 7) ended with 4, sent None"]
 
