@@ -42,6 +42,7 @@ export default function FunctionPage() {
     return (
       <>
         <Back />
+        <PageHeader title={<bdi>{name}</bdi>} />
         <ErrorState error={error} onRetry={() => void refetch()} />
       </>
     );
