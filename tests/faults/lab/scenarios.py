@@ -179,7 +179,7 @@ LONG = Scenario(
         "worker-freeze": 10,
         "server-kill": 4,
         "history-cut": 2,
-        "history-lose-replies": 2,
+        "history-lose-replies": 1,
     },
 )
 MANY = Scenario(
