@@ -104,7 +104,7 @@ async def _events(lines: AsyncIterator[str]) -> AsyncIterator[dict[str, str]]:
         name, _, value = line.partition(":")
         if name:
             fields[name] = value.removeprefix(" ")
-        elif fields.keys() & {"event"}:
+        elif "event" in fields:
             yield fields
             fields = {}
         else:
