@@ -62,13 +62,14 @@ def is_current() -> bool:
 
 def build() -> None:
     """Build the bundle anew. Raises BundleError, and leaves the old one, where that fails."""
-    _install()
+    install()
     BUNDLE.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".dashboard-", dir=BUNDLE.parent) as folder:
         fresh = Path(folder) / "bundle"
         source = fingerprint()
         run("build", "--", "--outDir", str(fresh), "--emptyOutDir")
         (fresh / "stamp").write_text(source)
+        STAMP.unlink(missing_ok=True)  # first: an interrupted removal must not look finished
         shutil.rmtree(BUNDLE, ignore_errors=True)
         fresh.rename(BUNDLE)
 
@@ -89,7 +90,7 @@ def write_api_types(target: Path) -> None:
     """Write the types of the server's HTTP API."""
     from conduit.server.app import openapi_document
 
-    _install()
+    install()
     with tempfile.TemporaryDirectory() as folder:
         document = Path(folder) / "openapi.json"
         document.write_bytes(openapi_document())
@@ -97,7 +98,7 @@ def write_api_types(target: Path) -> None:
         _npm("run", "api", "--", str(document), *options)
 
 
-def _install() -> None:
+def install() -> None:
     """Fetch the packages, unless those of the lock are there."""
     wanted = hashlib.sha256((HERE / "package-lock.json").read_bytes()).hexdigest()
     if not MODULES_STAMP.is_file() or MODULES_STAMP.read_text() != wanted:
@@ -174,7 +175,7 @@ def main() -> int:
             case ["api"]:
                 write_api_types(HERE / "src" / "api" / "schema.ts")
             case ["check" | "test" as script]:
-                _install()
+                install()
                 run(script)
             case _:
                 print(f"usage: {sys.argv[0]} build|status|check|test|api", file=sys.stderr)

@@ -76,3 +76,19 @@ def test_every_version_is_exact() -> None:
     assert "dependencies" not in package, "all are bundled: none is installed with Conduit"
     for name, version in package["devDependencies"].items():
         assert re.fullmatch(r"\d+\.\d+\.\d+", version), name
+
+
+def test_packages_half_fetched_are_removed_before_they_are_fetched_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    modules = tmp_path / "node_modules"
+    (modules / "left").mkdir(parents=True)
+    monkeypatch.setattr(bundle, "MODULES_STAMP", modules / "stamp")
+
+    def npm(*words: str) -> None:
+        assert words == ("ci",)
+        modules.mkdir()  # fails over what is there
+
+    monkeypatch.setattr(bundle, "_npm", npm)
+    bundle.install()
+    assert [each.name for each in modules.iterdir()] == ["stamp"]
