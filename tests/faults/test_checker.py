@@ -830,6 +830,12 @@ def test_what_a_killed_store_may_forget_is_excused_just_then() -> None:
     assert "accepted_jobs_are_kept" not in {each.check for each in check(excused)}
 
 
+def test_a_job_that_is_named_twice_is_waited_for_once() -> None:
+    evidence = a_good_run().evidence()
+    twice = [structs.replace(line, after=line.after * 2) for line in evidence.lines]
+    assert check(structs.replace(evidence, lines=twice)) == []
+
+
 def test_a_server_may_find_no_history_as_long_as_a_fault_is_felt() -> None:
     cut = Strike(fault="history-lose-replies", at=1_000, target="the network", until=50_000)
     ended = [Exit("server-0", 7, at, 4, None) for at in (109_000, 111_000)]

@@ -136,8 +136,8 @@ def _broken(case: Case, job: Job) -> set[str]:
 
 
 def jobs_wait_for_what_they_name(case: Case) -> Iterator[str]:
-    """A job waits for those that its submitter named, and for nobody else."""
-    named = {line.label: line.after for line in case.lines(What.CALL)}
+    """A job waits for those that its submitter named, once for each, and for nobody else."""
+    named = {line.label: tuple(dict.fromkeys(line.after)) for line in case.lines(What.CALL)}
     for job in case.jobs.values():
         wanted = named.get(case.label(job), ())
         if job.after != wanted:
