@@ -71,7 +71,7 @@ async def test_a_running_thread_sees_the_cancel_and_stops_by_itself(bench: Bench
     assert (await bench.finished(job_id)).status is JobStatus.CANCELLED
 
 
-async def test_a_thread_that_ignores_the_cancel_stays_running_until_it_returns(
+async def test_a_thread_that_ignores_the_cancel_stays_running_while_its_grace_lasts(
     bench: Bench,
 ) -> None:
     running, go, seen = threading.Event(), threading.Event(), threading.Event()

@@ -12,8 +12,10 @@ import pytest
 from conduit.core.errors import LeaseLostError
 from conduit.core.model import JobStatus, Reason
 from conduit.core.retry import RetryPolicy
-from conduit.engine.context import current_job
+from conduit.engine.context import Context, current_job
+from conduit.engine.function import Hooks, Next
 from tests.engine.bench import PATIENCE, Bench, task
+from tests.engine.heard import Heard
 from tests.sdk.support import run_script
 
 
@@ -39,6 +41,40 @@ class Deaf:
             self.refused.append(str(error))
         self.ended.set()
         return "too late"
+
+
+class DeafThread:
+    """A plain function that hears of nothing until the test lets it go."""
+
+    def __init__(self) -> None:
+        self.running = threading.Event()
+        self.go = threading.Event()
+        self.ended = threading.Event()
+        self.refused: list[str] = []
+
+    def job(self) -> None:
+        self.running.set()
+        self.go.wait(PATIENCE)
+        try:
+            current_job().set_metadata_sync(late=True)
+        except LeaseLostError as error:
+            self.refused.append(str(error))
+        self.ended.set()
+
+    async def until_running(self) -> None:
+        assert await asyncio.to_thread(self.running.wait, PATIENCE)
+
+    async def let_go(self) -> None:
+        self.go.set()
+        if self.running.is_set():
+            assert await asyncio.to_thread(self.ended.wait, PATIENCE)
+
+
+@pytest.fixture
+async def deaf_thread() -> AsyncIterator[DeafThread]:
+    deaf = DeafThread()
+    yield deaf
+    await deaf.let_go()
 
 
 @pytest.fixture
@@ -108,6 +144,111 @@ async def test_within_its_grace_a_cancelled_coroutine_may_end_in_good_order(benc
     await bench.queue.cancel([job_id], "not needed")
     job = await bench.finished(job_id)
     assert (job.status, job.metadata) == (JobStatus.CANCELLED, b'{"tidy":true}')
+
+
+async def test_a_thread_deaf_to_its_cancel_gives_its_slot_back_after_a_grace(
+    bench: Bench, deaf_thread: DeafThread
+) -> None:
+    await bench.start(task(deaf_thread.job), task(quick), concurrency=1, cancel_grace=0.1)
+    job_id = await bench.submit("job")
+    await deaf_thread.until_running()
+    await bench.queue.cancel([job_id], "not needed")
+    job = await bench.finished(job_id)
+    assert (job.status, job.reason) == (JobStatus.CANCELLED, "not needed")
+    assert (await bench.run("quick")).status is JobStatus.COMPLETED
+    await deaf_thread.let_go()
+    assert len(deaf_thread.refused) == 1
+    assert await bench.job(job_id) == job
+
+
+async def test_middleware_that_swallows_a_cancel_gives_the_slot_back_after_a_grace(
+    bench: Bench, deaf: Deaf
+) -> None:
+    async def swallow(ctx: Context, call_next: Next) -> object:
+        return await deaf.job() if ctx.function == "job" else await call_next()
+
+    async def job() -> None: ...
+
+    await bench.start(task(job), task(quick), concurrency=1, cancel_grace=0.1, middleware=[swallow])
+    job_id = await bench.submit("job")
+    await deaf.running.wait()
+    await bench.queue.cancel([job_id], "not needed")
+    assert (await bench.finished(job_id)).status is JobStatus.CANCELLED
+    assert (await bench.run("quick")).status is JobStatus.COMPLETED
+
+
+async def test_a_job_that_hangs_in_its_last_hook_ends_as_it_had_a_grace_after_its_cancel(
+    bench: Bench, deaf: Deaf, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def hang(ctx: Context, value: object) -> None:
+        await deaf.job()
+
+    hooks = Hooks(on_success=hang)
+    await bench.start(
+        task(quick, name="job", hooks=hooks), task(quick), concurrency=1, cancel_grace=0.1
+    )
+    job_id = await bench.submit("job")
+    await deaf.running.wait()
+    await bench.queue.cancel([job_id], "not needed")
+    assert (await bench.finished(job_id)).status is JobStatus.COMPLETED
+    assert (await bench.run("quick")).status is JobStatus.COMPLETED
+    assert f"a hook of job {job_id} (job) goes on" in caplog.text
+
+
+async def test_the_hook_of_a_failure_may_hang_no_longer_than_its_job(
+    bench: Bench, deaf: Deaf
+) -> None:
+    async def hang(ctx: Context, error: Exception) -> None:
+        await deaf.job()
+
+    async def job() -> None:
+        await asyncio.Event().wait()
+
+    hooks = Hooks(on_failure=hang)
+    await bench.start(
+        task(job, timeout=0.1, hooks=hooks), task(quick), concurrency=1, cancel_grace=0.1
+    )
+    job_id = await bench.submit("job")
+    assert (await bench.finished(job_id)).reason == Reason.TIMEOUT
+    assert (await bench.run("quick")).status is JobStatus.COMPLETED
+
+
+async def test_a_job_in_the_thread_of_a_step_is_cancelled_at_once_and_its_thread_told_of(
+    bench: Bench, deaf_thread: DeafThread, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def job() -> None:
+        await current_job().step("hang", deaf_thread.job)
+
+    told = Heard("in a thread although told to stop")
+    with told.on("conduit.engine"):
+        await bench.start(task(job), cancel_grace=0.1)
+        job_id = await bench.submit("job")
+        await deaf_thread.until_running()
+        await bench.queue.cancel([job_id], "not needed")
+        assert (await bench.finished(job_id)).status is JobStatus.CANCELLED
+        (words,) = await told.lines(1)
+    assert words.startswith(f"1 job goes on in a thread although told to stop: job (job {job_id}).")
+
+
+async def test_threads_that_are_left_behind_are_counted_and_named(bench: Bench) -> None:
+    threads = [DeafThread(), DeafThread()]
+    waiting = list(threads)
+
+    def hang() -> None:
+        waiting.pop().job()
+
+    told = Heard("in a thread although told to stop")
+    with told.on("conduit.engine"):
+        await bench.start(task(hang), cancel_grace=0.1)
+        first = await bench.submit("hang", timeout_ms=100)
+        await told.lines(1)
+        second = await bench.submit("hang", timeout_ms=100)
+        _, words = await told.lines(2)
+    assert words.startswith("2 jobs go on in a thread although told to stop: ")
+    assert first in words
+    assert second in words
+    for each in threads:
+        await each.let_go()
 
 
 async def test_a_stop_hands_a_deaf_coroutine_back_and_ends(bench: Bench, deaf: Deaf) -> None:

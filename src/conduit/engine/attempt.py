@@ -9,6 +9,7 @@ import asyncio
 import contextvars
 import inspect
 import logging
+import math
 import random
 import threading
 import time
@@ -42,6 +43,9 @@ class Stop(StrEnum):
     LOST = "lost"
 
 
+NOTABLY_LATE_S = 0.5
+"""A timeout that comes so much later than it should has met a blocked event loop."""
+
 _URGENCY = {reason: place for place, reason in enumerate(Stop)}  # a later reason overrules
 
 
@@ -71,7 +75,7 @@ class Tools:
         self.threads = threads
         self.processes = processes
         self.on_deaf = on_deaf
-        """Told of an attempt that was interrupted and hasn't ended in time."""
+        """Told of an attempt that was told to stop and hasn't ended in time."""
         self.torn_down = torn_down
         """Whether the event loop is ending under the worker."""
         self.loop = asyncio.get_running_loop()
@@ -82,12 +86,15 @@ class Attempt:
     """A claimed job in this worker, waiting or running. Is its own `Port`."""
 
     __slots__ = (
+        "_blocked",
         "_context",
+        "_deadline",
         "_done",
         "_flag",
         "_grace",
         "_interrupted",
         "_interruptible",
+        "_late_s",
         "_log",
         "_on_loop",
         "_timer",
@@ -119,6 +126,9 @@ class Attempt:
         self._context: Context | None = None
         self._done: asyncio.Event | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._deadline = math.inf  # by the monotonic clock; a loop's own may stand while it blocks
+        self._late_s = 0.0  # how long after its deadline it was told so
+        self._blocked = ""  # where it was seen to block the event loop
         self._grace: asyncio.TimerHandle | None = None
         self._log: BoundedLog | None = None
 
@@ -141,6 +151,8 @@ class Attempt:
         if self.stop_reason is not None and _URGENCY[reason] <= _URGENCY[self.stop_reason]:
             return False
         self.stop_reason = reason
+        if reason is Stop.TIMEOUT:
+            self._late_s = time.monotonic() - self._deadline
         if self._flag is not None:
             self._flag.set()
         return True
@@ -148,24 +160,36 @@ class Attempt:
     def stop(self, reason: Stop) -> None:
         """End the attempt early: at its next await, by ending its process, or by asking its thread.
 
-        One that isn't running yet finds the flag when it begins.
+        One that isn't running yet finds the flag when it begins. One that hasn't ended after
+        `cancel_grace`, wherever it is, be it in a hook, is left behind.
         """
         news = self.flag(reason)
-        if self.task is None or not self._interruptible or not (news or not self._interrupted):
+        if self.task is None or self.reported:
+            return
+        if self._grace is None:
+            grace = self._tools.spec.cancel_grace
+            self._grace = self._tools.loop.call_later(grace, self._tools.on_deaf, self)
+        if not self._interruptible or not (news or not self._interrupted):
             return
         # A thread can't be interrupted. Asked to cancel, it may still return in good order; past
         # its time or its lease it is left behind.
-        in_thread = self.function.mode is Mode.THREAD and not self._on_loop
-        if not in_thread or self.stop_reason is not Stop.CANCEL:
+        if not self._in_thread or self.stop_reason is not Stop.CANCEL:
             self._interrupt(self.task)
 
     def _interrupt(self, task: asyncio.Task[None]) -> None:
-        if not self._interrupted:
-            self._interrupted = True
-            self._grace = self._tools.loop.call_later(
-                self._tools.spec.cancel_grace, self._tools.on_deaf, self
-            )
+        self._interrupted = True
         task.cancel()
+
+    @property
+    def _in_thread(self) -> bool:
+        """Whether its function runs in a thread, if it runs."""
+        return self.function.mode is Mode.THREAD and not self._on_loop
+
+    def close(self) -> None:
+        """Pass on nothing more that it says: its end is being reported."""
+        self.reported = True
+        if self._grace is not None:
+            self._grace.cancel()
 
     # --- running ------------------------------------------------------------------------------
 
@@ -184,9 +208,10 @@ class Attempt:
         except BaseException as raised:  # KeyboardInterrupt, too: signals don't come this way
             error = raised
         self._interruptible = False
-        for timer in (self._timer, self._grace):
-            if timer is not None:
-                timer.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
+            if self._on_loop and time.monotonic() >= self._deadline:
+                self.flag(Stop.TIMEOUT)  # it blocked the loop, and so the timer as well
         if self.reported:
             return None  # left behind meanwhile
         return await self._conclude(result, error)
@@ -229,6 +254,7 @@ class Attempt:
         function, job = self.function, self.job
         timeout = self._timeout()
         if timeout is not None:
+            self._deadline = time.monotonic() + timeout
             self._timer = self._tools.loop.call_later(timeout, self.stop, Stop.TIMEOUT)
         if function.mode is Mode.PROCESS:
             assert function.target is not None
@@ -244,7 +270,7 @@ class Attempt:
         if function.mode is Mode.ASYNC:
             value = await function.call(*args, **kwargs)
         else:
-            value = await self._tools.threads.run(lambda: function.call(*args, **kwargs))
+            value = await self.run_in_thread(lambda: function.call(*args, **kwargs))
             if inspect.isawaitable(value):  # a plain function may hand out a coroutine
                 self._on_loop = True
                 if self.stop_reason is Stop.CANCEL and self.task is not None:
@@ -309,20 +335,53 @@ class Attempt:
             lease=self.lease, kind=OutcomeKind.CANCEL if cancelled else OutcomeKind.RELEASE
         )
 
-    def abandoned_outcome(self) -> Outcome | None:
-        """What to report of a job that doesn't end although it was told to: it is left behind."""
+    def abandon(self) -> Outcome | None:
+        """Give up a job that doesn't end although it was told to; what to report of it."""
+        if self._interruptible and self._in_thread and self.task is not None:
+            self.task.cancel()  # which has waited for the thread
         if self.outcome is None:  # else only its hooks keep it
             self.outcome = self._outcome(None, self._told(asyncio.CancelledError()))
-            contextvars.copy_context().run(self._say_of_abandoned)
+            self._within(self._say_if_failed)
         return self.outcome
+
+    def belongs_to(self, spec: WorkerSpec) -> bool:
+        """Whether it is that worker's."""
+        return self._tools.spec is spec
+
+    def note_blocked(self, where: str) -> None:
+        """Remember where it blocks the event loop. From any thread."""
+        self._blocked = where
+
+    def warn(self, words: str) -> None:
+        """Log a warning as the job itself. From any thread."""
+        self._within(lambda: self._say(logging.WARNING, words))
+
+    def _within(self, say: Callable[[], None]) -> None:
+        """Say something as the job itself, for whoever isn't in it."""
+
+        def entered() -> None:
+            current.enter_job(self)
+            say()
+
+        contextvars.copy_context().run(entered)
 
     # --- what came of it ----------------------------------------------------------------------
 
     def _told(self, error: BaseException | None) -> BaseException | None:
         """The error that the queue and the hooks are told of."""
         if self.stop_reason is Stop.TIMEOUT:
-            return TimeoutError(f"the attempt ran longer than its timeout of {self._timeout()} s")
+            words = f"the attempt ran longer than its timeout of {self._timeout()} s"
+            return TimeoutError(f"{words}{self._delayed()}")
         return error
+
+    def _delayed(self) -> str:
+        """Why it was told of its timeout so late, if it was."""
+        if self._late_s < NOTABLY_LATE_S:
+            return ""
+        told = f", and was told {self._late_s:.1f} s late"
+        if self._blocked:
+            return f"{told}: it blocked the event loop at {self._blocked}"
+        return f"{told}: the event loop was blocked"
 
     def _outcome(self, result: bytes | None, error: BaseException | None) -> Outcome | None:
         stopped = self.stop_reason
@@ -391,10 +450,6 @@ class Attempt:
             times = "1 attempt" if attempt == 1 else f"{attempt} attempts"
             self._say(logging.ERROR, f"failed after {times}: {in_words(outcome.error)}")
 
-    def _say_of_abandoned(self) -> None:
-        current.enter_job(self)  # whoever leaves it behind isn't in it
-        self._say_if_failed()
-
     def _rescued(self) -> str:
         attempt, lost = self.job.attempt, self.job.rescues
         if lost == attempt - 1:
@@ -431,7 +486,7 @@ class Attempt:
             if inspect.iscoroutinefunction(hook):
                 await hook(context, *args)
             else:
-                await self._tools.threads.run(lambda: hook(context, *args))
+                await self.run_in_thread(lambda: hook(context, *args))
         except BaseException as error:
             ours = (self._interruptible and self._interrupted) or self._tools.torn_down()
             if ours and isinstance(error, asyncio.CancelledError):
@@ -481,7 +536,7 @@ class Attempt:
 
     async def run_in_thread(self, call: Callable[[], Any]) -> Any:
         """See `Port.run_in_thread`."""
-        return await self._tools.threads.run(call)
+        return await self._tools.threads.run(call, self.job)
 
     def cancelled(self) -> bool:
         """See `Port.cancelled`."""

@@ -386,6 +386,11 @@ def find_current_job() -> Context | None:
     return None if holder is None else holder.context
 
 
+def holder_in(context: contextvars.Context) -> HasContext | None:
+    """What stands for the job in whose context some code runs, or None outside a job."""
+    return context.get(_current)
+
+
 def enter_job(holder: HasContext) -> None:
     """Make a job the current one of the running task, thread or process."""
     _current.set(holder)

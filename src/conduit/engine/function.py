@@ -152,7 +152,7 @@ class WorkerSpec:
     lease_ms: int = DEFAULT_LEASE_MS
     shutdown_timeout: float = 25.0
     cancel_grace: float = 30.0
-    """For how long a coroutine that is cancelled may go on before it is left behind."""
+    """For how long a job that is told to stop may go on before it is left behind."""
     connect_timeout: float = 0.0
     """For how long `start` tries to reach a queue that isn't there yet."""
     payload_limit: int = DEFAULT_PAYLOAD_LIMIT

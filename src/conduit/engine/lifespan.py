@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
+from conduit.engine.function import WorkerSpec
 from conduit.engine.left_behind import disown
 
 logger = logging.getLogger("conduit.engine")
@@ -32,6 +33,10 @@ class Lifespan:
         self._torn_down = torn_down
         self._over = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+
+    def belongs_to(self, spec: WorkerSpec) -> bool:
+        """Whether it is that worker's."""
+        return self._make is spec.lifespan
 
     async def enter(self) -> contextvars.Context:
         """Enter it; the context variables as it leaves them. Raises what it raises."""

@@ -131,7 +131,7 @@ class Slots:
         self._on_room()
 
     def _report(self, attempt: Attempt, outcome: Outcome | None) -> None:
-        attempt.reported = True
+        attempt.close()
         self._moved.set()
         if outcome is None:
             self._settle(attempt)
@@ -178,14 +178,15 @@ class Slots:
         if attempt.reported or attempt.task is None:
             return
         logger.warning(
-            "job %s (%s) goes on although it was told to stop; it is left behind, and what it "
-            "still does counts for nothing",
+            "%s %s (%s) goes on although it was told to stop; it is left behind, and what it still "
+            "does counts for nothing",
+            "job" if attempt.outcome is None else "a hook of job",
             attempt.job.id,
             attempt.job.function,
         )
         self._left_behind.add(attempt.task)
         attempt.task.add_done_callback(self._left_behind.discard)
-        self._vacate(attempt, attempt.abandoned_outcome())
+        self._vacate(attempt, attempt.abandon())
 
     # --- stopping all -------------------------------------------------------------------------
 

@@ -9,27 +9,41 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import logging
 import threading
 from collections.abc import Callable
 from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any
 
+from conduit.core.model import Job
+
+logger = logging.getLogger("conduit.engine")
+
+MOST_NAMED = 5
+
 _Work = tuple[contextvars.Context, Callable[[], Any], asyncio.Future[Any]]
 
 
 class ThreadPool:
-    """Grows to as many threads as run at once; the worker's concurrency is what bounds it."""
+    """Grows to as many threads as run at once; the worker's concurrency is what bounds it.
 
-    def __init__(self, name: str) -> None:
+    Abandoned threads aren't bounded by anything. Those that go on for `grace` seconds are told of.
+    """
+
+    def __init__(self, name: str, grace: float) -> None:
         self._name = name
+        self._grace = grace
         self._inbox: SimpleQueue[_Work | None] = SimpleQueue()
         self._lock = threading.Lock()
         self._idle = 0
         self._threads = 0
+        self._abandoned: dict[asyncio.Future[Any], Job] = {}
+        self._told: set[asyncio.Future[Any]] = set()
+        self._telling: asyncio.TimerHandle | None = None
 
-    async def run(self, call: Callable[[], Any]) -> Any:
-        """Run `call` in a thread with a copy of the caller's context variables.
+    async def run(self, call: Callable[[], Any], job: Job) -> Any:
+        """Run `call` for a job, in a thread with a copy of the caller's context variables.
 
         Cancelling abandons the thread. Any exception of `call` is raised here.
         """
@@ -42,7 +56,12 @@ class ThreadPool:
                 self._threads += 1
                 name = f"{self._name}-{self._threads}"
                 threading.Thread(target=self._work_forever, name=name, daemon=True).start()
-        ok, value = await future
+        try:
+            ok, value = await future
+        except asyncio.CancelledError:
+            if future.cancelled():  # else the thread has returned meanwhile
+                self._abandon(future, job)
+            raise
         if ok:
             return value
         raise value
@@ -51,6 +70,30 @@ class ThreadPool:
         """Let idle threads end; busy ones end after their job."""
         for _ in range(self._threads):
             self._inbox.put(None)
+        if self._telling is not None:
+            self._telling.cancel()
+
+    def _abandon(self, future: asyncio.Future[Any], job: Job) -> None:
+        self._abandoned[future] = job
+        if self._telling is None:
+            self._telling = future.get_loop().call_later(self._grace, self._tell)
+
+    def _tell(self) -> None:
+        """Say which threads go on, if there are new ones among them."""
+        self._telling = None
+        if not self._abandoned.keys() - self._told:
+            return
+        self._told = set(self._abandoned)
+        jobs = [f"{job.function} (job {job.id})" for job in self._abandoned.values()]
+        more = f" and {len(jobs) - MOST_NAMED} more" if len(jobs) > MOST_NAMED else ""
+        logger.warning(
+            "%s in a thread although told to stop: %s%s. A thread can't be ended; it keeps its "
+            "memory until it returns. Give what it calls a timeout, or run such functions in "
+            'processes: Worker(sync_executor="process")',
+            "1 job goes on" if len(jobs) == 1 else f"{len(jobs)} jobs go on",
+            ", ".join(jobs[-MOST_NAMED:]),
+            more,
+        )
 
     def _work_forever(self) -> None:
         while (work := self._inbox.get()) is not None:
@@ -63,10 +106,10 @@ class ThreadPool:
             with self._lock:
                 self._idle += 1
             with suppress(RuntimeError):  # the loop is gone, and nobody waits any more
-                future.get_loop().call_soon_threadsafe(_settle, future, answer)
+                future.get_loop().call_soon_threadsafe(self._settle, future, answer)
             del work, context, call, future, answer
 
-
-def _settle(future: asyncio.Future[Any], answer: tuple[bool, Any]) -> None:
-    if not future.done():
-        future.set_result(answer)
+    def _settle(self, future: asyncio.Future[Any], answer: tuple[bool, Any]) -> None:
+        self._abandoned.pop(future, None)
+        if not future.done():
+            future.set_result(answer)

@@ -38,6 +38,7 @@ from conduit.engine.stopping import StopSequence
 from conduit.engine.sweeper import sweep_forever
 from conduit.engine.threads import ThreadPool
 from conduit.engine.ticker import tick_forever
+from conduit.engine.watchdog import Watchdog
 from conduit.queue import open_queue
 from conduit.queue.base import Registration
 
@@ -136,7 +137,7 @@ class WorkerService:
             self._spec.concurrency, self._pace, self._reporter, self._claimer.on_room
         )
         self._watch = LeaseWatch(self._slots, self._claimer.cancel_early)
-        threads = ThreadPool(f"conduit-{self.name}")
+        threads = ThreadPool(f"conduit-{self.name}", self._spec.cancel_grace)
         self._resources.callback(threads.close)
         processes = ProcessPool(self._spec.processes, result_limit=self._spec.payload_limit)
         await self._resources.enter_async_context(processes)
@@ -160,6 +161,9 @@ class WorkerService:
         )
         heartbeat.start()
         self._resources.push_async_callback(heartbeat.stop)
+        watchdog = Watchdog(self._tools)
+        watchdog.start()
+        self._resources.callback(watchdog.stop)
         if self._spec.lifespan is not None:
             self._lifespan = Lifespan(self._spec.lifespan, self._is_torn_down)
             self._slots.context = await self._lifespan.enter()
