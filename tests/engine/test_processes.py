@@ -49,6 +49,7 @@ class Recorder:
     def __init__(self, error: Exception | None = None) -> None:
         self.told: list[Note] = []
         self.recorded: list[Note] = []
+        self.began: list[float] = []
         self.heard = asyncio.Event()
         self.stop = False
         self._error = error
@@ -65,6 +66,12 @@ class Recorder:
 
     def record_sync(self, note: Note) -> None:
         raise AssertionError("the pool awaits `record`")
+
+    def begun(self, at: float) -> None:
+        self.began.append(at)
+
+    def deadline(self) -> float | None:
+        raise AssertionError("a worker process knows its own deadline")
 
     def cancelled(self) -> bool:
         return self.stop
@@ -89,7 +96,7 @@ def view(**changes: Any) -> JobView:
         "key": "order-1",
         "parent_id": None,
         "root_id": None,
-        "deadline": None,
+        "timeout": None,
         "metadata": b"{}",
         "checkpoint": None,
         "steps": b"{}",

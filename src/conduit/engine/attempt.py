@@ -98,7 +98,9 @@ class Attempt:
         "_log",
         "_on_loop",
         "_timer",
+        "_times_out_at",
         "_tools",
+        "began",
         "function",
         "inline",
         "job",
@@ -116,6 +118,8 @@ class Attempt:
         self.lease = Lease(job.id, job.token or "")
         self.reported = False  # from then on, nothing that it says is passed on
         self.outcome: Outcome | None = None
+        self.began: float | None = None
+        """When the function was called, by the monotonic clock; None: not yet, or never."""
         self.stop_reason: Stop | None = None
         self.task: asyncio.Task[None] | None = None
         self._tools = tools
@@ -124,6 +128,7 @@ class Attempt:
         self._on_loop = function.mode is Mode.ASYNC
         self._flag: threading.Event | None = None
         self._context: Context | None = None
+        self._times_out_at: float | None = None  # by the wall clock, for people
         self._done: asyncio.Event | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._deadline = math.inf  # by the monotonic clock; a loop's own may stand while it blocks
@@ -223,6 +228,21 @@ class Attempt:
             return await self._through_middleware()
         return await self._call()
 
+    def begun(self, at: float) -> None:
+        """See `Port.begun`. The timeout counts from here."""
+        if self.began is not None:
+            return  # a middleware calls the function once more
+        self.began = at
+        timeout = self._timeout()
+        if timeout is not None:
+            self._times_out_at = time.time() + timeout
+            self._deadline = at + timeout
+            self._timer = self._tools.loop.call_later(timeout, self.stop, Stop.TIMEOUT)
+
+    def deadline(self) -> float | None:
+        """See `Port.deadline`."""
+        return self._times_out_at
+
     async def _conclude(self, result: bytes | None, error: BaseException | None) -> Outcome | None:
         """Decide what came of the attempt, and tell its hooks."""
         if isinstance(error, asyncio.CancelledError) and self._tools.torn_down():
@@ -252,10 +272,6 @@ class Attempt:
     async def _call(self) -> bytes:
         """Run the function where its mode says; its encoded result."""
         function, job = self.function, self.job
-        timeout = self._timeout()
-        if timeout is not None:
-            self._deadline = time.monotonic() + timeout
-            self._timer = self._tools.loop.call_later(timeout, self.stop, Stop.TIMEOUT)
         if function.mode is Mode.PROCESS:
             assert function.target is not None
             try:
@@ -267,6 +283,7 @@ class Attempt:
                     raise BadResultError(error) from error
                 raise
         args, kwargs = function.signature.decode(job.args)
+        self.begun(time.monotonic())
         if function.mode is Mode.ASYNC:
             value = await function.call(*args, **kwargs)
         else:
@@ -297,7 +314,10 @@ class Attempt:
         call: Callable[[], Any] = innermost
         for middleware in reversed(self._tools.spec.middleware):
             call = _wrap(middleware, self.context, call)
-        return self._encoded(await call())
+        value = await call()
+        if self.began is None:  # it has answered in the function's place
+            self.begun(time.monotonic())
+        return self._encoded(value)
 
     def _timeout(self) -> float | None:
         own = self.job.timeout_ms
@@ -305,7 +325,6 @@ class Attempt:
 
     def _view(self) -> JobView:
         job = self.job
-        timeout = self._timeout()
         return JobView(
             lease=self.lease,
             function=job.function,
@@ -316,7 +335,7 @@ class Attempt:
             key=job.key,
             parent_id=job.parent_id,
             root_id=job.root_id,
-            deadline=None if timeout is None else time.time() + timeout,
+            timeout=self._timeout(),
             metadata=job.metadata,
             checkpoint=job.checkpoint,
             steps=job.steps,

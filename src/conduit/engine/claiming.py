@@ -1,10 +1,9 @@
-"""The claim loop: fetches as many jobs as there is room for, and waits when there are none."""
+"""The claim loop: fetches as many jobs as there are places for, and waits when there are none."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
 
 from conduit.core.errors import QueueUnavailableError
@@ -14,7 +13,7 @@ from conduit.engine.backoff import Outage, Voice
 from conduit.engine.fairness import QueueOrder
 from conduit.engine.function import WorkerSpec
 from conduit.engine.orphans import release_orphans
-from conduit.engine.pace import Pace
+from conduit.engine.rooms import Room
 from conduit.engine.slots import Slots
 from conduit.queue.base import Claim, Queue
 
@@ -22,26 +21,25 @@ IDLE_WAIT_S = 60.0
 
 
 class Claimer:
-    """Claims jobs for the slots of one worker."""
+    """Claims jobs for the rooms of one worker."""
 
     def __init__(
         self,
         queue: Queue,
         spec: WorkerSpec,
         worker_id: str,
-        pace: Pace,
+        rooms: Sequence[Room],
         attempt: Callable[[Job], Attempt],
         voice: Voice,
     ) -> None:
         self._queue = queue
         self._spec = spec
         self._worker_id = worker_id
-        self._pace = pace
+        self._rooms = rooms
         self._attempt = attempt
         self._voice = voice
         self._order = QueueOrder(spec.queues)
-        self._turns = deque(spec.functions)
-        self._room = asyncio.Event()
+        self._vacated = asyncio.Event()
         self._stopping = asyncio.Event()
         self._under_way = False
         self._in_doubt = False  # whether a claim without an answer has leased something
@@ -51,11 +49,11 @@ class Claimer:
     def stop(self) -> None:
         """Claim no more. A claim under way is let through: its jobs have to be handed back."""
         self._stopping.set()
-        self._room.set()
+        self._vacated.set()
 
-    def on_room(self) -> None:
+    def on_vacated(self) -> None:
         """Told that a job has ended."""
-        self._room.set()
+        self._vacated.set()
 
     def cancel_early(self, lease: Lease) -> None:
         """Cancel a job whose claim may still be on its way here."""
@@ -80,29 +78,44 @@ class Claimer:
         """Claim until `stop`."""
         outage = Outage(self._voice)
         while not self._stopping.is_set():
-            room = self._free(slots)
-            if room <= 0:
-                self._room.clear()
-                if self._free(slots) <= 0:
-                    await self._room.wait()
+            if not any(room.free() for room in self._rooms):
+                await self._until_free(self._rooms)
                 continue
             try:
                 await self._hand_back_unheard_of(slots)
-                claimed = await self._fetch(room)
-                self._accept(claimed, slots)
+                full = [room for room in self._rooms if not room.free()]
+                more = await self._claim_for([room for room in self._rooms if room.free()], slots)
                 outage.over()
-                if len(claimed) < room:
-                    await self._unless_stopping(
-                        self._queue.wait_for_jobs(self._order.names, IDLE_WAIT_S)
-                    )
+                if not more:
+                    news = [self._queue.wait_for_jobs(self._order.names, IDLE_WAIT_S)]
+                    await self._unless_stopping(*news, *([self._until_free(full)] if full else []))
             except QueueUnavailableError as error:
                 await self._unless_stopping(outage.pause(error))
 
-    async def _fetch(self, room: int) -> list[Job]:
+    async def _until_free(self, rooms: Sequence[Room]) -> None:
+        """Wait until a room has a place, or the worker is to stop."""
+        while not self._stopping.is_set() and not any(room.free() for room in rooms):
+            self._vacated.clear()
+            await self._vacated.wait()
+
+    async def _claim_for(self, rooms: Sequence[Room], slots: Slots) -> bool:
+        """Claim for each of the rooms; whether there may be more to be had."""
+        queues = self._order.next()
+        claims = [self._claim(room, queues, continues=room is not rooms[0]) for room in rooms]
+        more = False
+        for claim in claims:
+            if claim.continues and self._stopping.is_set():
+                break
+            claimed = await self._fetch(claim)
+            self._accept(claimed, slots)
+            more = more or len(claimed) >= claim.limit
+        return more
+
+    async def _fetch(self, claim: Claim) -> list[Job]:
         self._early_cancels.clear()
         self._under_way = True
         try:
-            return await self._queue.claim(self._claim(room))
+            return await self._queue.claim(claim)
         except Exception:
             self._under_way = False
             self._in_doubt = True
@@ -129,39 +142,28 @@ class Claimer:
         slots.accept(attempts)
         self._under_way = False
 
-    async def _unless_stopping(self, wait: Awaitable[None]) -> None:
-        """Wait for something, but no longer than until the worker is to stop."""
-        waiting = asyncio.ensure_future(wait)
+    async def _unless_stopping(self, *waits: Awaitable[None]) -> None:
+        """Wait for the first of some things, but no longer than until the worker is to stop."""
+        waiting = [asyncio.ensure_future(wait) for wait in waits]
         stopping = asyncio.ensure_future(self._stopping.wait())
         try:
-            await asyncio.wait({waiting, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            if waiting.done():
-                waiting.result()
+            await asyncio.wait({*waiting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            for each in waiting:
+                if each.done():
+                    each.result()
         finally:
             stopping.cancel()
-            waiting.cancel()
-            with suppress(asyncio.CancelledError, Exception):
-                await waiting
+            for each in waiting:
+                each.cancel()
+                with suppress(asyncio.CancelledError, Exception):
+                    await each
 
-    def _claim(self, room: int) -> Claim:
+    def _claim(self, room: Room, queues: tuple[str, ...], *, continues: bool) -> Claim:
         return Claim(
             worker_id=self._worker_id,
-            queues=self._order.next(),
-            functions=self._functions_in_turn(),
-            limit=room,
+            queues=queues,
+            functions=room.functions_in_turn(),
+            limit=room.free(),
             lease_ms=self._spec.lease_ms,
+            continues=continues,
         )
-
-    def _functions_in_turn(self) -> tuple[str, ...]:
-        """Every function, another one first each time, so that small claims are fair as well."""
-        self._turns.rotate(-1)
-        return tuple(self._turns)
-
-    def _free(self, slots: Slots) -> int:
-        """How many jobs to claim now: as many as can run, and while jobs are short, some ahead.
-
-        Fetching ahead goes in gulps: a claim for one job costs nearly as much as one for a hundred.
-        """
-        concurrency, ahead, held = self._spec.concurrency, self._pace.ahead, slots.held
-        free = concurrency + ahead - held
-        return free if free >= ahead // 2 or held < concurrency else 0

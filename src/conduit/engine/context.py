@@ -87,8 +87,8 @@ class JobView(Struct, frozen=True, kw_only=True):
     key: str | None
     parent_id: str | None
     root_id: str | None
-    deadline: float | None
-    """Seconds since the epoch at which the attempt times out."""
+    timeout: float | None
+    """Seconds that the function may take."""
     metadata: bytes
     checkpoint: bytes | None
     steps: bytes
@@ -96,6 +96,14 @@ class JobView(Struct, frozen=True, kw_only=True):
 
 class Port(Protocol):
     """How a running job's news reach the queue."""
+
+    def begun(self, at: float) -> None:
+        """Told that the function is being called, `at` by the monotonic clock of this machine."""
+        ...
+
+    def deadline(self) -> float | None:
+        """Seconds since the epoch at which the attempt times out; None before it has begun."""
+        ...
 
     def send(self, note: Note) -> None:
         """Pass on soon, merged with what else is on its way. From any thread."""
@@ -200,8 +208,10 @@ class Context:
 
     @property
     def deadline(self) -> datetime | None:
-        """When this attempt times out, in UTC."""
-        at = self._view.deadline
+        """When this attempt times out, in UTC; None before the function has begun, as in
+        `on_start`, and where there is no timeout.
+        """
+        at = self._port.deadline()
         return None if at is None else datetime.fromtimestamp(at, UTC)
 
     @property

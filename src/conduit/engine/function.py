@@ -143,8 +143,9 @@ class WorkerSpec:
     crons: Sequence[Cron] = ()
     queues: Mapping[str, int] = field(default_factory=lambda: {DEFAULT_QUEUE: 1})
     concurrency: int = 50
+    """Jobs that run at once on the loop and in threads; those in processes have own places."""
     prefetch: int | None = None
-    """Jobs to hold beyond those that run; None: as many as run, while jobs are short, else none."""
+    """Jobs to hold beyond those that run; None: some, while jobs are short, else none."""
     processes: int = 2
     """Worker processes for functions in process mode."""
     lifespan: Callable[[], AbstractAsyncContextManager[Any]] | None = None
@@ -156,3 +157,8 @@ class WorkerSpec:
     connect_timeout: float = 0.0
     """For how long `start` tries to reach a queue that isn't there yet."""
     payload_limit: int = DEFAULT_PAYLOAD_LIMIT
+
+    @property
+    def process_places(self) -> int:
+        """How many jobs run at once in processes: as many as there are, at most `concurrency`."""
+        return min(self.processes, self.concurrency)

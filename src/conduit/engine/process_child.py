@@ -15,6 +15,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from queue import SimpleQueue
@@ -30,6 +31,7 @@ from conduit.engine.process_messages import (
     Ask,
     Begun,
     FromProcess,
+    Importing,
     PackedError,
     Raised,
     Reply,
@@ -61,8 +63,9 @@ def main(fd: int) -> NoReturn:
     with capture_logs():
         while True:
             run, stopped = worker.jobs.get()
-            worker.send(Begun())
-            port = _ChildPort(worker, stopped)
+            port = _ChildPort(worker, stopped, run.view.timeout)
+            if not resolver.knows(run):
+                worker.send(Importing())
             # A context of its own: what a job sets isn't there any more in the next one.
             answer = contextvars.copy_context().run(_execute, resolver, run, port)
             port.over = True
@@ -89,6 +92,7 @@ def _execute(resolver: _Resolver, run: Run, port: _ChildPort) -> Returned | Rais
         found = resolver.find(run)
         args, kwargs = found.signature.decode(run.payload)
         enter_job(Context(run.view, port))
+        port.begun(time.monotonic())
         value = found.call(*args, **kwargs)
         return Returned(found.signature.encode_result(value, limit=run.result_limit))
     except BaseException as error:  # SystemExit, too, is the job's end and not the process's
@@ -105,6 +109,10 @@ class _Resolver:
 
     def __init__(self) -> None:
         self._found: dict[tuple[ModuleRef, str], _Found] = {}
+
+    def knows(self, run: Run) -> bool:
+        """Whether the function was found before."""
+        return (run.module, run.qualname) in self._found
 
     def find(self, run: Run) -> _Found:
         key = (run.module, run.qualname)
@@ -204,10 +212,24 @@ class _Worker:
 class _ChildPort:
     """The `Port` of a job in this process: its news go to the worker, which has the queue."""
 
-    def __init__(self, worker: _Worker, stopped: threading.Event) -> None:
+    def __init__(
+        self, worker: _Worker, stopped: threading.Event, timeout: float | None
+    ) -> None:
         self.over = False
         self._worker = worker
         self._stopped = stopped
+        self._timeout = timeout
+        self._deadline: float | None = None
+
+    def begun(self, at: float) -> None:
+        """See `Port.begun`."""
+        if self._timeout is not None:
+            self._deadline = time.time() + self._timeout
+        self._worker.send(Begun(at))
+
+    def deadline(self) -> float | None:
+        """See `Port.deadline`."""
+        return self._deadline
 
     def send(self, note: Note) -> None:
         """See `Port.send`. After the job's end, threads that it left behind aren't heard."""

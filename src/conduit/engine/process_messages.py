@@ -70,8 +70,15 @@ class Reply(Struct, frozen=True, tag=True):
 # --- from the process ------------------------------------------------------------------------
 
 
+class Importing(Struct, frozen=True, tag=True):
+    """The process imports the job's module: from here on, its death is the job's."""
+
+
 class Begun(Struct, frozen=True, tag=True):
-    """The process has taken the job: from here on, its death is the job's."""
+    """The function is being called, `at` by the monotonic clock, which a machine's processes share:
+    from here on at the latest, the death of the process is the job's."""
+
+    at: float
 
 
 class Tell(Struct, frozen=True, tag=True):
@@ -102,7 +109,7 @@ class Raised(Struct, frozen=True, tag=True):
 
 
 ToProcess = Run | Stop | Reply
-FromProcess = Begun | Tell | Ask | Returned | Raised
+FromProcess = Importing | Begun | Tell | Ask | Returned | Raised
 
 to_process: msgspec.msgpack.Decoder[ToProcess] = msgspec.msgpack.Decoder(ToProcess)
 from_process: msgspec.msgpack.Decoder[FromProcess] = msgspec.msgpack.Decoder(FromProcess)

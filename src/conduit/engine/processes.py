@@ -34,6 +34,7 @@ from conduit.engine.process_messages import (
     Ask,
     Begun,
     FromProcess,
+    Importing,
     PackedError,
     Raised,
     RemoteError,
@@ -231,7 +232,7 @@ class ProcessPool:
                     self._idle.append(process)
                 return answer
             status = await self._end(process)
-            if answer.begun or not used:
+            if answer.taken or not used:
                 raise WorkerProcessDied(run.view, status)
             # It died while it was idle, which is no fault of this job's: on to another.
 
@@ -261,9 +262,9 @@ class ProcessPool:
 
 
 class _Gone(NamedTuple):
-    """Instead of an answer: the process hung up. `begun`: it had taken the job."""
+    """Instead of an answer: the process hung up. `taken`: it was at work on the job."""
 
-    begun: bool
+    taken: bool
 
 
 class _Process:
@@ -327,14 +328,17 @@ class _Process:
         return status
 
     async def _serve(self, port: Port) -> Returned | Raised | _Gone:
-        begun = False
+        taken = False
         while True:
             message = await self._receive()
             match message:
                 case None:
-                    return _Gone(begun)
-                case Begun():
-                    begun = True
+                    return _Gone(taken)
+                case Importing():
+                    taken = True
+                case Begun(at):
+                    taken = True
+                    port.begun(at)
                 case Tell(note, shown):
                     port.send(note)
                     if not shown:

@@ -8,8 +8,7 @@ import asyncio
 import contextvars
 import logging
 import threading
-from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 from conduit.core.model import Lease
@@ -17,32 +16,29 @@ from conduit.core.transitions import OutcomeKind
 from conduit.engine.attempt import Attempt, Stop
 from conduit.engine.function import Mode
 from conduit.engine.left_behind import disown
-from conduit.engine.pace import STALL_S, Pace
+from conduit.engine.pace import STALL_S
 from conduit.engine.reporter import Reporter
+from conduit.engine.rooms import Room
 from conduit.queue.base import Finished, Outcome
 
 logger = logging.getLogger("conduit.engine")
 
 
 class Slots:
-    """Runs at most `concurrency` attempts at once; `on_room` is called when one has ended."""
+    """Runs as many attempts at once as the rooms have places; calls `on_vacated` as each ends."""
 
     def __init__(
-        self, concurrency: int, pace: Pace, reporter: Reporter, on_room: Callable[[], None]
+        self, rooms: Sequence[Room], reporter: Reporter, on_vacated: Callable[[], None]
     ) -> None:
         self.context = contextvars.copy_context()
         """What every job begins with, untouched by others."""
-        self._concurrency = concurrency
-        self._pace = pace
+        self._rooms = rooms
+        self._room_of = {name: room for room in rooms for name in room.functions}
         self._reporter = reporter
-        self._on_room = on_room
+        self._on_vacated = on_vacated
         self._loop = asyncio.get_running_loop()
         self._attempts: dict[Lease, Attempt] = {}  # every claimed job that isn't settled
         self._lock = threading.Lock()  # guards _attempts against the heartbeat's thread
-        self._waiting: deque[Attempt] = deque()
-        self._running = 0
-        self._began_at = 0.0
-        self._stall_timer: asyncio.TimerHandle | None = None
         self._left_behind: set[asyncio.Task[None]] = set()
         self._moved = asyncio.Event()
         self._closed = False
@@ -54,7 +50,7 @@ class Slots:
     @property
     def held(self) -> int:
         """How many jobs wait or run."""
-        return self._running + len(self._waiting)
+        return sum(room.held for room in self._rooms)
 
     def running(self) -> list[str]:
         """The functions of the jobs that run."""
@@ -92,43 +88,45 @@ class Slots:
         """Take claimed jobs: start them, or let them wait their turn."""
         for attempt in attempts:
             self._admit(attempt)
-            self._waiting.append(attempt)
+            self._room_of[attempt.function.name].waiting.append(attempt)
         if self._closed:
             self.release_waiting()
-        self._start_waiting()
-        if self._waiting and self._pace.adapts and self._stall_timer is None:
-            self._stall_timer = self._loop.call_later(STALL_S, self._hand_back_if_stalled)
+        for room in self._rooms:
+            self._start_waiting(room)
+            if room.waiting and room.pace.adapts and room.stall_timer is None:
+                room.stall_timer = self._loop.call_later(STALL_S, self._hand_back_if_stalled, room)
 
     def begin(self, attempt: Attempt) -> None:
         """Take a job and start it now, room or not."""
         self._admit(attempt)
-        self._begin(attempt)
+        self._begin(attempt, self._room_of[attempt.function.name])
 
     def _admit(self, attempt: Attempt) -> None:
         with self._lock:
             self._attempts[attempt.lease] = attempt
 
-    def _start_waiting(self) -> None:
-        while self._waiting and self._running < self._concurrency:
-            self._begin(self._waiting.popleft())
+    def _start_waiting(self, room: Room) -> None:
+        while room.waiting and room.running < room.size:
+            self._begin(room.waiting.popleft(), room)
 
-    def _begin(self, attempt: Attempt) -> None:
-        self._running += 1
-        attempt.task = self._loop.create_task(self._run(attempt), context=self.context.copy())
+    def _begin(self, attempt: Attempt, room: Room) -> None:
+        room.running += 1
+        attempt.task = self._loop.create_task(self._run(attempt, room), context=self.context.copy())
 
-    async def _run(self, attempt: Attempt) -> None:
-        self._began_at = began = self._loop.time()
+    async def _run(self, attempt: Attempt, room: Room) -> None:
+        room.began_at = began = self._loop.time()
         outcome = await attempt.run()
-        self._pace.ran(self._loop.time() - began)
+        room.pace.ran(self._loop.time() - began)
         if not attempt.reported:  # else it was left behind, and ended after all
             self._vacate(attempt, outcome)
 
     def _vacate(self, attempt: Attempt, outcome: Outcome | None) -> None:
-        self._running -= 1
+        room = self._room_of[attempt.function.name]
+        room.running -= 1
         self._report(attempt, outcome)
         if not self._closed:
-            self._start_waiting()
-        self._on_room()
+            self._start_waiting(room)
+        self._on_vacated()
 
     def _report(self, attempt: Attempt, outcome: Outcome | None) -> None:
         attempt.close()
@@ -168,8 +166,9 @@ class Slots:
         if attempt is None:
             return False
         attempt.stop(reason)
-        if attempt in self._waiting:
-            self._waiting.remove(attempt)
+        waiting = self._room_of[attempt.function.name].waiting
+        if attempt in waiting:
+            waiting.remove(attempt)
             self._report(attempt, attempt.unrun_outcome())
         return True
 
@@ -193,14 +192,19 @@ class Slots:
     def close(self) -> None:
         """Start no more jobs, and hand back those that wait."""
         self._closed = True
-        if self._stall_timer is not None:
-            self._stall_timer.cancel()
+        for room in self._rooms:
+            if room.stall_timer is not None:
+                room.stall_timer.cancel()
         self.release_waiting()
 
     def release_waiting(self) -> None:
         """Hand back what was claimed and not begun."""
-        while self._waiting:
-            attempt = self._waiting.popleft()
+        for room in self._rooms:
+            self._release_waiting(room)
+
+    def _release_waiting(self, room: Room) -> None:
+        while room.waiting:
+            attempt = room.waiting.popleft()
             attempt.flag(Stop.RELEASE)
             self._report(attempt, attempt.unrun_outcome())
 
@@ -221,14 +225,14 @@ class Slots:
         for attempt in list(self._attempts.values()):
             self._settle(attempt)
 
-    def _hand_back_if_stalled(self) -> None:
+    def _hand_back_if_stalled(self, room: Room) -> None:
         """Let other workers have what waits here behind long jobs."""
-        self._stall_timer = None
-        if not self._waiting:
+        room.stall_timer = None
+        if not room.waiting:
             return
-        stalled_at = self._began_at + STALL_S
+        stalled_at = room.began_at + STALL_S
         if self._loop.time() < stalled_at:
-            self._stall_timer = self._loop.call_at(stalled_at, self._hand_back_if_stalled)
+            room.stall_timer = self._loop.call_at(stalled_at, self._hand_back_if_stalled, room)
             return
-        self._pace.stalled()
-        self.release_waiting()
+        room.pace.stalled()
+        self._release_waiting(room)

@@ -1,6 +1,6 @@
 """The worker: claims jobs as it has room, runs each as an `Attempt`, reports what came of it.
 
-    claim ──▶ waiting ──▶ running (≤ concurrency) ──▶ reporter ──▶ finish
+    claim ──▶ waiting ──▶ running (≤ places of its room) ──▶ reporter ──▶ finish
 
 One task per duty: the claim loop, the reporter, the listener for cancels, the schedules, the
 sweeper; and the heartbeat in its own thread. The first of them to crash takes the worker down.
@@ -30,9 +30,9 @@ from conduit.engine.leases import LeaseWatch
 from conduit.engine.lifespan import Lifespan
 from conduit.engine.logs import capture_logs
 from conduit.engine.neighbours import warn_of_namesakes
-from conduit.engine.pace import Pace
 from conduit.engine.processes import ProcessPool
 from conduit.engine.reporter import Reporter
+from conduit.engine.rooms import rooms_of
 from conduit.engine.slots import Slots
 from conduit.engine.stopping import StopSequence
 from conduit.engine.sweeper import sweep_forever
@@ -55,8 +55,8 @@ class WorkerService:
         self._url = queue_url
         self._queue = open_queue(queue_url)
         self._voice = Voice()
-        self._pace = Pace(spec.concurrency, spec.prefetch)
-        self._claimer = Claimer(self._queue, spec, self.id, self._pace, self._attempt, self._voice)
+        self._rooms = rooms_of(spec)
+        self._claimer = Claimer(self._queue, spec, self.id, self._rooms, self._attempt, self._voice)
         self._stop = StopSequence(self._queue, self.id)
         self._lifespan: Lifespan | None = None
         self._resources = AsyncExitStack()
@@ -133,9 +133,7 @@ class WorkerService:
         await self._patiently(lambda: self._resources.enter_async_context(self._queue))
         self._resources.enter_context(capture_logs())
         self._reporter = Reporter(self._queue, self._on_lost, self._voice)
-        self._slots = Slots(
-            self._spec.concurrency, self._pace, self._reporter, self._claimer.on_room
-        )
+        self._slots = Slots(self._rooms, self._reporter, self._claimer.on_vacated)
         self._watch = LeaseWatch(self._slots, self._claimer.cancel_early)
         threads = ThreadPool(f"conduit-{self.name}", self._spec.cancel_grace)
         self._resources.callback(threads.close)
@@ -209,7 +207,7 @@ class WorkerService:
                 pid=os.getpid(),
                 version=version("conduit"),
                 queues=tuple(spec.queues),
-                concurrency=spec.concurrency,
+                concurrency=sum(room.size for room in self._rooms),
             ),
             functions=tuple(function.info(spec.name) for function in spec.functions.values()),
             crons=tuple(cron.info(spec.name) for cron in spec.crons),

@@ -77,7 +77,8 @@ class Claim(Struct, frozen=True, kw_only=True):
     """What a worker asks for: up to `limit` jobs of these functions, from these queues in order.
 
     Within a queue: rescued jobs first, then by priority (higher first), functions taking turns in
-    the order named here, older jobs first.
+    the order named here, older jobs first. With `continues`, this claim and the one before it are
+    one look at the queues: the next `wait_for_jobs` misses nothing since the first of them.
     """
 
     worker_id: str
@@ -85,6 +86,7 @@ class Claim(Struct, frozen=True, kw_only=True):
     functions: tuple[str, ...]
     limit: int
     lease_ms: int = DEFAULT_LEASE_MS
+    continues: bool = False
 
 
 class Held(StrEnum):

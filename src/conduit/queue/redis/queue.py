@@ -198,7 +198,8 @@ class RedisQueue:
         jobs: list[Job] = []
         more = True
         while more and not jobs:
-            self._hints.claiming()
+            if not claim.continues:
+                self._hints.claiming()
             due, more, *found = await self._run(
                 "claim",
                 claim.worker_id,

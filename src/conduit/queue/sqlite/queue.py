@@ -120,7 +120,8 @@ class SqliteQueue:
     # --- running ------------------------------------------------------------------------------
 
     async def claim(self, claim: Claim) -> list[Job]:
-        self._claimed_at = self._db.version
+        if not claim.continues:
+            self._claimed_at = self._db.version
         return await self._write(partial(running.claim, wanted=claim))
 
     async def extend(self, leases: Sequence[Lease], lease_ms: int) -> list[Held]:
