@@ -85,6 +85,25 @@ def test_run_shows_what_runs_and_sigterm_ends_it_with_0(cli: Cli) -> None:
     assert run.stop() == 0
 
 
+def test_run_says_how_many_jobs_run_at_once_in_worker_processes(cli: Cli) -> None:
+    cli.write(
+        "cpu.py",
+        """
+        import conduit
+
+        worker = conduit.Worker("cpu", sync_executor="process", processes=3)
+
+        @worker.task
+        def burn() -> None: ...
+        """,
+    )
+    run = cli.start("run", "cpu.py")
+    assert "queue default · 3 at a time in worker processes" in run.until(STARTED)
+    (shown,) = json.loads(cli("workers", "list", "--json").stdout)
+    assert shown["concurrency"] == 3
+    assert run.stop() == 0
+
+
 @pytest.mark.usefixtures("service")
 def test_submit_waits_for_the_value_or_the_error_of_its_job(cli: Cli) -> None:
     run = cli.start("run", "orders")

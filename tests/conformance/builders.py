@@ -56,6 +56,7 @@ async def claim(
     queues: tuple[str, ...] = ("default",),
     functions: tuple[str, ...] = ("task",),
     lease_ms: int = DEFAULT_LEASE_MS,
+    continues: bool = False,
 ) -> list[Job]:
     """Claim as worker `w1`, unless told otherwise."""
     return await queue.claim(
@@ -65,6 +66,7 @@ async def claim(
             functions=functions,
             limit=limit,
             lease_ms=lease_ms,
+            continues=continues,
         )
     )
 

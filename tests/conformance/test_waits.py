@@ -52,6 +52,19 @@ async def end(task: asyncio.Task[T]) -> T:
 # --- wait_for_jobs ------------------------------------------------------------------------------
 
 
+async def test_a_wait_after_two_claims_of_one_look_misses_nothing_since_the_first(
+    queue: Queue,
+) -> None:
+    await queue.wait_for_jobs(["default"], 0.1)
+    assert await claim(queue, functions=("charge",)) == []
+    await submit(queue, function="charge")
+    for _ in range(5):
+        await queue.now()  # the news of it has come meanwhile
+    assert await claim(queue, functions=("thumbnail",), continues=True) == []
+    await end(await begin(queue.wait_for_jobs(["default"], LONG), queue))
+    assert len(await claim(queue, functions=("charge",))) == 1
+
+
 async def test_a_submit_wakes_a_worker_of_the_same_queue(queue: Queue) -> None:
     assert await claim(queue) == []
     waiting = await begin(queue.wait_for_jobs(["default"], LONG), queue)

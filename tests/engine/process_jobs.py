@@ -44,3 +44,10 @@ def tell_all() -> int:
 def log_with_a_handler_of_its_own() -> None:
     logging.getLogger().addHandler(logging.NullHandler())
     logging.getLogger("shop.stock").warning("shown by the process")
+
+
+def wait_for(path: Path | None, seconds: float = 30.0) -> None:
+    """Until a file is there, or so many seconds have passed."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until and not (path and path.exists()):
+        time.sleep(0.01)

@@ -13,6 +13,7 @@ from rich.text import Text
 from conduit.cli.connect import masked
 from conduit.cli.output import messages, span
 from conduit.cli.plan import Components
+from conduit.engine.rooms import rooms_of
 from conduit.settings import load_settings
 
 if TYPE_CHECKING:
@@ -59,11 +60,12 @@ def _worker(worker: Worker, processes: int) -> Text:
         name if weight == 1 else f"{name} x{weight}" for name, weight in worker.queues.items()
     )
     times = f" in each of {processes} processes" if processes > 1 else ""
+    places = " and ".join(str(room) for room in rooms_of(worker.spec()))
     return Text.assemble(
         (worker.name, "bold"),
         _DOT,
         f"{count}: {shown}{more}",
-        (f"\nqueue {queues} · {worker.concurrency} at a time{times}", "dim"),
+        (f"\nqueue {queues} · {places}{times}", "dim"),
     )
 
 

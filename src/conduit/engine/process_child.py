@@ -212,9 +212,7 @@ class _Worker:
 class _ChildPort:
     """The `Port` of a job in this process: its news go to the worker, which has the queue."""
 
-    def __init__(
-        self, worker: _Worker, stopped: threading.Event, timeout: float | None
-    ) -> None:
+    def __init__(self, worker: _Worker, stopped: threading.Event, timeout: float | None) -> None:
         self.over = False
         self._worker = worker
         self._stopped = stopped

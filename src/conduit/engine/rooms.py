@@ -18,8 +18,9 @@ from conduit.engine.pace import Pace
 class Room:
     """Places for the jobs of some functions. `size` is how many of them run at once."""
 
-    def __init__(self, functions: Sequence[str], size: int, pace: Pace) -> None:
+    def __init__(self, functions: Sequence[str], size: int, pace: Pace, where: str = "") -> None:
         self.functions = functions
+        self._where = where
         self.size = size
         self.pace = pace
         self.running = 0
@@ -29,6 +30,9 @@ class Room:
         """When the last job took a place, by the loop's clock."""
         self.stall_timer: asyncio.TimerHandle | None = None
         self._turns = deque(functions)
+
+    def __str__(self) -> str:
+        return f"{self.size} at a time{self._where}"
 
     @property
     def held(self) -> int:
@@ -64,5 +68,5 @@ def rooms_of(spec: WorkerSpec) -> list[Room]:
         places = spec.process_places
         # A number given is for the others: a process is a scarce place, for other workers as well.
         ahead = 0 if spec.prefetch == 0 else None
-        rooms.append(Room(in_processes, places, Pace(places, ahead)))
+        rooms.append(Room(in_processes, places, Pace(places, ahead), " in worker processes"))
     return rooms

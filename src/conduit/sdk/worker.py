@@ -56,7 +56,8 @@ class Worker:
         @worker.task(retries=3)
         async def charge(order_id: str, cents: int) -> Receipt: ...
 
-    `concurrency`: how many jobs run at once. `prefetch`: how many more to fetch ahead; None lets
+    `concurrency`: how many jobs run at once on the event loop and in threads; those in processes
+    have places of their own, one per process. `prefetch`: how many more to fetch ahead; None lets
     the worker decide by how long its jobs take. `queues`: names to take jobs from, or a mapping
     from name to weight, by which they take turns. `sync_executor`: where plain functions run.
     `processes`: worker processes for them; None: one per core. `queue_url`: None takes it from the
@@ -123,7 +124,7 @@ class Worker:
 
     @property
     def concurrency(self) -> int:
-        """How many jobs run at once."""
+        """How many jobs run at once on the event loop and in threads."""
         return self._concurrency
 
     @property
