@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import threading
 from pathlib import Path
 
 import pytest
 
+from conduit.core.events import EventKind
 from conduit.core.model import JobStatus
 from conduit.queue.base import JobFilter
 from tests.engine.bench import PATIENCE, Bench, process_task, task
@@ -18,13 +18,6 @@ from tests.engine.services.slow_to_import import quick
 
 def path_json(name: str, path: Path) -> bytes:
     return b'{"%s":"%s"}' % (name.encode(), os.fsencode(path))
-
-
-async def until_written(path: Path) -> None:
-    """Wait for the word of a job in another process."""
-    async with asyncio.timeout(PATIENCE):
-        while not path.exists():  # noqa: ASYNC110 - a file tells nobody
-            await asyncio.sleep(0.01)
 
 
 async def held(bench: Bench) -> int:
@@ -47,9 +40,8 @@ async def test_a_worker_claims_no_more_jobs_than_it_has_processes(
     jobs = [await bench.submit("wait_for", args=path_json("path", go)) for _ in range(6)]
     first = await bench.start(process_task(wait_for), processes=2)
     second = await bench.start(process_task(wait_for), name="idle", processes=3)
-    async with asyncio.timeout(PATIENCE):
-        while await held(bench) < 5:
-            await asyncio.sleep(0.01)
+    for job in jobs[:5]:
+        await bench.event(job, EventKind.STARTED)
     running = await bench.queue.find(JobFilter(statuses=(JobStatus.RUNNING,)))
     workers = [job.worker_id for job in running.items]
     assert (workers.count(first.id), workers.count(second.id)) == (2, 3)
@@ -133,7 +125,7 @@ async def test_short_process_jobs_fetched_ahead_do_not_stay_behind_long_ones(
         await bench.completed(job)  # the worker has seen short jobs, and fetches ahead
     long = await bench.submit("spin", args=path_json("started", started), priority=9)
     more = [await bench.submit("double", args=b'{"number":1}') for _ in range(5)]
-    await until_written(started)
+    await bench.event(long, EventKind.STARTED)
     idle = await bench.start(*functions, name="idle", processes=1)
     for job in more:
         ended = await bench.completed(job)
