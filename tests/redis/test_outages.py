@@ -521,7 +521,7 @@ async def test_a_wait_whose_question_is_lost_is_asked_again(
     job = await running(frail, function="other")
     assert await frail.wait_finished([job.id], 0) == []
     second = await running(frail, function="other")
-    lose(proxied, "watch")
+    lose(proxied, "watch", 2)
     with pytest.raises(QueueUnavailableError):
         await frail.wait_finished([second.id], 30)
     direct = await connect(f"{redis_server.url}?namespace={namespace}")

@@ -55,6 +55,7 @@ class _Link:
         self.client = client
         self.server = server
         self.loses_reply = False
+        self.is_forgotten = False
         self.pumps: set[asyncio.Task[None]] = set()
 
     def reset(self) -> None:
@@ -104,8 +105,10 @@ class Proxy:
         self._handlers: set[asyncio.Task[Any]] = set()
         self._listener: asyncio.Server | None = None
         self._delay_s = 0.0
+        self._trickle: int | None = None
         self._to_lose = 0
         self._lose_where = b""
+        self._forget_where = b""
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
 
@@ -132,6 +135,19 @@ class Proxy:
     def thaw(self) -> None:
         """Forward again, first what has piled up."""
         self._do(self._flow(True))
+
+    def forget(self) -> None:
+        """Lose in silence all that comes over the connections of now, as a NAT that has forgotten
+        them. New ones work."""
+        self._do(self._forget())
+
+    def forget_upon(self, request: bytes) -> None:
+        """Forget the connection over which such a request comes next, once it was forwarded."""
+        self._do(self._forget_when(request))
+
+    def trickle(self, size: int | None) -> None:
+        """Forward replies in pieces of this many bytes, ten in a second; None: as they come."""
+        self._do(self._slow_down(size))
 
     def cut(self) -> None:
         """Reset all connections. What a frozen proxy held back is lost."""
@@ -172,6 +188,16 @@ class Proxy:
             self._flowing.set()
         else:
             self._flowing.clear()
+
+    async def _forget(self) -> None:
+        for link in self._links:
+            link.is_forgotten = True
+
+    async def _forget_when(self, request: bytes) -> None:
+        self._forget_where = request
+
+    async def _slow_down(self, size: int | None) -> None:
+        self._trickle = size
 
     async def _cut(self) -> None:
         for link in self._links:
@@ -229,6 +255,11 @@ class Proxy:
             if self._delay_s:
                 await asyncio.sleep(self._delay_s)
             await self._passage()
+            if link.is_forgotten:
+                continue
+            if self._forget_where and self._forget_where in piece:
+                self._forget_where = b""
+                link.is_forgotten = True
             if self._to_lose and self._lose_where in piece:
                 self._to_lose -= 1
                 link.loses_reply = True
@@ -238,13 +269,18 @@ class Proxy:
     async def _forward_replies(self, reader: asyncio.StreamReader, link: _Link) -> None:
         while piece := await _read(reader):
             await self._passage()
+            if link.is_forgotten:
+                continue
             if link.loses_reply:
                 self.lost += 1
                 link.loses_reply = False
                 _reset(link.client)  # alone: the server may have more of it to read and do
                 return
-            link.client.write(piece)
-            await _drained(link.client)
+            for part in _parts(piece, self._trickle):
+                if self._trickle:
+                    await asyncio.sleep(0.1)
+                link.client.write(part)
+                await _drained(link.client)
 
 
 async def _read(reader: asyncio.StreamReader) -> bytes:
@@ -253,6 +289,11 @@ async def _read(reader: asyncio.StreamReader) -> bytes:
         return await reader.read(_PIECE)
     except OSError:
         return b""
+
+
+def _parts(piece: bytes, size: int | None) -> list[bytes]:
+    size = size or len(piece)
+    return [piece[at : at + size] for at in range(0, len(piece), size)]
 
 
 async def _drained(writer: asyncio.StreamWriter) -> None:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, cast
 
 from redis import exceptions as redis_errors
 from redis.asyncio import Redis
@@ -29,11 +30,9 @@ from conduit.queue.redis.failures import (
     wants_another_node,
 )
 from conduit.queue.redis.keys import Keys
+from conduit.queue.redis.pool import SOCKET_OPTIONS, Client, Pool, close_client
 from conduit.queue.redis.records import pack
 from conduit.queue.redis.scripts import script
-
-Client = Any
-"""redis-py's client; its methods are partly untyped."""
 
 ANSWER_TIMEOUT_S = 10.0
 CONNECT_TIMEOUT_S = 5.0
@@ -41,7 +40,6 @@ LOOKUP_TIMEOUT_S = 2.0
 """For how long one sentinel or node is asked where the master is, before the next one is."""
 OLDEST_REDIS = (6, 2)
 WAITAOF_SINCE = (7, 2)
-KEPT_S = 1.0
 UNBOUNDED = 2**31
 CLIENT_NAME = f"conduit-{os.getpid()}"
 _MISLED = {"sentinel": "is a sentinel: use redis+sentinel://"}
@@ -55,10 +53,8 @@ class Server:
         self.keys = Keys(address.namespace)
         self.version: tuple[int, ...] = ()
         self.info: dict[str, Any] = {}
-        self._client: Client = None
-        self._patient: Client = None  # for blocking reads
+        self._pool: Pool | None = None
         self._sentinel: Any = None
-        self._kept: list[tuple[Any, float]] = []  # idle connections, and since when
         self._room = asyncio.Semaphore(address.max_connections)
         self._looking_up = asyncio.Lock()
         self._nodes = list(address.hosts)  # of a cluster: those named, then those heard of
@@ -85,77 +81,75 @@ class Server:
 
     async def close(self) -> None:
         """Let go of every connection."""
-        for client in (self._client, self._patient):
-            await self._drop(client)
+        await self._drop(self._pool)
         if self._sentinel is not None:
             sentinel, self._sentinel = self._sentinel, None
             await sentinel.aclose()
 
-    async def _drop(self, client: Client) -> None:
-        """Let go of a client; the next call makes another, at the address that holds then."""
-        if client is None:
-            return
-        if client is self._client:
-            self._client = None
-            self._kept.clear()
-        elif client is self._patient:
-            self._patient = None
-        await close_client(client)
+    async def _drop(self, pool: Pool | None) -> None:
+        """Let go of connections; the next call makes others, to the address that holds then."""
+        if pool is not None:
+            if pool is self._pool:
+                self._pool = None
+            await pool.close()
 
     # --- calls --------------------------------------------------------------------------------
 
     async def command(self, *words: Any) -> Any:
         """The answer to one command. Raises the queue's errors."""
-
-        async def send(client: Client) -> Any:
-            await self._give_back(client)
-            return await client.execute_command(*words)
-
-        return await self._call(send)
+        (answer,) = await self.commands(words)
+        return answer
 
     async def commands(self, *commands: tuple[Any, ...]) -> list[Any]:
         """The answers to several commands, sent together and carried out in turn."""
-
-        async def send(client: Client) -> list[Any]:
-            await self._give_back(client)
-            async with client.pipeline(transaction=False) as pipe:
-                for words in commands:
-                    pipe.execute_command(*words)
-                return await pipe.execute()
-
-        return await self._call(send)
+        async with self._room:
+            return await self._call(lambda pool, link: pool.ask_all(link, commands))
 
     async def blocking(self, timeout: float, *words: Any) -> Any:
         """The answer to a command that may take `timeout` seconds before it is answered."""
-        client = None
-        try:
-            if self._patient is None:
-                self._patient = await self._connect()
-            client = self._patient
-            async with asyncio.timeout(timeout + ANSWER_TIMEOUT_S):
-                return await client.execute_command(*words)
-        except CALL_ERRORS as error:
-            await self._after(error, client)
-            raise translate(error, self.address.shown) from error
+
+        async def ask(pool: Pool, link: Any) -> list[Any]:
+            return await pool.ask_all(link, [words], patience=timeout)
+
+        (answer,) = await self._call(ask, patience=timeout)
+        return answer
 
     async def _call(
-        self,
-        send: Callable[[Client], Awaitable[Any]],
-        *,
-        patience: float = 0.0,
-        sent: Callable[[], bool] = lambda: False,
+        self, use: Callable[[Pool, Any], Awaitable[Any]], *, patience: float = 0.0
     ) -> Any:
-        client = None
-        async with self._room:
-            try:
-                client = await self._current()
-                async with asyncio.timeout(patience + ANSWER_TIMEOUT_S):
-                    return await send(client)
-            except CALL_ERRORS as error:
-                await self._after(error, client)
-                if isinstance(error, redis_errors.MovedError) and self._is_single:
-                    raise is_a_cluster(self.address.shown) from error
-                raise translate(error, self.address.shown, sent=sent()) from error
+        """Use a connection for a call that ends `patience` seconds later than others."""
+        pool: Pool | None = None
+        sent = False
+        try:
+            pool = await self._current()
+            async with asyncio.timeout(patience + ANSWER_TIMEOUT_S):
+                link = await pool.take()
+                sent = True
+                try:
+                    return await use(pool, link)
+                finally:
+                    await pool.keep(link)
+        except CALL_ERRORS as error:
+            await self._after(error, pool)
+            if isinstance(error, redis_errors.MovedError) and self._is_single:
+                raise is_a_cluster(self.address.shown) from error
+            raise translate(error, self.address.shown, sent=sent) from error
+
+    @asynccontextmanager
+    async def apart(self) -> AsyncGenerator[tuple[Pool, Any]]:
+        """A pool and a new connection of it for who listens all the time, closed at the end."""
+        pool: Pool | None = None
+        try:
+            async with asyncio.timeout(ANSWER_TIMEOUT_S):
+                pool = await self._current()
+                link = await pool.fresh()
+        except CALL_ERRORS as error:
+            await self._after(error, pool)
+            raise
+        try:
+            yield pool, link
+        finally:
+            await pool.discard(link)
 
     async def run(
         self,
@@ -175,25 +169,19 @@ class Server:
         text = script(name, flags=self.version >= (7,))
         arguments = (1, self.keys.prefix, "" if now is None else now, pack(inputs), *files)
         confirmation = self.confirmation() if durable else None
-        sent = False
-
-        async def evaluate(client: Client) -> Any:
-            nonlocal sent
-            connection = await self._take(client)
-            try:
-                sent = True
-                try:
-                    answer = await _ask(connection, "EVALSHA", text.sha, *arguments)
-                except redis_errors.NoScriptError:  # a new, restarted or flushed server
-                    answer = await _ask(connection, "EVAL", text.text, *arguments)
-                if confirmation is not None:  # the server counts by connection
-                    self._confirm(await _ask(connection, *confirmation))
-                return answer
-            finally:
-                await self._keep(connection, client)
-
         patience = 0.0 if confirmation is None else self.address.wait_ms / 1000
-        return await self._call(evaluate, patience=patience, sent=lambda: sent)
+
+        async def evaluate(pool: Pool, link: Any) -> Any:
+            try:
+                answer = await pool.ask(link, "EVALSHA", text.sha, *arguments)
+            except redis_errors.NoScriptError:  # a new, restarted or flushed server
+                answer = await pool.ask(link, "EVAL", text.text, *arguments)
+            if confirmation is not None:  # the server counts by connection
+                self._confirm(await pool.ask(link, *confirmation, patience=patience))
+            return answer
+
+        async with self._room:
+            return await self._call(evaluate, patience=patience)
 
     def confirmation(self) -> tuple[Any, ...] | None:
         """The command that waits until what the connection has written is safe enough."""
@@ -213,49 +201,18 @@ class Server:
                 f"{self.address.wait_ms} ms ({self.address.durability.value})"
             )
 
-    # --- connections --------------------------------------------------------------------------
-
-    async def _take(self, client: Client) -> Any:
-        """A connected connection. One that wasn't used for a while goes by the pool, which looks
-        whether the server has closed it since."""
-        pool = client.connection_pool
-        while self._kept and client is self._client:
-            connection, used_at = self._kept.pop()
-            young = asyncio.get_running_loop().time() - used_at < KEPT_S
-            if young and connection.is_connected:
-                return connection
-            await pool.release(connection)
-        return await pool.get_connection()
-
-    async def _keep(self, connection: Any, client: Client) -> None:
-        """Keep a connection at hand, which spares half the way of `execute_command`."""
-        if client is self._client:
-            self._kept.append((connection, asyncio.get_running_loop().time()))
-        else:  # let go of meanwhile
-            await connection.disconnect(nowait=True)
-
-    async def _give_back(self, client: Client) -> None:
-        """Give a kept connection to the pool, which would make a new one else."""
-        if self._kept and client is self._client:
-            connection, _ = self._kept.pop()
-            await client.connection_pool.release(connection)
-
     # --- clients ------------------------------------------------------------------------------
 
     @property
     def _is_single(self) -> bool:
         return self.address.topology == "single"
 
-    async def _current(self) -> Client:
-        if self._client is None:
+    async def _current(self) -> Pool:
+        if self._pool is None:
             async with self._looking_up:
-                if self._client is None:
-                    self._client = await self._connect()
-        return self._client
-
-    async def connect_apart(self) -> Client:
-        """A client of its own for who listens all the time; see `close_client`."""
-        return await self._connect()
+                if self._pool is None:
+                    self._pool = Pool(await self._connect())
+        return self._pool
 
     async def _connect(self) -> Client:
         address = self.address
@@ -263,7 +220,7 @@ class Server:
         if address.topology == "sentinel":
             if self._sentinel is None:  # one for all, which asks the one first that helped last
                 secure = {"ssl": True, **address.ssl} if address.tls else {}
-                self._sentinel = Sentinel(
+                self._sentinel = _Sentinels(
                     list(address.hosts),
                     sentinel_kwargs=self._options(sentinel=True) | secure,
                     **options | secure,
@@ -294,6 +251,7 @@ class Server:
             "socket_timeout": patience,
             "socket_connect_timeout": patience or CONNECT_TIMEOUT_S,
             "socket_keepalive": True,
+            "socket_keepalive_options": SOCKET_OPTIONS,
             "retry": Retry(NoBackoff(), 0),
             "protocol": 2,
             **({} if sentinel else own),
@@ -324,30 +282,33 @@ class Server:
             complaints.append(f"{host}:{port} knows no node for this namespace's slot")
         raise QueueUnavailableError(f"no node of the cluster helps: {'; '.join(complaints)}")
 
-    async def _after(self, error: BaseException, client: Client) -> None:
+    async def _after(self, error: BaseException, pool: Pool | None) -> None:
         """Look the address up again where the error says that it may have changed."""
         lost = is_of_uvloop(error) or isinstance(
             error, redis_errors.ConnectionError | redis_errors.TimeoutError | OSError
         )
         if wants_another_node(error) or (lost and self.address.topology == "cluster"):
-            await self._drop(client)
+            await self._drop(pool)
 
 
-async def close_client(client: Client) -> None:
-    """Close a client's connections."""
-    await client.aclose(close_connection_pool=True)
+class _Sentinels(Sentinel):
+    """Sentinels that are asked so seldom that a network would forget a connection to one."""
 
-
-async def _ask(connection: Any, *words: Any) -> Any:
-    await connection.send_command(*words)
-    return await connection.read_response()
+    async def discover_master(self, service_name: str) -> Any:
+        """Where the master is, asked over connections that are closed then."""
+        try:
+            return cast("Any", await super().discover_master(service_name))
+        finally:
+            for sentinel in self.sentinels:
+                await sentinel.connection_pool.disconnect(inuse_connections=False)
 
 
 async def _cluster_slots(client: Client) -> list[Any]:
     """CLUSTER SLOTS as the server answers it: [first, last, [host, port, …], …]."""
     connection = await client.connection_pool.get_connection()
     try:
-        return await _ask(connection, "CLUSTER", "SLOTS")
+        await connection.send_command("CLUSTER", "SLOTS")
+        return await connection.read_response()
     finally:
         await client.connection_pool.release(connection)
 

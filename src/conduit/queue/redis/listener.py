@@ -14,15 +14,16 @@ from contextlib import suppress
 from typing import Any
 
 from conduit.core.errors import QueueAccessError, QueueError, QueueUnavailableError
-from conduit.queue.redis.connection import ANSWER_TIMEOUT_S, Server, close_client
+from conduit.queue.redis.connection import ANSWER_TIMEOUT_S, Server
 from conduit.queue.redis.failures import CALL_ERRORS, translate
+from conduit.queue.redis.pool import Pool
 
 logger = logging.getLogger("conduit.queue")
 
 RETRY_S = 1.0
 RETRY_AT_ONCE_S = 0.1
 """The longest pause before a connection that worked is made anew; others have a longer one."""
-PING_AFTER_S = 10.0
+PING_AFTER_S = 4.0
 """After so long a silence the server is asked whether it is there; a network may lose both ends."""
 
 
@@ -35,7 +36,7 @@ class Listener:
         self._server = server
         self._on_message = on_message
         self._on_gap = on_gap
-        self._pubsub: Any = None
+        self._link: Any = None
         self._task: asyncio.Task[None] | None = None
         self._changing = asyncio.Lock()
         self._confirmed: dict[str, asyncio.Event] = {}  # the channels, and whether each is on
@@ -57,9 +58,9 @@ class Listener:
             self._confirmed.update((channel, asyncio.Event()) for channel in new)
             if self._task is None:
                 self._task = asyncio.create_task(self._listen_forever())
-            elif self._pubsub is not None and new:
+            elif self._link is not None and new:
                 with suppress(*CALL_ERRORS):  # the listener connects anew
-                    await self._pubsub.subscribe(*new)
+                    await self._link.send_command("SUBSCRIBE", *new)
         await self._until_confirmed(waited)
         return True
 
@@ -118,36 +119,35 @@ class Listener:
             await asyncio.sleep(random.uniform(0, pause))
 
     async def _listen(self) -> None:
-        client = await self._server.connect_apart()
-        try:
-            async with client.pubsub() as pubsub:
+        async with self._server.apart() as (pool, link):
+            try:
                 async with asyncio.timeout(ANSWER_TIMEOUT_S), self._changing:
                     # No channel is added between these two.
-                    await pubsub.subscribe(*self._confirmed)
-                    self._pubsub = pubsub
+                    await link.send_command("SUBSCRIBE", *self._confirmed)
+                    self._link = link
                 while True:
-                    self._hear(await self._next_message(pubsub))
-        finally:
-            self._pubsub = None
-            await close_client(client)
+                    self._hear(*await self._next_message(pool, link))
+            finally:
+                self._link = None
 
-    async def _next_message(self, pubsub: Any) -> dict[str, Any]:
-        """The next message. Raises `TimeoutError` when the server is silent, even if asked."""
-        async with asyncio.timeout(PING_AFTER_S + ANSWER_TIMEOUT_S):
-            message: dict[str, Any] | None = await pubsub.get_message(timeout=PING_AFTER_S)
-            if message is None:
-                await pubsub.ping()
-                message = await pubsub.get_message(timeout=ANSWER_TIMEOUT_S)
+    async def _next_message(self, pool: Pool, link: Any) -> list[Any]:
+        """The next message. Raises when the connection is dead, or the server says nothing."""
+        message = await link.read_response(timeout=PING_AFTER_S)
+        if message is None:
+            await link.send_command("PING")
+            with pool.watching(link):
+                message = await link.read_response(timeout=ANSWER_TIMEOUT_S)
         if message is None:
             raise TimeoutError("the server is silent")
         return message
 
-    def _hear(self, message: dict[str, Any]) -> None:
+    def _hear(self, kind: bytes, name: bytes, data: Any = None) -> None:
+        """A message, or the answer to a SUBSCRIBE or a PING; `name` is the channel's."""
         self._heard = True
-        if message["type"] == "message":
-            self._on_message(message["channel"].decode(), message["data"])
-        elif message["type"] == "subscribe":
-            confirmed = self._confirmed[message["channel"].decode()]
+        if kind == b"message":
+            self._on_message(name.decode(), data)
+        elif kind == b"subscribe":
+            confirmed = self._confirmed[name.decode()]
             if confirmed.is_set():  # connected anew
                 self._on_gap()
             confirmed.set()

@@ -130,6 +130,20 @@ class RedisQueue:
         now = None if self._clock is None else self._clock()
         return await self._server.run(script, now, *inputs, durable=durable, files=files)
 
+    async def _insist(
+        self, script: str, *inputs: Any, durable: bool = False, files: Sequence[bytes] = ()
+    ) -> Any:
+        """Run a script of which a repeat does no harm, and once more where a connection broke."""
+        try:
+            return await self._run(script, *inputs, durable=durable, files=files)
+        except AnswerLateError:
+            raise
+        except AnswerLostError as lost:
+            try:
+                return await self._run(script, *inputs, durable=durable, files=files)
+            except QueueUnavailableError:
+                raise lost from None
+
     # --- submitting ------------------------------------------------------------------------------
 
     async def submit(self, jobs: Sequence[NewJob]) -> list[Submitted]:
@@ -139,7 +153,7 @@ class RedisQueue:
         try:
             if await self._submit_plain(jobs, rows):
                 return [Submitted(job.id) for job in jobs]
-            answers = await self._submit("submit", rows)
+            answers = await self._insist("submit", rows, durable=True)
         except NotConfirmedError as error:
             raise SubmitUnknownError(
                 f"the submit may be lost if the server is: {error}", job_id=jobs[0].id
@@ -164,19 +178,7 @@ class RedisQueue:
             if part is None:
                 return False
             parts.append(part)
-        return bool(await self._submit("submit_plain", files=(b"".join(parts),)))
-
-    async def _submit(self, script: str, *inputs: Any, **more: Any) -> Any:
-        """Submit, and once more where a connection broke: a repeated submit is kept once."""
-        try:
-            return await self._run(script, *inputs, durable=True, **more)
-        except AnswerLateError:
-            raise
-        except AnswerLostError as lost:
-            try:
-                return await self._run(script, *inputs, durable=True, **more)
-            except QueueUnavailableError:
-                raise lost from None
+        return bool(await self._insist("submit_plain", durable=True, files=(b"".join(parts),)))
 
     async def start(self, job: NewJob, worker_id: str, lease_ms: int) -> Job:
         if job.after:
@@ -277,7 +279,7 @@ class RedisQueue:
 
     async def _announce(self) -> bool:
         """Say that a worker waits here; whether the server didn't know."""
-        new, due = await self._run("idle", self._hints.client)
+        new, due = await self._insist("idle", self._hints.client)
         self._hints.claimed(due)
         return bool(new)
 
@@ -322,7 +324,7 @@ class RedisQueue:
         watched = False
         try:
             stored = [short(job_id) for job_id in job_ids]
-            missing, *found = await self._run("watch", stored, self._hints.client)
+            missing, *found = await self._insist("watch", stored, self._hints.client)
             if missing:
                 raise JobNotFoundError(long(missing.decode()))
             jobs = _jobs(found)
@@ -339,7 +341,7 @@ class RedisQueue:
         deadline = loop.time() + timeout
         while True:
             seen = await self._hints.listen_for_cancels(worker_id)
-            found = await self._run("cancels", worker_id)
+            found = await self._insist("cancels", worker_id)
             asked = [Lease(long(job.decode()), token.decode()) for job, token in _rows(found, 2)]
             fresh = [lease for lease in asked if lease not in known]
             left = deadline - loop.time()
@@ -390,7 +392,7 @@ class RedisQueue:
         if not job_ids:
             return []
         stored = [short(job_id) for job_id in job_ids]
-        found = await self._run("get", stored)
+        found = await self._insist("get", stored)
         return [
             records.job_from(job_id, blob, state, extra) if blob else None
             for job_id, (blob, state, extra) in zip(stored, _rows(found, 3), strict=True)
@@ -416,7 +418,7 @@ class RedisQueue:
         return await self._server.command("HGET", key, name)
 
     async def queues(self) -> list[QueueInfo]:
-        counts, paused, workers, oldest = await self._run("queues", ALIVE_MS)
+        counts, paused, workers, oldest = await self._insist("queues", ALIVE_MS)
         return finding.queue_infos(
             {field.decode(): int(many) for field, many in _rows(counts, 2)},
             {name.decode() for name in paused},
@@ -440,13 +442,13 @@ class RedisQueue:
             raise registration_conflict(*map(bytes.decode, answer))
 
     async def heartbeat(self, worker_id: str, running: int) -> bool:
-        return bool(await self._run("heartbeat", worker_id, running))
+        return bool(await self._insist("heartbeat", worker_id, running))
 
     async def unregister(self, worker_id: str) -> None:
         await self._run("unregister", worker_id)
 
     async def workers(self) -> list[WorkerInfo]:
-        found = await self._run("workers", ALIVE_MS)
+        found = await self._insist("workers", ALIVE_MS)
         listed: list[WorkerInfo] = []
         for record, seen_at, running in _rows(found, 3):
             _, started_at, info = _worker_record(record)
@@ -458,7 +460,7 @@ class RedisQueue:
         return sorted(listed, key=lambda worker: (worker.started_at, worker.id))
 
     async def functions(self) -> list[FunctionInfo]:
-        kept, seen, paused = await self._run("functions", ALIVE_MS)
+        kept, seen, paused = await self._insist("functions", ALIVE_MS)
         seen_at = {worker.decode(): at for worker, at in _rows(seen, 2)}
         names = {name.decode() for name in paused}
         functions = map(_function_from, kept)
