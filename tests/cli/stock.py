@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from conduit.core.codec import Signature
 from conduit.core.model import (
     Artifact,
     CronInfo,
@@ -13,7 +19,6 @@ from conduit.core.model import (
     NewJob,
     WorkerInfo,
 )
-from conduit.core.parameters import describe
 from conduit.core.schedule import parse_schedule
 from conduit.core.transitions import OutcomeKind
 from conduit.queue.base import Claim, Note, Outcome, Queue, Registration
@@ -21,6 +26,30 @@ from conduit.queue.base import Claim, Note, Outcome, Queue, Registration
 ERROR = JobError(
     type="CardError", message="card declined", traceback="Traceback …\nCardError: card declined"
 )
+
+
+@dataclass
+class Receipt:
+    text: str
+
+
+def charge(order_id: str, cents: int = 100) -> Receipt:
+    return Receipt(f"{order_id}: {cents}")
+
+
+def zip_up(*paths: Path, level: int, **labels: str) -> None: ...
+
+
+def _told(fn: Callable[..., Any], **options: Any) -> FunctionInfo:
+    """What a worker would say of a function."""
+    signature = Signature.of(fn, name=fn.__name__)
+    return FunctionInfo(
+        name=fn.__name__,
+        worker="orders",
+        signature=str(signature),
+        parameters=signature.parameters(),
+        **options,
+    )
 
 
 def _cron(name: str, spec: str, timezone: str = "UTC") -> CronInfo:
@@ -68,19 +97,8 @@ async def register(queue: Queue) -> None:
                 concurrency=50,
             ),
             functions=(
-                FunctionInfo(
-                    name="charge",
-                    worker="orders",
-                    signature="charge(order_id: str, cents: int = 100) -> Receipt",
-                    parameters=describe({"order_id": str, "cents": int}),
-                    priority=7,
-                ),
-                FunctionInfo(
-                    name="zip_up",
-                    worker="orders",
-                    queue="mail",
-                    signature="zip_up(*paths: Path, level: int, **labels: str)",
-                ),
+                _told(charge, priority=7),
+                _told(zip_up, queue="mail"),
                 FunctionInfo(name="report", worker="orders", signature="report()"),
             ),
             crons=(

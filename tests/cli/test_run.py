@@ -112,7 +112,7 @@ def test_submit_waits_for_the_value_or_the_error_of_its_job(cli: Cli) -> None:
     assert (done.returncode, json.loads(done.stdout)) == (0, {"o1": 5})
     wrong = cli("submit", "charge", "--args", '["o1", "many"]')
     assert wrong.returncode == 2
-    assert "argument 'cents' of function 'charge': expected int, got str 'many'" in wrong.stderr
+    assert "argument 'cents' of function 'charge': expected int, got 'many'" in wrong.stderr
     failed = cli("submit", "refuse", "--wait")
     assert (failed.returncode, failed.stdout) == (1, "")
     assert "ValueError: card [declined]" in failed.stderr

@@ -70,7 +70,7 @@ def test_a_job_that_is_not_there_is_not_waited_for(cli: Cli) -> None:
         (["charge"], "missing argument 'order_id'"),
         (["charge", "--args", '["a", 1, 2]'], "takes 2 arguments by position, got 3"),
         (["charge", "--args", '["a"]', "--kwargs", '{"order_id": "b"}'], "'order_id' twice"),
-        (["charge", "--kwargs", '{"order": "b"}'], "no parameter 'order'"),
+        (["charge", "--kwargs", '{"order": "b"}'], "no argument 'order'"),
         (["charge", "--args", "[1, 2"], "--args is not JSON: Expecting ',' delimiter at line 1"),
         (["charge", "--args", "{}"], "--args must be a JSON array"),
         (["charge", "--args", "[NaN]"], "NaN is not a JSON value"),

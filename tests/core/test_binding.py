@@ -1,8 +1,9 @@
-"""Arguments bound by the signature's words alone."""
+"""Arguments bound by what a worker told of the parameters, as by the function itself."""
 
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -11,48 +12,61 @@ from typing import Any
 
 import pytest
 
-from conduit.core.binding import bind
 from conduit.core.codec import Signature
 from conduit.core.errors import ArgumentError
 from conduit.core.model import FunctionInfo
+from conduit.core.validation import bound_arguments
 
 
-def _bind(signature: str, *args: Any, **kwargs: Any) -> dict[str, object]:
-    return bind(FunctionInfo(name="f", worker="w", signature=signature), [*args], kwargs)
+def _info(fn: Callable[..., Any]) -> FunctionInfo:
+    signature = Signature.of(fn, name="f")
+    return FunctionInfo(
+        name="f", worker="w", signature=str(signature), parameters=signature.parameters()
+    )
+
+
+def _plain(a: Any, b: Any = 2) -> None: ...
+def _position(a: list[int], /, b: Any = None) -> None: ...
+def _rest(*rest: int) -> None: ...
+def _everything(a: Any, *, b: Any, **more: Any) -> Any: ...
+def _keyword(*, a: Any) -> None: ...
+def _two(a: Any, b: Any) -> None: ...
 
 
 @pytest.mark.parametrize(
-    ("signature", "args", "kwargs", "bound"),
+    ("fn", "args", "kwargs", "bound"),
     [
-        ("f()", [], {}, {}),
-        ("f(a, b=2)", [1], {}, {"a": 1}),
-        ("f(a: list[int], /, b: 'X' = None)", [1], {"b": 3}, {"a": 1, "b": 3}),
-        ("f(*rest: int)", [1, 2], {}, {"rest": [1, 2]}),
-        ("f(a, *, b, **more) -> Any", [1], {"b": 2, "c": 3}, {"a": 1, "b": 2, "more": {"c": 3}}),
-        ("f(a=<object object at 0x1>)", [], {"a": 1}, {"a": 1}),
+        (lambda: None, [], {}, {}),
+        (_plain, [1], {}, {"a": 1}),
+        (_position, [[1]], {"b": 3}, {"a": [1], "b": 3}),
+        (_rest, [1, 2], {}, {"rest": [1, 2]}),
+        (_everything, [1], {"b": 2, "c": 3}, {"a": 1, "b": 2, "more": {"c": 3}}),
     ],
 )
 def test_arguments_are_bound_as_python_would(
-    signature: str, args: list[Any], kwargs: dict[str, Any], bound: dict[str, Any]
+    fn: Callable[..., Any], args: list[Any], kwargs: dict[str, Any], bound: dict[str, Any]
 ) -> None:
-    assert _bind(signature, *args, **kwargs) == bound
+    assert bound_arguments(_info(fn), args, kwargs) == bound
 
 
 @pytest.mark.parametrize(
-    ("signature", "args", "kwargs", "words"),
+    ("fn", "args", "kwargs", "words"),
     [
-        ("f(a, b)", [], {}, "missing arguments 'a', 'b'"),
-        ("f(*, a)", [], {}, "missing argument 'a'"),
-        ("f(*, a)", [1], {}, "takes 0 arguments by position, got 1"),
-        ("f(a, /)", [], {"a": 1}, "no parameter 'a' that kwargs could give"),
-        ("f(a=<object object at 0x1>)", [1], {}, "by kwargs"),
+        (_two, [], {}, "is missing arguments 'a', 'b'"),
+        (_keyword, [], {}, "is missing argument 'a'"),
+        (_keyword, [1], {}, "takes no arguments by position, got 1"),
+        (_position, [], {"a": [1]}, "takes argument 'a' by position only"),
+        (_plain, [1], {"a": 1}, "got argument 'a' twice, by position and by keyword"),
+        (_plain, [1], {"bb": 1}, r"has no argument 'bb' \(did you mean 'b'\?\)"),
     ],
 )
 def test_what_cannot_be_bound_is_named(
-    signature: str, args: list[Any], kwargs: dict[str, Any], words: str
+    fn: Callable[..., Any], args: list[Any], kwargs: dict[str, Any], words: str
 ) -> None:
-    with pytest.raises(ArgumentError, match=words):
-        _bind(signature, *args, **kwargs)
+    with pytest.raises(ArgumentError, match=f"function 'f' {words}; its signature is .*"):
+        bound_arguments(_info(fn), args, kwargs)
+    with pytest.raises(ArgumentError, match=f"task 'f' {words}; its signature is .*"):
+        Signature.of(fn, name="f").encode(tuple(args), kwargs)
 
 
 class Colour(enum.Enum):
@@ -100,9 +114,9 @@ class Crooked:
 def test_arguments_are_bound_by_position_whatever_a_default_is(default: Any, written: str) -> None:
     def f(a: int, b: Any = default) -> None: ...
 
-    signature = str(Signature.of(f, name="f"))
-    assert signature == f"f(a: int, b: Any = {written}) -> None"
-    assert _bind(signature, 1, 2) == {"a": 1, "b": 2}
-    assert _bind(signature, 1) == {"a": 1}
+    info = _info(f)
+    assert info.signature == f"f(a: int, b: Any = {written}) -> None"
+    assert bound_arguments(info, [1, 2], {}) == {"a": 1, "b": 2}
+    assert bound_arguments(info, [1], {}) == {"a": 1}
     with pytest.raises(ArgumentError, match="missing argument 'a'"):
-        _bind(signature)
+        bound_arguments(info, [], {})

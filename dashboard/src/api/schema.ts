@@ -1227,6 +1227,30 @@ export interface components {
             jobs: components["schemas"]["HandledBy"][];
         };
         /**
+         * ParameterView
+         * @description A parameter of a function: how it may be given, and what it takes.
+         */
+        ParameterView: {
+            name: string;
+            kind: components["schemas"]["ParameterKind"];
+            required: boolean;
+            /**
+             * @description As written in the source
+             * @example int | None
+             */
+            annotation: string;
+            /** @description JSON Schema; of all values for *args and **kwargs */
+            schema: unknown;
+            /** @description Left out where there is none that JSON can carry */
+            default?: unknown;
+        };
+        /**
+         * ParameterKind
+         * @description How an argument may be given: by position, by name, or by both.
+         * @enum {unknown}
+         */
+        ParameterKind: "keyword_only" | "positional_only" | "positional_or_keyword" | "var_keyword" | "var_positional";
+        /**
          * FunctionView
          * @description A function that some worker has registered.
          *
@@ -1239,8 +1263,7 @@ export interface components {
             queue: string;
             /** @example charge(order_id: str, cents: int = 100) */
             signature: string;
-            /** @description JSON Schema of the parameters, as far as told */
-            parameters: unknown;
+            parameters: components["schemas"]["ParameterView"][];
             doc: string;
             retries: number;
             timeout_ms: number | null;
@@ -1264,8 +1287,7 @@ export interface components {
             queue: string;
             /** @example charge(order_id: str, cents: int = 100) */
             signature: string;
-            /** @description JSON Schema of the parameters, as far as told */
-            parameters: unknown;
+            parameters: components["schemas"]["ParameterView"][];
             doc: string;
             retries: number;
             timeout_ms: number | null;

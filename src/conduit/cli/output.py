@@ -9,6 +9,7 @@ import sys
 from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from functools import cache
+from typing import cast
 
 import msgspec
 from msgspec import Raw, Struct, structs
@@ -17,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from conduit.core.model import JobStatus
+from conduit.core.model import NOTHING, JobStatus
 from conduit.engine.text import printable
 
 Cell = str | Text
@@ -208,7 +209,7 @@ def record(item: Struct) -> dict[str, object]:
     return {
         name: _plain(name, value)
         for name, value in structs.asdict(item).items()
-        if name not in _UNPRINTED
+        if name not in _UNPRINTED and value != NOTHING
     }
 
 
@@ -221,6 +222,8 @@ def _plain(name: str, value: object) -> object:
     match value:
         case Struct():
             return record(value)
+        case tuple():
+            return [_plain(name, each) for each in cast("tuple[object, ...]", value)]
         case bytes():
             return Raw(value)
         case int() if name in ("at", "last_tick") or name.endswith("_at"):

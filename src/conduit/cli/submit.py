@@ -13,10 +13,10 @@ from conduit.cli.connect import QueueUrl, existing_queue
 from conduit.cli.ids import whole_ids
 from conduit.cli.output import emit, print_json, printable, record, say
 from conduit.cli.problems import EXIT_FAILURE, UsageError, did_you_mean, show_message
-from conduit.core.binding import bind
 from conduit.core.codec import DEFAULT_PAYLOAD_LIMIT, encode_value
 from conduit.core.errors import ConduitError, InvalidOptionError, UnknownFunctionError
 from conduit.core.model import FunctionInfo, Job, JobStatus, NewJob
+from conduit.core.validation import bound_arguments
 from conduit.queue.base import Queue, Submitted
 from conduit.sdk.options import check_priority, check_seconds, check_text
 
@@ -68,13 +68,12 @@ async def submit(
     positional, named = parse_array("--args", args), parse_object("--kwargs", kwargs)
     async with existing_queue(queue_url) as store:
         info = await _find(store, function)
+        given = bound_arguments(info, positional, named)
         job = NewJob(
             id=str(uuid_utils.uuid7()),
             function=info.name,
             queue=info.queue if queue is None else queue,
-            args=encode_value(
-                bind(info, positional, named), path="arguments", limit=DEFAULT_PAYLOAD_LIMIT
-            ),
+            args=encode_value(given, path="arguments", limit=DEFAULT_PAYLOAD_LIMIT),
             priority=info.priority if priority is None else priority,
             delay_ms=math.ceil(delay_s * 1000),
             key=key,

@@ -174,7 +174,7 @@ class _Verbatim(str):
 def as_written(signature: inspect.Signature) -> str:
     """Return the signature as in the source, with string annotations unquoted.
 
-    It is Python whatever the defaults are: who submits by name reads its parameters from it.
+    It is for people, and Python whatever the defaults are.
     """
 
     def text(annotation: Any) -> Any:

@@ -1,94 +1,79 @@
-"""A job's arguments by parameter name, bound by the signature that a worker told of its function.
+"""Binds a call's arguments to parameter names, as Python would.
 
-Who submits by name (the command line, the HTTP API) doesn't have the function's code.
+The SDK binds by the function itself, and `validation` by what a worker told of it.
 """
 
 from __future__ import annotations
 
-import ast
-import re
-from typing import NoReturn
+import difflib
+from collections.abc import Collection, Mapping, Sequence
+from typing import Final, NoReturn
 
 from conduit.core.errors import ArgumentError
-from conduit.core.model import FunctionInfo
-from conduit.core.parameters import find_misfit
+from conduit.core.model import ParameterInfo, ParameterKind
+
+_POSITIONAL: Final = (ParameterKind.POSITIONAL_ONLY, ParameterKind.POSITIONAL_OR_KEYWORD)
+_KEYWORD: Final = (ParameterKind.POSITIONAL_OR_KEYWORD, ParameterKind.KEYWORD_ONLY)
 
 
-def bind(info: FunctionInfo, args: list[object], kwargs: dict[str, object]) -> dict[str, object]:
-    """Arguments by parameter name, as Python would bind them, checked as far as the worker told.
+class Binder:
+    """The parameters of one function; `what` and `signature` are for messages."""
 
-    Raises `ArgumentError` that names the parameter.
-    """
-    bound = _bind_by_name(info, args, kwargs)
-    misfit = find_misfit(info.parameters, bound)
-    if misfit is not None:
-        name = re.split(r"[.\[]", misfit.path, maxsplit=1)[0]
-        place = "" if misfit.path == name else f"at {misfit.path}: "
-        raise ArgumentError(
-            f"argument {name!r} of function {info.name!r}: {place}{misfit.reason}; its signature "
-            f"is {info.signature}"
-        )
-    return bound
+    def __init__(self, what: str, signature: str, parameters: Sequence[ParameterInfo]) -> None:
+        self.positional = tuple(each.name for each in parameters if each.kind in _POSITIONAL)
+        self.by_keyword = frozenset(each.name for each in parameters if each.kind in _KEYWORD)
+        self.required = tuple(each.name for each in parameters if each.required)
+        self.rest = _only(parameters, ParameterKind.VAR_POSITIONAL)
+        """The name of `*args`."""
+        self.extra = _only(parameters, ParameterKind.VAR_KEYWORD)
+        """The name of `**kwargs`."""
+        self._what = what
+        self._signature = signature
+        self._count = len(parameters)
 
+    def bind(self, args: Sequence[object], kwargs: Mapping[str, object]) -> dict[str, object]:
+        """Values by parameter name. Raises `ArgumentError`.
 
-def _bind_by_name(
-    info: FunctionInfo, args: list[object], kwargs: dict[str, object]
-) -> dict[str, object]:
-    declared = _parameters(info.signature)
-    if declared is None:
-        if args:
-            _refuse(info, "has a signature that can't be read here: give its arguments by kwargs")
-        return kwargs
-    positional = [each.arg for each in (*declared.posonlyargs, *declared.args)]
-    given = dict(zip(positional, args, strict=False))
-    if len(args) > len(positional):
-        if declared.vararg is None:
-            count = f"{len(positional)} argument{'' if len(positional) == 1 else 's'}"
-            _refuse(info, f"takes {count} by position, got {len(args)}")
-        given[declared.vararg.arg] = args[len(positional) :]
-    by_keyword = {each.arg for each in (*declared.args, *declared.kwonlyargs)}
-    extra: dict[str, object] = {}
-    for name, value in kwargs.items():
-        if name in given:
-            _refuse(info, f"got argument {name!r} twice, by args and by kwargs")
-        if name in by_keyword:
-            given[name] = value
-        elif declared.kwarg is not None:
-            extra[name] = value
-        else:
-            _refuse(info, f"has no parameter {name!r} that kwargs could give")
-    if extra and declared.kwarg is not None:
-        given[declared.kwarg.arg] = extra
-    missing = [name for name in _required(declared) if name not in given]
-    if missing:
-        plural = "s" if len(missing) > 1 else ""
-        _refuse(info, f"is missing argument{plural} {', '.join(map(repr, missing))}")
-    return given
+        What goes to `*args` is one list, and what goes to `**kwargs` one dict.
+        """
+        given: dict[str, object] = dict(zip(self.positional, args, strict=False))
+        if len(args) > len(self.positional):
+            if self.rest is None:
+                self._refuse(f"takes {_counted(self.positional)} by position, got {len(args)}")
+            given[self.rest] = list(args[len(self.positional) :])
+        extra: dict[str, object] = {}
+        for name, value in kwargs.items():
+            if name not in self.by_keyword:
+                if self.extra is None:
+                    self._refuse_keyword(name)
+                extra[name] = value
+            elif name in given:
+                self._refuse(f"got argument {name!r} twice, by position and by keyword")
+            else:
+                given[name] = value
+        if extra and self.extra is not None:
+            given[self.extra] = extra
+        if len(given) < self._count:
+            missing = [repr(name) for name in self.required if name not in given]
+            if missing:
+                plural = "s" if len(missing) > 1 else ""
+                self._refuse(f"is missing argument{plural} {', '.join(missing)}")
+        return given
 
+    def _refuse(self, why: str) -> NoReturn:
+        raise ArgumentError(f"{self._what} {why}; its signature is {self._signature}")
 
-def _parameters(signature: str) -> ast.arguments | None:
-    """The parameters of `charge(order: Order, cents: int = 100)`; None if it isn't Python.
-
-    A default whose repr isn't an expression (`<object>`) makes it so.
-    """
-    try:
-        (statement,) = ast.parse(f"def {signature}: ...").body
-    except SyntaxError:
-        return None
-    assert isinstance(statement, ast.FunctionDef)
-    return statement.args
+    def _refuse_keyword(self, name: str) -> NoReturn:
+        if name in self.positional:
+            self._refuse(f"takes argument {name!r} by position only")
+        close = difflib.get_close_matches(name, self.by_keyword, n=1)
+        hint = f" (did you mean {close[0]!r}?)" if close else ""
+        self._refuse(f"has no argument {name!r}{hint}")
 
 
-def _required(declared: ast.arguments) -> list[str]:
-    positional = [each.arg for each in (*declared.posonlyargs, *declared.args)]
-    without_default = positional[: len(positional) - len(declared.defaults)]
-    keyword = [
-        each.arg
-        for each, default in zip(declared.kwonlyargs, declared.kw_defaults, strict=True)
-        if default is None
-    ]
-    return without_default + keyword
+def _only(parameters: Sequence[ParameterInfo], kind: ParameterKind) -> str | None:
+    return next((each.name for each in parameters if each.kind is kind), None)
 
 
-def _refuse(info: FunctionInfo, what: str) -> NoReturn:
-    raise ArgumentError(f"function {info.name!r} {what}; its signature is {info.signature}")
+def _counted(names: Collection[str]) -> str:
+    return f"{len(names)} argument{'' if len(names) == 1 else 's'}" if names else "no arguments"

@@ -20,12 +20,11 @@ Parameters without annotation take any JSON value: a datetime arrives there as a
 
 from __future__ import annotations
 
-import difflib
 import re
 import typing
 from collections.abc import Callable, Collection, Iterator, Mapping
 from inspect import Parameter
-from typing import Any, Final, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import UNSET
@@ -38,9 +37,11 @@ from conduit.core.annotations import (
     resolve,
     shown,
 )
+from conduit.core.binding import Binder
 from conduit.core.errors import ArgumentError, PayloadError, SerializationError
 from conduit.core.losses import find_loss
-from conduit.core.parameters import describe
+from conduit.core.model import ParameterInfo
+from conduit.core.parameters import describe, plain_info
 from conduit.core.values import (
     DEFAULT_PAYLOAD_LIMIT,
     UnencodableError,
@@ -86,17 +87,9 @@ class Signature:
         self._name = name
         self._text = text
         self._parameters = {each.name: each for each in parameters}
-        self._positional = tuple(each.name for each in parameters if each.kind in _POSITIONAL)
-        self._by_keyword = frozenset(each.name for each in parameters if each.kind in _KEYWORD)
-        self._required = tuple(
-            each.name
-            for each in parameters
-            if each.default is Parameter.empty and each.kind not in _VARIADIC
-        )
-        self._rest = _only(parameters, Parameter.VAR_POSITIONAL)
-        self._extra = _only(parameters, Parameter.VAR_KEYWORD)
-        self._all_by_keyword = len(self._by_keyword) == len(parameters)
-        self._fields = _fields_struct(parameters, self._required)
+        self._binder = Binder(f"task {name!r}", text, [plain_info(each) for each in parameters])
+        self._all_by_keyword = len(self._binder.by_keyword) == len(parameters)
+        self._fields = _fields_struct(parameters, self._binder.required)
         self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(
             self._fields, dec_hook=revive
         )
@@ -131,11 +124,10 @@ class Signature:
         """Return the signature as in the source: `charge(order: Order, cents: int = 100)`."""
         return self._text
 
-    def parameters(self) -> str:
-        """What the parameters take, for `conduit.core.parameters.find_misfit`."""
-        return describe(
-            {wire.encode_name: wire.type for wire in msgspec.structs.fields(self._fields)}
-        )
+    def parameters(self) -> tuple[ParameterInfo, ...]:
+        """What the parameters take, as data for whoever submits by name."""
+        types = (wire.type for wire in msgspec.structs.fields(self._fields))
+        return describe(zip(self._parameters.values(), types, strict=True))
 
     # --- arguments ---------------------------------------------------------------------------
 
@@ -152,9 +144,9 @@ class Signature:
         the path by which the caller passed the value (`args[0].when`, `kwargs.order.when`), and
         `PayloadTooLargeError`.
         """
-        if not args and not kwargs and not self._required:
+        if not args and not kwargs and not self._binder.required:
             return b"{}"
-        given = self._bind(args, kwargs)
+        given = self._binder.bind(args, kwargs)
         try:
             plain = to_plain(given)
             roots = self._roots(plain)
@@ -176,7 +168,7 @@ class Signature:
 
         Raises `PayloadError` if `payload` isn't JSON or doesn't fit the annotations.
         """
-        if payload == b"{}" and not self._required:
+        if payload == b"{}" and not self._binder.required:
             return Arguments((), {})
         try:
             fields = self._decoder.decode(payload)
@@ -186,41 +178,6 @@ class Signature:
         if self._all_by_keyword:
             return Arguments((), {name: value for name, value in values if value is not UNSET})
         return self._spread(dict(values))
-
-    def _bind(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> dict[str, object]:
-        given: dict[str, object] = dict(zip(self._positional, args, strict=False))
-        if len(args) > len(self._positional):
-            if self._rest is None:
-                self._refuse(f"takes {_count(self._positional)} by position, got {len(args)}")
-            given[self._rest] = list(args[len(self._positional) :])
-        extra: dict[str, object] = {}
-        for name, value in kwargs.items():
-            if name not in self._by_keyword:
-                if self._extra is None:
-                    self._refuse_keyword(name)
-                extra[name] = value
-            elif name in given:
-                self._refuse(f"got argument {name!r} twice, by position and by keyword")
-            else:
-                given[name] = value
-        if extra and self._extra is not None:
-            given[self._extra] = extra
-        if len(given) < len(self._parameters):
-            missing = [repr(name) for name in self._required if name not in given]
-            if missing:
-                plural = "s" if len(missing) > 1 else ""
-                self._refuse(f"is missing argument{plural} {', '.join(missing)}")
-        return given
-
-    def _refuse(self, what: str) -> NoReturn:
-        raise ArgumentError(f"task {self._name!r} {what}; its signature is {self._text}")
-
-    def _refuse_keyword(self, name: str) -> NoReturn:
-        if name in self._positional:
-            self._refuse(f"takes argument {name!r} by position only")
-        close = difflib.get_close_matches(name, self._by_keyword, n=1)
-        hint = f" (did you mean {close[0]!r}?)" if close else ""
-        self._refuse(f"has no argument {name!r}{hint}")
 
     def _misfit(
         self, error: Exception, given: Mapping[str, object], by_position: int
@@ -256,14 +213,14 @@ class Signature:
         self, given: Mapping[str, object], by_position: int
     ) -> Iterator[tuple[str, str, Any, Any]]:
         """Yield name, caller's path, value and type of each value, those of `*args` one by one."""
-        named = self._positional[:by_position]
+        named = self._binder.positional[:by_position]
         for name, value in given.items():
             type_ = self._parameters[name].annotation
-            if name == self._rest:
+            if name == self._binder.rest:
                 assert isinstance(value, list)
                 for index, item in enumerate(typing.cast("list[object]", value), len(named)):
                     yield name, f"args[{index}]", item, type_
-            elif name == self._extra:
+            elif name == self._binder.extra:
                 assert isinstance(value, dict)
                 for key, item in typing.cast("dict[str, object]", value).items():
                     yield key, f"kwargs.{key}", item, type_
@@ -274,13 +231,15 @@ class Signature:
 
     def _roots(self, plain: dict[str, Any]) -> Collection[object]:
         """Return the values as the caller passed them, those of `*args` and `**kwargs` singly."""
-        if self._rest is None and self._extra is None:
+        if self._binder.rest is None and self._binder.extra is None:
             return plain.values()
-        alone = [v for name, v in plain.items() if name not in (self._rest, self._extra)]
+        alone = [
+            v for name, v in plain.items() if name not in (self._binder.rest, self._binder.extra)
+        ]
         return [
             *alone,
-            *plain.get(self._rest or "", ()),
-            *plain.get(self._extra or "", {}).values(),
+            *plain.get(self._binder.rest or "", ()),
+            *plain.get(self._binder.extra or "", {}).values(),
         ]
 
     def _unencodable(
@@ -298,7 +257,7 @@ class Signature:
         """Sort values by how they must be passed: a list after them makes names positional."""
         args: list[Any] = []
         kwargs: dict[str, Any] = {}
-        rest = values.get(self._rest, UNSET) if self._rest is not None else UNSET
+        rest = values.get(self._binder.rest, UNSET) if self._binder.rest is not None else UNSET
         for name, parameter in self._parameters.items():
             value = values[name]
             if parameter.kind is Parameter.POSITIONAL_ONLY or (
@@ -310,7 +269,7 @@ class Signature:
             elif parameter.kind is Parameter.VAR_POSITIONAL:
                 args.extend(value)
             elif parameter.kind is Parameter.VAR_KEYWORD:
-                if clash := sorted(self._by_keyword & value.keys()):
+                if clash := sorted(self._binder.by_keyword & value.keys()):
                     raise self._bad_payload(f"{name} holds {clash[0]!r}, a parameter of its own")
                 kwargs.update(value)
             else:
@@ -370,11 +329,6 @@ class Signature:
         )
 
 
-_POSITIONAL: Final = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
-_KEYWORD: Final = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
-_VARIADIC: Final = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
-
-
 def _by_python_names(reason: str, type_: Any, value: object) -> str:
     """Name the annotation and the value's own type where msgspec names kinds of JSON."""
     if re.fullmatch(r"expected [^,]+, got [a-zA-Z][\w.]*", reason):
@@ -385,14 +339,6 @@ def _by_python_names(reason: str, type_: Any, value: object) -> str:
 def _own_error(error: Exception) -> BaseException | None:
     """What a type's own code raised, worth a traceback; a mere misfit is told in words."""
     return error.__cause__ if isinstance(error, msgspec.ValidationError) else error
-
-
-def _only(parameters: Collection[Parameter], kind: object) -> str | None:
-    return next((each.name for each in parameters if each.kind is kind), None)
-
-
-def _count(names: Collection[str]) -> str:
-    return f"{len(names)} argument{'' if len(names) == 1 else 's'}" if names else "no arguments"
 
 
 def _hint_of(parameter: Parameter, hints: Mapping[str, Any], name: str) -> Any:

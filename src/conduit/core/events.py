@@ -10,10 +10,7 @@ from enum import StrEnum
 
 from msgspec import Raw, Struct
 
-from conduit.core.model import Artifact, JobError, JobStatus, LogLine
-
-NOTHING = Raw()
-"""An event's JSON value that isn't there; unlike the value `null`, which is `b"null"`."""
+from conduit.core.model import NOTHING, Artifact, JobError, JobStatus, LogLine
 
 
 class EventKind(StrEnum):

@@ -12,13 +12,19 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 DEFAULT_QUEUE = "default"
 DEFAULT_MAX_DELIVERIES = 3
 MIN_PRIORITY, MAX_PRIORITY = -100, 100
 MAX_AFTER = 1000
 """For how many jobs one job can wait."""
+
+
+NOTHING = Raw()
+"""A JSON value that isn't there; unlike the value `null`, which is `b"null"`."""
+ANYTHING = Raw(b"{}")
+"""The JSON Schema (2020-12) that every value fits."""
 
 
 class JobStatus(StrEnum):
@@ -174,6 +180,33 @@ class Artifact(Struct, frozen=True):
     sha256: str
 
 
+class ParameterKind(StrEnum):
+    """How an argument may be given: by position, by name, or by both."""
+
+    POSITIONAL_ONLY = "positional_only"
+    POSITIONAL_OR_KEYWORD = "positional_or_keyword"
+    VAR_POSITIONAL = "var_positional"
+    KEYWORD_ONLY = "keyword_only"
+    VAR_KEYWORD = "var_keyword"
+
+
+class ParameterInfo(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One parameter of a function, as data.
+
+    The stored arguments have one value per parameter. That of `*args` is a list, that of `**kwargs`
+    an object, and `schema` describes it as a whole.
+    """
+
+    name: str
+    kind: ParameterKind = ParameterKind.POSITIONAL_OR_KEYWORD
+    required: bool = False
+    annotation: str = ""
+    """As written in the source, for people."""
+    schema: Raw = ANYTHING
+    default: Raw = NOTHING
+    """Its default as JSON, where it has one that JSON can carry."""
+
+
 class FunctionInfo(Struct, frozen=True, kw_only=True):
     """What a worker says of a function it can run, so that others can submit it by name."""
 
@@ -181,8 +214,8 @@ class FunctionInfo(Struct, frozen=True, kw_only=True):
     worker: str
     queue: str = DEFAULT_QUEUE
     signature: str = "()"
-    parameters: str = ""
-    """What they take, for `conduit.core.parameters`; empty if that isn't told."""
+    """For people; programs read `parameters`."""
+    parameters: tuple[ParameterInfo, ...] = ()
     doc: str = ""
     retries: int = 0
     timeout_ms: int | None = None

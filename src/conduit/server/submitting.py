@@ -10,10 +10,10 @@ from typing import Any
 
 import uuid_utils
 
-from conduit.core.binding import bind
 from conduit.core.codec import DEFAULT_PAYLOAD_LIMIT, encode_value
 from conduit.core.model import CronInfo, FunctionInfo, NewJob
 from conduit.core.patterns import matches
+from conduit.core.validation import bound_arguments
 from conduit.server.models.acting import SubmitRequest
 from conduit.server.problems import ProblemError, invalid
 
@@ -101,7 +101,7 @@ def _find(name: str, functions: Iterable[FunctionInfo]) -> FunctionInfo:
 
 
 def _arguments(info: FunctionInfo, args: list[Any], kwargs: dict[str, Any]) -> bytes:
-    bound = bind(info, args, kwargs)
+    bound = bound_arguments(info, args, kwargs)
     return encode_value(bound, path="arguments", limit=DEFAULT_PAYLOAD_LIMIT)
 
 

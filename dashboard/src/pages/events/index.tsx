@@ -104,7 +104,7 @@ function Publish({ name, onName, patterns }: { name: string; onName: (name: stri
   const first = functions?.items.find((each) => each.name === handlers[0]);
   // What the first handler takes is a good beginning, until something else is written.
   useEffect(() => {
-    const fields = first && fieldsOf(first.signature, first.parameters);
+    const fields = first && fieldsOf(first.parameters);
     if (!touched && fields) setJson(stringify(asObject(fields, emptyValues(fields)), 2));
   }, [first?.name, touched]);
   const publish = useMutation({

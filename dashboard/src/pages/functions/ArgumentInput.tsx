@@ -13,13 +13,13 @@ interface Props {
 /** A parameter's field, by what it takes. What isn't given has the function's own default. */
 export function ArgumentInput({ field, value, onChange, fault }: Props) {
   const id = useId();
-  const note = fault ?? (field.control === "json" && field.kind === "plain" && field.sample === "" ? "JSON: a text stands in quotes" : field.hint);
+  const note = fault ?? (field.control === "json" && !isMany(field) && field.sample === "" ? "JSON: a text stands in quotes" : field.hint);
   const attributes = { id, "aria-describedby": note ? `${id}-note` : undefined, "aria-invalid": fault ? true : undefined, "aria-required": field.preset === undefined };
   return (
     <div className="flex flex-col gap-1">
       <div className="flex min-h-5 items-baseline gap-2">
         <label htmlFor={id} className="font-medium">
-          <bdi>{field.kind === "rest" ? "*" : field.kind === "extra" ? "**" : ""}{field.name}</bdi>
+          <bdi>{field.kind === "var_positional" ? "*" : field.kind === "var_keyword" ? "**" : ""}{field.name}</bdi>
         </label>
         {field.preset === undefined && <span className="-ml-1 text-red" aria-hidden>*</span>}
         {field.annotation && <code className="min-w-0 truncate font-mono text-xs text-muted">{field.annotation}</code>}
@@ -49,7 +49,7 @@ function Control({ field, value, onChange, attributes }: Omit<Props, "fault"> & 
       const choose = (chosen: string) => onChange(chosen === "preset" || chosen === "none" ? { mode: chosen, text: "" } : { mode: "value", text: chosen.slice(1) });
       return (
         <Select value={value.mode === "value" ? `=${value.text}` : value.mode} onChange={(event) => choose(event.target.value)} {...attributes}>
-          {field.preset === undefined ? <option value="=" disabled>Choose…</option> : <option value="preset">Default: {presetOf(field)}</option>}
+          {field.preset === undefined ? <option value="=" disabled>Choose…</option> : <option value="preset">Default: {field.preset}</option>}
           {field.nullable && <option value="none">None</option>}
           {choices.map((each) => <option key={JSON.stringify(each)} value={`=${JSON.stringify(each)}`}>{String(each)}</option>)}
         </Select>
@@ -63,11 +63,9 @@ function Control({ field, value, onChange, attributes }: Omit<Props, "fault"> & 
 }
 
 function preset(field: ArgumentField): string {
-  return field.kind === "rest" || field.kind === "extra" ? "none" : `default: ${presetOf(field)}`;
+  return isMany(field) ? "none" : `default: ${field.preset ?? ""}`;
 }
 
-/** A default as it is written; of a member of an enum its value: `<Speed.EXPRESS: 'express'>`. */
-function presetOf(field: ArgumentField): string {
-  const member = /^<[\w.]+: (.+)>$/.exec(field.preset ?? "");
-  return member?.[1] ?? field.preset ?? "";
+function isMany({ kind }: ArgumentField): boolean {
+  return kind === "var_positional" || kind === "var_keyword";
 }

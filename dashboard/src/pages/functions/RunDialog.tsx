@@ -44,9 +44,9 @@ export function RunDialog({ info, open, onOpenChange }: { info: Schemas["Functio
 }
 
 function RunForm({ info }: { info: Schemas["FunctionView"] }) {
-  const fields = useMemo(() => fieldsOf(info.signature, info.parameters), [info.signature]);
-  const [values, setValues] = useState<Values>(() => emptyValues(fields ?? []));
-  const [json, setJson] = useState<string | null>(fields ? null : "{}");
+  const fields = useMemo(() => fieldsOf(info.parameters), [info.signature]);
+  const [values, setValues] = useState<Values>(() => emptyValues(fields));
+  const [json, setJson] = useState<string | null>(null);
   const [options, setOptions] = useState(NO_OPTIONS);
   const [faults, setFaults] = useState<Faults>(NO_FAULTS);
   const [submitted, setSubmitted] = useState<Schemas["SubmittedView"] | null>(null);
@@ -58,7 +58,7 @@ function RunForm({ info }: { info: Schemas["FunctionView"] }) {
       setSubmitted(answer);
       refresh(client, "/api/v1/jobs", "/api/v1/queues");
     },
-    onError: (error) => setFaults(faultsOf(asApiError(error), fields ?? [])),
+    onError: (error) => setFaults(faultsOf(asApiError(error), fields)),
   });
   const submit = (event?: FormEvent) => {
     event?.preventDefault();
@@ -71,7 +71,7 @@ function RunForm({ info }: { info: Schemas["FunctionView"] }) {
     if (read.ok && Object.keys(chosen.faults).length === 0) run.mutate({ ...read.arguments, ...chosen.options });
   };
   const turn = (wanted: "form" | "json") => {
-    if (!fields || (wanted === "json") === (json !== null)) return;
+    if ((wanted === "json") === (json !== null)) return;
     if (wanted === "json") {
       setJson(stringify(asObject(fields, values), 2));
       setFaults(NO_FAULTS);
@@ -101,15 +101,15 @@ function RunForm({ info }: { info: Schemas["FunctionView"] }) {
       className="flex flex-col gap-4"
     >
       <div className="flex flex-col gap-4" role="group" aria-label="Arguments">
-        {fields && fields.length > 0 && (
+        {fields.length > 0 && (
           <Segments label="Give arguments by" value={json === null ? "form" : "json"} onChange={turn} options={[{ value: "form", label: "Form" }, { value: "json", label: "JSON" }]} className="self-start" />
         )}
-        {json === null && fields?.map((field) => (
+        {json === null && fields.map((field) => (
           <ArgumentInput key={field.name} field={field} value={values[field.name] ?? { mode: "value", text: "" }} onChange={(value) => change(field.name, value)} fault={faults.fields[field.name]} />
         ))}
-        {json === null && fields?.length === 0 && <p className="text-muted">It takes no arguments.</p>}
+        {json === null && fields.length === 0 && <p className="text-muted">It takes no arguments.</p>}
         {json !== null && (
-          <Field label="Arguments by name, as JSON" error={faults.fields[JSON_FIELD] ?? Object.entries(faults.fields).map(([name, fault]) => `${name}: ${fault}`).join(". ")} hint={fields ? undefined : "The signature can't be read here, so there is no form."}>
+          <Field label="Arguments by name, as JSON" error={faults.fields[JSON_FIELD] ?? Object.entries(faults.fields).map(([name, fault]) => `${name}: ${fault}`).join(". ")}>
             <TextArea spellCheck={false} rows={8} value={json} onChange={(event) => setJson(event.target.value)} />
           </Field>
         )}
@@ -128,13 +128,12 @@ function RunForm({ info }: { info: Schemas["FunctionView"] }) {
 /** Where faults of the JSON itself are kept: no parameter has this name. */
 const JSON_FIELD = " json";
 
-function readForm(fields: readonly ArgumentField[] | null, values: Values, json: string | null): { ok: true; arguments: Arguments } | { ok: false; faults: Faults } {
+function readForm(fields: readonly ArgumentField[], values: Values, json: string | null): { ok: true; arguments: Arguments } | { ok: false; faults: Faults } {
   let of = values;
   if (json !== null) {
     try {
       const object = parseJson(json);
       if (!isObject(object)) throw new Error('Has to be an object: {"name": 1}');
-      if (!fields) return { ok: true, arguments: { args: [], kwargs: object as Record<string, unknown> } };
       const { values: read, unknown } = fromObject(fields, object);
       if (unknown.length > 0) throw new Error(`There is no parameter ${unknown[0]}`);
       of = read;
@@ -142,7 +141,7 @@ function readForm(fields: readonly ArgumentField[] | null, values: Values, json:
       return { ok: false, faults: { ...NO_FAULTS, fields: { [JSON_FIELD]: (error as Error).message } } };
     }
   }
-  const read = argumentsOf(fields ?? [], of);
+  const read = argumentsOf(fields, of);
   return read.ok ? read : { ok: false, faults: { ...NO_FAULTS, fields: read.faults } };
 }
 

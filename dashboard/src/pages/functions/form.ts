@@ -1,30 +1,33 @@
+import type { Schemas } from "@/api/client";
 import type { ApiError } from "@/api/errors";
 import { isObject, parse, stringify } from "@/lib/json";
-import { parseSignature, type Parameter } from "./signature";
 
-/** The part of JSON Schema by which workers describe parameters. */
+export type Parameter = Schemas["ParameterView"];
+
+/** The part of JSON Schema that a form is made of. */
 export interface Schema {
-  type?: string;
+  type?: string | string[];
   format?: string;
   enum?: unknown[];
   anyOf?: Schema[];
   $ref?: string;
+  $defs?: Record<string, Schema>;
   items?: Schema;
   prefixItems?: Schema[];
   properties?: Record<string, Schema>;
   required?: string[];
 }
 
-interface Described {
-  properties?: Record<string, Schema>;
-  $defs?: Record<string, Schema>;
-}
-
 export type Control = "text" | "integer" | "number" | "boolean" | "choice" | "json";
 
 /** A field of the form: one parameter. */
-export interface ArgumentField extends Parameter {
+export interface ArgumentField {
+  name: string;
+  kind: Parameter["kind"];
+  annotation: string;
   control: Control;
+  /** What it is where it isn't given, in words; undefined where it has to be. */
+  preset: string | undefined;
   /** May be None, too. */
   nullable: boolean;
   /** Of a choice. */
@@ -43,10 +46,8 @@ export interface FieldValue {
 
 export type Values = Record<string, FieldValue>;
 
-/** The fields of a function's form; null where its signature can't be read. */
-export function fieldsOf(signature: string, described: unknown): ArgumentField[] | null {
-  const { properties = {}, $defs = {} } = (described ?? {}) as Described;
-  return parseSignature(signature)?.map((parameter) => fieldOf(parameter, properties[parameter.name], $defs)) ?? null;
+export function fieldsOf(parameters: readonly Parameter[]): ArgumentField[] {
+  return parameters.map(fieldOf);
 }
 
 const FORMATS: Record<string, string> = {
@@ -58,37 +59,37 @@ const FORMATS: Record<string, string> = {
   decimal: "A decimal number, such as 19.90",
 };
 
-/** Annotations of which a worker needn't tell more. */
-const PLAIN: Record<string, Schema> = {
-  str: { type: "string" },
-  int: { type: "integer" },
-  float: { type: "number" },
-  bool: { type: "boolean" },
-};
-
-function fieldOf(parameter: Parameter, told: Schema | undefined, parts: Record<string, Schema>): ArgumentField {
-  const whole = resolved(told ?? PLAIN[parameter.annotation] ?? {}, parts);
+function fieldOf({ name, kind, required, annotation, schema, default: preset }: Parameter): ArgumentField {
+  const parts = (schema as Schema).$defs ?? {};
+  const whole = resolved(schema as Schema, parts);
   const options = (whole.anyOf ?? [whole]).map((each) => resolved(each, parts));
   const others = options.filter((each) => each.type !== "null" && !(each.enum?.length === 1 && each.enum[0] === null));
   const nullable = others.length < options.length || (whole.enum?.includes(null) ?? false);
   const only = others.length === 1 ? others[0] : undefined;
   const choices = (only?.enum ?? []).filter((each) => each !== null);
-  const isMany = parameter.kind === "rest" || parameter.kind === "extra";
+  const isMany = kind === "var_positional" || kind === "var_keyword";
   return {
-    ...parameter,
-    preset: parameter.kind === "rest" ? "none" : parameter.kind === "extra" ? "none" : parameter.preset,
-    control: isMany ? "json" : choices.length > 0 ? "choice" : CONTROLS[only?.type ?? ""] ?? "json",
+    name,
+    kind,
+    annotation,
+    preset: required ? undefined : isMany ? "none" : preset === undefined ? "the function's own" : preset === null ? "None" : stringify(preset),
+    control: isMany ? "json" : choices.length > 0 ? "choice" : controlOf(only),
     nullable: nullable && !isMany,
     choices,
     hint: only?.format ? FORMATS[only.format] : undefined,
-    sample: isMany ? (parameter.kind === "rest" ? "[]" : "{}") : others[0] && Object.keys(others[0]).length > 0 ? JSON.stringify(sampleOf(others[0], parts, 0), null, 2) : "",
+    sample: isMany ? (kind === "var_positional" ? "[]" : "{}") : others[0] && Object.keys(others[0]).length > 0 ? JSON.stringify(sampleOf(others[0], parts, 0), null, 2) : "",
   };
+}
+
+function controlOf(schema: Schema | undefined): Control {
+  if (schema?.format === "decimal") return "text";
+  return typeof schema?.type === "string" ? CONTROLS[schema.type] ?? "json" : "json";
 }
 
 const CONTROLS: Record<string, Control> = { string: "text", integer: "integer", number: "number", boolean: "boolean" };
 
 function resolved(schema: Schema, parts: Record<string, Schema>): Schema {
-  return (schema.$ref !== undefined && parts[schema.$ref]) || schema;
+  return (schema.$ref !== undefined && parts[schema.$ref.replace("#/$defs/", "")]) || schema;
 }
 
 /** The least value of a schema's shape, to be filled in. */
@@ -148,19 +149,19 @@ export function argumentsOf(fields: readonly ArgumentField[], values: Values): R
 
 /** Names for all that can be named. What can't is given by position, and so are those before it. */
 function arrange(fields: readonly ArgumentField[], given: ReadonlyMap<string, unknown>): Arguments {
-  const rest = fields.find((field) => field.kind === "rest");
+  const rest = fields.find((field) => field.kind === "var_positional");
   const more = rest ? ((given.get(rest.name) as unknown[] | undefined) ?? []) : [];
   const args: unknown[] = [];
   const kwargs: Record<string, unknown> = {};
   let gap = false;
   for (const field of fields) {
-    if (field.kind === "rest" || !given.has(field.name)) {
-      gap ||= field.kind === "position" || field.kind === "plain";
+    if (field.kind === "var_positional" || !given.has(field.name)) {
+      gap ||= field.kind === "positional_only" || field.kind === "positional_or_keyword";
       continue;
     }
     const value = given.get(field.name);
-    if (field.kind === "extra") Object.assign(kwargs, value);
-    else if (!gap && (field.kind === "position" || (field.kind === "plain" && more.length > 0))) args.push(value);
+    if (field.kind === "var_keyword") Object.assign(kwargs, value);
+    else if (!gap && (field.kind === "positional_only" || (field.kind === "positional_or_keyword" && more.length > 0))) args.push(value);
     else kwargs[field.name] = value;
   }
   return { args: [...args, ...more], kwargs };
@@ -192,8 +193,8 @@ function readText(field: ArgumentField, text: string): unknown {
 
 function readJson(field: ArgumentField, text: string): unknown {
   const value = parseJson(text);
-  if (field.kind === "rest" && !Array.isArray(value)) throw new Error("Has to be a list: [1, 2]");
-  if (field.kind === "extra" && !isObject(value)) throw new Error('Has to be an object: {"name": 1}');
+  if (field.kind === "var_positional" && !Array.isArray(value)) throw new Error("Has to be a list: [1, 2]");
+  if (field.kind === "var_keyword" && !isObject(value)) throw new Error('Has to be an object: {"name": 1}');
   return value;
 }
 
@@ -222,8 +223,8 @@ function lower(text: string): string {
 export function asObject(fields: readonly ArgumentField[], values: Values): Record<string, unknown> {
   const found: Record<string, unknown> = {};
   for (const field of fields) {
-    const read = argumentsOf([{ ...field, kind: field.kind === "rest" || field.kind === "extra" ? field.kind : "plain" }], values);
-    if (read.ok && field.kind === "rest" && read.arguments.args.length > 0) found[field.name] = read.arguments.args;
+    const read = argumentsOf([{ ...field, kind: field.kind === "var_positional" || field.kind === "var_keyword" ? field.kind : "positional_or_keyword" }], values);
+    if (read.ok && field.kind === "var_positional" && read.arguments.args.length > 0) found[field.name] = read.arguments.args;
     else if (read.ok) Object.assign(found, read.arguments.kwargs);
     else if (values[field.name]?.mode === "value") found[field.name] = field.sample ? parseJson(field.sample) : null;
   }
@@ -235,12 +236,12 @@ export function fromObject(fields: readonly ArgumentField[], object: unknown): {
   const given = isObject(object) ? object : {};
   const values = emptyValues(fields);
   for (const field of fields) {
-    if (!(field.name in given) || field.kind === "extra") continue;
+    if (!(field.name in given) || field.kind === "var_keyword") continue;
     const value = given[field.name];
     values[field.name] = value === null && field.nullable ? { mode: "none", text: "" } : { mode: "value", text: written(field, value) };
   }
-  const others = Object.keys(given).filter((name) => !fields.some((field) => field.name === name && field.kind !== "extra"));
-  const extra = fields.find((field) => field.kind === "extra");
+  const others = Object.keys(given).filter((name) => !fields.some((field) => field.name === name && field.kind !== "var_keyword"));
+  const extra = fields.find((field) => field.kind === "var_keyword");
   if (!extra || others.length === 0) return { values, unknown: others };
   values[extra.name] = { mode: "value", text: stringify(Object.fromEntries(others.map((name) => [name, given[name]])), 2) };
   return { values, unknown: [] };

@@ -91,7 +91,7 @@ function CopyAs({ job, withKey }: { job: Job; withKey: boolean }) {
   const { data: functions } = useQuery(get("/api/v1/functions"));
   const submission = (): Submission => ({
     function: job.function,
-    ...asCall(job.args, functions?.items.find((each) => each.name === job.function)?.signature),
+    ...asCall(job.args, functions?.items.find((each) => each.name === job.function)?.parameters),
     queue: job.queue,
     priority: job.priority,
     key: job.key,

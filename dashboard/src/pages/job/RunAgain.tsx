@@ -26,7 +26,7 @@ export function RunAgain({ job, onClose }: { job: Schemas["JobDetail"]; onClose:
     setBusy(true);
     setError(null);
     try {
-      const wanted = { function: job.function, ...asCall(parse(args), info?.signature), queue: queue.trim() || null, priority: job.priority };
+      const wanted = { function: job.function, ...asCall(parse(args), info?.parameters), queue: queue.trim() || null, priority: job.priority };
       const { job_id } = await call(api.POST("/api/v1/jobs", { body: wanted as Schemas["SubmitRequest"] }));
       toast({ title: "Submitted", detail: `${job.function} runs as a job of its own.` });
       refresh(client, "/api/v1/jobs");

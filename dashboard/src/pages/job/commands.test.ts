@@ -30,15 +30,21 @@ it("makes a request that names no key", () => {
   expect(asCurl(JOB, "http://h", false)).not.toContain("Authorization");
 });
 
+const ORDER = { name: "order", kind: "positional_or_keyword" } as const;
+const FIRST = { name: "first", kind: "positional_only" } as const;
+const REST = { name: "rest", kind: "var_positional" } as const;
+const FLAG = { name: "flag", kind: "keyword_only" } as const;
+const MORE = { name: "more", kind: "var_keyword" } as const;
+
 it.each([
-  ["pay(order: Order, cents: int = 100)", { order: 1, cents: 2 }, [], { order: 1, cents: 2 }],
-  ["pay(order, /, cents)", { order: 1, cents: 2 }, [1], { cents: 2 }],
-  ["pay(a, *rest: int, flag: bool = True)", { a: 1, rest: [2, 3], flag: false }, [1, 2, 3], { flag: false }],
-  ["pay(a, **more: dict[str, int])", { a: 1, more: { b: 2 } }, [], { a: 1, b: 2 }],
-  ["pay(a: Literal['x, y', \"(\"] = '*', *rest)", { a: 1 }, [], { a: 1 }],
-  [undefined, { a: 1 }, [], { a: 1 }],
-  ["pay()", [1], [], {}],
-])("calls %s with %j", (signature, kept, args, kwargs) => expect(asCall(kept, signature)).toEqual({ args, kwargs }));
+  [[ORDER, FLAG], { order: 1, flag: 2 }, [], { order: 1, flag: 2 }],
+  [[FIRST, ORDER], { first: 1, order: 2 }, [1], { order: 2 }],
+  [[ORDER, REST, FLAG], { order: 1, rest: [2, 3], flag: false }, [1, 2, 3], { flag: false }],
+  [[ORDER, MORE], { order: 1, more: { b: 2 } }, [], { order: 1, b: 2 }],
+  [[ORDER, REST], { order: 1 }, [], { order: 1 }],
+  [undefined, { order: 1 }, [], { order: 1 }],
+  [[], [1], [], {}],
+])("calls %j with %j", (parameters, kept, args, kwargs) => expect(asCall(kept, parameters)).toEqual({ args, kwargs }));
 
 it("keeps the digits of numbers", () => {
   const kwargs = parse('{"order":9007199254740993}') as Record<string, unknown>;

@@ -1,4 +1,7 @@
+import type { Schemas } from "@/api/client";
 import { isObject, stringify } from "@/lib/json";
+
+type Parameter = Pick<Schemas["ParameterView"], "name" | "kind">;
 
 /** A job's contents as they are submitted again. */
 export interface Submission {
@@ -12,9 +15,9 @@ export interface Submission {
 
 /**
  * A job keeps its arguments by parameter name; some can't be given so. This sorts them into those by
- * position and those by name, as the function's signature wants them: `pay(order, /, *rest, **more)`.
+ * position and those by name, as the function's parameters want them: `pay(order, /, *rest, **more)`.
  */
-export function asCall(kept: unknown, signature: string | undefined): Pick<Submission, "args" | "kwargs"> {
+export function asCall(kept: unknown, parameters: readonly Parameter[] = []): Pick<Submission, "args" | "kwargs"> {
   if (!isObject(kept)) return { args: [], kwargs: {} };
   const kwargs: Record<string, unknown> = { ...kept };
   const args: unknown[] = [];
@@ -23,48 +26,21 @@ export function asCall(kept: unknown, signature: string | undefined): Pick<Submi
     delete kwargs[name];
     return value;
   };
-  const parameters = parametersOf(signature ?? "");
-  const spread = parameters.find((each) => /^\*[^*]/.test(each));
-  const slash = parameters.indexOf("/");
-  const hasSpread = spread !== undefined && nameOf(spread) in kwargs;
-  // What stands before `*rest` must be given by position where there is a rest.
-  const byPosition = hasSpread ? parameters.slice(0, parameters.indexOf(spread)) : parameters.slice(0, Math.max(0, slash));
-  for (const each of byPosition) {
-    if (each === "/") continue;
-    if (!(nameOf(each) in kwargs)) break;
-    args.push(take(nameOf(each)));
+  const rest = parameters.find(({ kind }) => kind === "var_positional");
+  const more = parameters.find(({ kind }) => kind === "var_keyword");
+  const hasRest = rest !== undefined && rest.name in kwargs;
+  for (const { name, kind } of parameters) {
+    // What stands before `*rest` must be given by position where there is a rest.
+    if (kind !== "positional_only" && !(hasRest && kind === "positional_or_keyword")) break;
+    if (!(name in kwargs)) break;
+    args.push(take(name));
   }
-  if (hasSpread) {
-    const rest = take(nameOf(spread));
-    if (Array.isArray(rest)) args.push(...rest);
+  if (hasRest) {
+    const values = take(rest.name);
+    if (Array.isArray(values)) args.push(...values);
   }
-  const more = parameters.find((each) => each.startsWith("**"));
-  if (more !== undefined && nameOf(more) in kwargs) Object.assign(kwargs, take(nameOf(more)));
+  if (more !== undefined && more.name in kwargs) Object.assign(kwargs, take(more.name));
   return { args, kwargs };
-}
-
-/** The parameters of `pay(order: Order, cents: int = 100)`, each as it is written. */
-function parametersOf(signature: string): string[] {
-  const found: string[] = [];
-  let depth = 0;
-  let quote = "";
-  let current = "";
-  for (const letter of signature.slice(signature.indexOf("(") + 1, signature.lastIndexOf(")"))) {
-    if (quote) {
-      if (letter === quote) quote = "";
-    } else if (letter === '"' || letter === "'") quote = letter;
-    else if ("([{".includes(letter)) depth += 1;
-    else if (")]}".includes(letter)) depth -= 1;
-    if (letter === "," && depth === 0 && !quote) {
-      found.push(current.trim());
-      current = "";
-    } else current += letter;
-  }
-  return [...found, current.trim()].filter(Boolean);
-}
-
-function nameOf(parameter: string): string {
-  return /^\**\s*([^\s:=]*)/.exec(parameter)?.[1] ?? "";
 }
 
 /** As one word of a POSIX shell, whatever is in it. */

@@ -8,8 +8,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Raw, Struct, field
 
-from conduit.core.events import NOTHING, Entry, Event, EventKind, Report, Submission
-from conduit.core.model import DEFAULT_MAX_DELIVERIES
+from conduit.core.events import Entry, Event, EventKind, Report, Submission
+from conduit.core.model import DEFAULT_MAX_DELIVERIES, NOTHING
 from conduit.queue.base import StoredEntry, Unreadable
 from conduit.queue.redis import records
 from conduit.queue.salvage import UNDECODABLE, problem, readable

@@ -10,8 +10,8 @@ import msgspec
 from msgspec import Raw, Struct
 
 from conduit.core.errors import QueueError
-from conduit.core.events import NOTHING, Entry, Event, EventKind, Report
-from conduit.core.model import Job, JobError, JobStatus
+from conduit.core.events import Entry, Event, EventKind, Report
+from conduit.core.model import NOTHING, Job, JobError, JobStatus
 from conduit.queue.base import StoredEntry, Unreadable
 from conduit.queue.salvage import UNDECODABLE, problem, readable
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from msgspec import Meta, Raw, Struct, structs
+import msgspec
+from msgspec import UNSET, Meta, Raw, Struct, structs
 
 from conduit.core.model import (
+    NOTHING,
     CronInfo,
     FunctionInfo,
+    ParameterInfo,
+    ParameterKind,
     QueueInfo,
     WorkerInfo,
 )
@@ -23,6 +27,21 @@ from conduit.server.models.fields import (
 )
 
 
+class ParameterView(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A parameter of a function: how it may be given, and what it takes."""
+
+    name: str
+    kind: ParameterKind
+    required: bool
+    annotation: Annotated[
+        str, Meta(description="As written in the source", examples=["int | None"])
+    ]
+    schema: Annotated[Raw, Meta(description="JSON Schema; of all values for *args and **kwargs")]
+    default: Annotated[
+        Any, Meta(description="Left out where there is none that JSON can carry")
+    ] = UNSET
+
+
 class FunctionView(Struct, frozen=True, kw_only=True):
     """A function that some worker has registered.
 
@@ -33,7 +52,7 @@ class FunctionView(Struct, frozen=True, kw_only=True):
     worker: str
     queue: str
     signature: Annotated[str, Meta(examples=["charge(order_id: str, cents: int = 100)"])]
-    parameters: Annotated[Raw, Meta(description="JSON Schema of the parameters, as far as told")]
+    parameters: list[ParameterView]
     doc: str
     retries: int
     timeout_ms: int | None
@@ -45,8 +64,14 @@ class FunctionView(Struct, frozen=True, kw_only=True):
 
 def function_view(info: FunctionInfo) -> FunctionView:
     """A function as its worker registered it, and whether it is paused."""
-    parameters = Raw((info.parameters or "{}").encode())
+    parameters = [_parameter_view(each) for each in info.parameters]
     return FunctionView(**fields_of(info, FunctionView.__struct_fields__, parameters=parameters))
+
+
+def _parameter_view(info: ParameterInfo) -> ParameterView:
+    has_default = info.default != NOTHING
+    default = msgspec.json.decode(info.default) if has_default else UNSET
+    return ParameterView(**fields_of(info, ParameterView.__struct_fields__, default=default))
 
 
 class FunctionDetail(FunctionView, frozen=True, kw_only=True):
