@@ -51,7 +51,7 @@ async def test_what_is_wrong_is_said_at_its_field(pages: Pages) -> None:
 
     await order.fill('{"id": "S-1"}')
     await run.click()
-    await expect(page.get_by_text("'cents' is missing")).to_be_visible()
+    await expect(page.get_by_text("'cents' is a required property")).to_be_visible()
     await expect(order).to_have_attribute("aria-invalid", "true")
 
 

@@ -44,7 +44,7 @@ it("makes a field of each parameter, by what it takes", () => {
 });
 
 it("says what a parameter is that isn't given", () => {
-  expect(fieldsOf(ORDER).map(({ preset }) => preset)).toEqual([undefined, undefined, "None", '"standard"', "the function's own", "1", "the function's own"]);
+  expect(fieldsOf(ORDER).map(({ preset }) => preset)).toEqual([undefined, undefined, "None", "standard", "the function's own", "1", "the function's own"]);
 });
 
 it("begins JSON with the shape that is wanted", () => {

@@ -72,7 +72,7 @@ function fieldOf({ name, kind, required, annotation, schema, default: preset }: 
     name,
     kind,
     annotation,
-    preset: required ? undefined : isMany ? "none" : preset === undefined ? "the function's own" : preset === null ? "None" : stringify(preset),
+    preset: required ? undefined : isMany ? "none" : preset === undefined ? "the function's own" : preset === null ? "None" : choices.length > 0 ? String(preset) : stringify(preset),
     control: isMany ? "json" : choices.length > 0 ? "choice" : controlOf(only),
     nullable: nullable && !isMany,
     choices,
