@@ -228,5 +228,9 @@ class NoCurrentJobError(ConduitError, RuntimeError):
     """`current_job()` was called outside a job."""
 
 
+class DeadlockError(ConduitError, RuntimeError):
+    """A job waits for itself, or for a job that waits for it: neither could ever end."""
+
+
 class ServiceCrashedError(ConduitError):
     """A component of a run ended with an error; the others were brought down in order."""

@@ -31,6 +31,7 @@ from conduit.engine.logs import BoundedLog
 from conduit.engine.processes import ProcessPool
 from conduit.engine.reporter import Reporter, lease_lost
 from conduit.engine.threads import ThreadPool
+from conduit.engine.waits import WAITS, Wait
 from conduit.queue.base import Note, Outcome
 
 
@@ -100,6 +101,7 @@ class Attempt:
         "_timer",
         "_times_out_at",
         "_tools",
+        "_waits",
         "began",
         "function",
         "inline",
@@ -136,6 +138,7 @@ class Attempt:
         self._blocked = ""  # where it was seen to block the event loop
         self._grace: asyncio.TimerHandle | None = None
         self._log: BoundedLog | None = None
+        self._waits: dict[int, Wait] = {}
 
     # --- being settled ------------------------------------------------------------------------
 
@@ -195,6 +198,8 @@ class Attempt:
         self.reported = True
         if self._grace is not None:
             self._grace.cancel()
+        if self._waits:
+            WAITS.end(list(self._waits.values()))
 
     # --- running ------------------------------------------------------------------------------
 
@@ -556,6 +561,21 @@ class Attempt:
     async def run_in_thread(self, call: Callable[[], Any]) -> Any:
         """See `Port.run_in_thread`."""
         return await self._tools.threads.run(call, self.job)
+
+    async def begin_wait(self, awaited: str, *, bounded: bool) -> int:
+        """See `Port.begin_wait`."""
+        wait = Wait(self.job.id, awaited, bounded=bounded)
+        WAITS.begin(wait)
+        self._waits[id(wait)] = wait
+        if self.reported:  # what was left behind holds nobody up
+            self.end_wait(id(wait))
+        return id(wait)
+
+    def end_wait(self, number: int) -> None:
+        """See `Port.end_wait`."""
+        wait = self._waits.pop(number, None)
+        if wait is not None:
+            WAITS.end([wait])
 
     def cancelled(self) -> bool:
         """See `Port.cancelled`."""

@@ -13,7 +13,8 @@ import inspect
 import logging
 import time
 import typing
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, ParamSpec, Protocol, TypeVar, cast
@@ -21,7 +22,7 @@ from typing import Any, ParamSpec, Protocol, TypeVar, cast
 from msgspec import Struct, structs
 
 from conduit.core import codec
-from conduit.core.errors import NoCurrentJobError, PayloadTooLargeError
+from conduit.core.errors import DeadlockError, NoCurrentJobError, PayloadTooLargeError
 from conduit.core.model import Artifact, Lease, LogLine
 from conduit.core.names import is_file_name
 from conduit.core.retry import LONGEST_DELAY
@@ -121,6 +122,16 @@ class Port(Protocol):
         """Run a plain function in a thread, with a copy of the caller's context variables."""
         ...
 
+    async def begin_wait(self, awaited: str, *, bounded: bool) -> int:
+        """Note that the job waits for another, `bounded` by a timeout or not; a number for
+        `end_wait`. Raises `DeadlockError`.
+        """
+        ...
+
+    def end_wait(self, number: int) -> None:
+        """Note that a wait is over."""
+        ...
+
     def cancelled(self) -> bool:
         """Whether the job is to stop: cancelled, timed out, shut down, or its lease lost."""
         ...
@@ -148,6 +159,7 @@ class Context:
         self._metadata = _decode_fields(view.metadata)
         self._steps = _decode_fields(view.steps)
         self._checkpoint = None if view.checkpoint is None else codec.decode_value(view.checkpoint)
+        self._behind: set[str] = set()  # jobs that it submitted to start after its own end
 
     @property
     def context(self) -> Context:
@@ -328,6 +340,35 @@ class Context:
         while (left := until - time.monotonic()) > 0:
             if self._port.wait_cancelled(left):
                 raise asyncio.CancelledError
+
+    # --- waiting for other jobs -----------------------------------------------------------------
+
+    def submits_behind(self, job_id: str, after: Iterable[str]) -> None:
+        """Note what a job that it submits waits for; its `Future` asks later."""
+        if any(each == self.job_id or each in self._behind for each in after):
+            self._behind.add(job_id)
+
+    @asynccontextmanager
+    async def waiting_for(self, job_id: str, *, bounded: bool) -> AsyncGenerator[None]:
+        """While this is entered, the job waits for another; a `Future` says so.
+
+        Raises `DeadlockError` where that wait could never end.
+        """
+        if job_id == self.job_id:
+            raise DeadlockError(
+                f"job {job_id} ({self.function}) waits for itself, and would for ever. "
+                "If a submit gave it this Future: the key of that submit is this job's own"
+            )
+        if job_id in self._behind:
+            raise DeadlockError(
+                f"job {self.job_id} ({self.function}) waits for job {job_id}, which starts only "
+                "after it, because of after=...: neither would ever end"
+            )
+        number = await self._port.begin_wait(job_id, bounded=bounded)
+        try:
+            yield
+        finally:
+            self._port.end_wait(number)
 
     # --- artifacts ----------------------------------------------------------------------------
 

@@ -29,6 +29,8 @@ from conduit.engine.logs import capture_logs, others_handle
 from conduit.engine.process_messages import (
     HEADER_SIZE,
     Ask,
+    Await,
+    Awaited,
     Begun,
     FromProcess,
     Importing,
@@ -167,15 +169,19 @@ class _Worker:
         except OSError:
             os._exit(1)  # the worker is gone, and with it all that this process is for
 
-    def ask(self, note: Note) -> None:
-        """Wait until the worker has recorded `note`; raises what it raised there."""
+    def ask(self, question: Callable[[int], Ask | Await]) -> int:
+        """Wait until the worker has done what is asked; raises what it raised there.
+
+        `question` is made with a number, which is returned.
+        """
         number = next(self._numbers)
         reply: SimpleQueue[PackedError | None] = SimpleQueue()
         self._replies[number] = reply
-        self.send(Ask(number, note))
+        self.send(question(number))
         error = reply.get()
         if error is not None:
             raise unpack_error(error)
+        return number
 
     def listen(self) -> None:
         """Take the worker's messages until it hangs up; that ends this process in mid-job."""
@@ -242,11 +248,22 @@ class _ChildPort:
         """See `Port.record_sync`."""
         if self.over:
             raise LeaseLostError(f"job {note.lease.job_id} has ended; nothing was written")
-        self._worker.ask(note)
+        self._worker.ask(lambda number: Ask(number, note))
 
     async def run_in_thread(self, call: Callable[[], Any]) -> Any:
         """See `Port.run_in_thread`."""
         return await asyncio.to_thread(call)
+
+    async def begin_wait(self, awaited: str, *, bounded: bool) -> int:
+        """See `Port.begin_wait`."""
+        return await asyncio.to_thread(
+            self._worker.ask, lambda number: Await(number, awaited, bounded)
+        )
+
+    def end_wait(self, number: int) -> None:
+        """See `Port.end_wait`."""
+        if not self.over:
+            self._worker.send(Awaited(number))
 
     def cancelled(self) -> bool:
         """See `Port.cancelled`."""

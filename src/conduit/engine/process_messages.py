@@ -61,7 +61,7 @@ class Stop(Struct, frozen=True, tag=True):
 
 
 class Reply(Struct, frozen=True, tag=True):
-    """Answer to the `Ask` of that number."""
+    """Answer to the `Ask` or `Await` of that number."""
 
     number: int
     error: PackedError | None
@@ -96,6 +96,20 @@ class Ask(Struct, frozen=True, tag=True):
     note: Note
 
 
+class Await(Struct, frozen=True, tag=True):
+    """The job waits for another one; the process waits for the `Reply`, then does so."""
+
+    number: int
+    job_id: str
+    bounded: bool
+
+
+class Awaited(Struct, frozen=True, tag=True):
+    """The wait that was begun with this number is over."""
+
+    number: int
+
+
 class Returned(Struct, frozen=True, tag=True):
     """The job's encoded result."""
 
@@ -109,7 +123,7 @@ class Raised(Struct, frozen=True, tag=True):
 
 
 ToProcess = Run | Stop | Reply
-FromProcess = Importing | Begun | Tell | Ask | Returned | Raised
+FromProcess = Importing | Begun | Tell | Ask | Await | Awaited | Returned | Raised
 
 to_process: msgspec.msgpack.Decoder[ToProcess] = msgspec.msgpack.Decoder(ToProcess)
 from_process: msgspec.msgpack.Decoder[FromProcess] = msgspec.msgpack.Decoder(FromProcess)

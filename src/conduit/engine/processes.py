@@ -17,7 +17,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -32,6 +32,8 @@ from conduit.engine.logs import show_lines
 from conduit.engine.process_messages import (
     HEADER_SIZE,
     Ask,
+    Await,
+    Awaited,
     Begun,
     FromProcess,
     Importing,
@@ -49,7 +51,6 @@ from conduit.engine.process_messages import (
     pack_error,
     unpack_error,
 )
-from conduit.queue.base import Note
 
 __all__ = [
     "ProcessPool",
@@ -280,6 +281,7 @@ class _Process:
         self._process = process
         self._reader = reader
         self._writer = writer
+        self._waits: dict[int, int] = {}  # of the job that runs: by its numbers, by its port's
         self._watch = asyncio.create_task(self._hang_up_after_exit())
 
     @classmethod
@@ -344,9 +346,16 @@ class _Process:
                     if not shown:
                         show_lines(note.logs)
                 case Ask(number, note):
-                    self._send(Reply(number, await _record(port, note)))
+                    self._send(Reply(number, await _error_of(port.record(note))))
+                case Await(number):
+                    self._send(Reply(number, await _error_of(self._begin_wait(port, message))))
+                case Awaited(number):
+                    port.end_wait(self._waits.pop(number))
                 case Returned() | Raised():
                     return message
+
+    async def _begin_wait(self, port: Port, asked: Await) -> None:
+        self._waits[asked.number] = await port.begin_wait(asked.job_id, bounded=asked.bounded)
 
     async def _tell_when_cancelled(self, port: Port) -> None:
         while not port.cancelled():  # noqa: ASYNC110 - a port can only be asked
@@ -375,9 +384,9 @@ class _Process:
             os.killpg(self._process.pid, number)
 
 
-async def _record(port: Port, note: Note) -> PackedError | None:
+async def _error_of(call: Awaitable[object]) -> PackedError | None:
     try:
-        await port.record(note)
+        await call
     except Exception as error:  # whatever it is, the job gets it
         return pack_error(error)
     return None

@@ -19,6 +19,7 @@ from conduit.core.errors import (
 )
 from conduit.core.model import MAX_AFTER, Artifact, Job, JobStatus, Reason
 from conduit.core.result import TaskResult
+from conduit.engine.context import find_current_job
 from conduit.queue.base import Acted
 from conduit.sdk import registry
 from conduit.sdk.blocking import run_blocking
@@ -79,7 +80,8 @@ class Future(Generic[R_co]):
 
         Raises `TaskFailedError`, `TaskTimeoutError` or `TaskCancelledError`, each with the
         `TaskResult`; `TimeoutError` when the wait is over, and the job goes on;
-        `JobNotFoundError`.
+        `JobNotFoundError`. In a job, `DeadlockError` where it waits for itself or for a job that
+        waits for it.
         """
         result, reason = await self._outcome(timeout)
         if not result.ok:
@@ -100,7 +102,12 @@ class Future(Generic[R_co]):
         if timeout is not None:
             timeout = check_seconds("timeout", timeout, InvalidOptionError, zero=True)
         connection = await connect(self._resolved_url())
-        job = await connection.finished(self.job_id, timeout)
+        waiter = find_current_job()
+        if waiter is None:
+            job = await connection.finished(self.job_id, timeout)
+        else:
+            async with waiter.waiting_for(self.job_id, bounded=timeout is not None):
+                job = await connection.finished(self.job_id, timeout)
         return task_result(job, self._signature), job.reason
 
     # --- acting -------------------------------------------------------------------------------

@@ -163,8 +163,11 @@ class TaskHandle(Generic[P, R]):
         if key is None and (self._unique or options.unique_ms is not None):
             key = _key_of(function.name, payload)
         parent_id, root_id = ancestry()
+        job_id = new_id()
+        if options.after and (parent := find_current_job()) is not None:
+            parent.submits_behind(job_id, options.after)
         return NewJob(
-            id=new_id(),
+            id=job_id,
             function=function.name,
             queue=options.queue or function.queue,
             args=payload,
