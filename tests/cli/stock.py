@@ -61,7 +61,8 @@ def _cron(name: str, spec: str, timezone: str = "UTC") -> CronInfo:
         schedule=schedule.spec(),
         timezone=timezone,
         fingerprint=schedule.fingerprint(),
-        catchup="skip",
+        rhythm=schedule.fingerprint(),
+        catchup="one",
     )
 
 

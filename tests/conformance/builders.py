@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import uuid4
 
+from conduit.core.crons import Tick, TickOutcome
 from conduit.core.model import CronInfo, FunctionInfo, Job, JobError, Lease, NewJob, WorkerInfo
 from conduit.core.transitions import OutcomeKind
 from conduit.queue.base import (
@@ -214,6 +215,18 @@ def a_cron(name: str = "nightly", **over: Any) -> CronInfo:
         "schedule": "0 0 * * *",
         "timezone": "UTC",
         "fingerprint": "f1",
-        "catchup": "skip",
+        "rhythm": over.get("fingerprint", "f1"),
+        "catchup": "one",
     }
     return CronInfo(**(fields | over))
+
+
+def a_tick(at: int, *, passed: int = 0, cron: CronInfo | None = None, **job: Any) -> Tick:
+    """A tick of a schedule as `a_cron` makes it, with a job of its own."""
+    cron = cron or a_cron()
+    return Tick(cron.name, cron.fingerprint, at, a_job(**job), passed)
+
+
+async def send(queue: Queue, *ticks: Tick) -> list[TickOutcome]:
+    """Send ticks; what became of them."""
+    return [ticked.outcome for ticked in await queue.tick(ticks)]

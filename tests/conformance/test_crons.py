@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import asyncio
 
-from conduit.core.model import NewJob
-from conduit.queue.base import JobFilter, Queue, Registration, Tick
+from msgspec import structs
+
+from conduit.core.crons import TickOutcome
+from conduit.queue.base import JobFilter, Queue, Registration
 from tests.conformance.backends import Backend
 from tests.conformance.builders import (
     MINUTE,
     a_cron,
-    a_job,
+    a_tick,
     a_worker,
     claim_one,
     get,
+    send,
 )
 from tests.conformance.history import Reader
+
+SUBMITTED, PAUSED, REFUSED = TickOutcome.SUBMITTED, TickOutcome.PAUSED, TickOutcome.REFUSED
 
 
 async def register(queue: Queue, *crons: object, **worker: object) -> None:
     await queue.register(Registration(worker=a_worker(**worker), crons=crons))  # pyright: ignore[reportArgumentType]
-
-
-def a_tick(at: int, *, cron: str = "nightly", fingerprint: str = "f1", **job: object) -> Tick:
-    return Tick(cron=cron, fingerprint=fingerprint, at=at, job=a_job(**job))
 
 
 async def mark_of(queue: Queue, name: str = "nightly") -> int:
@@ -37,9 +38,8 @@ async def stored(queue: Queue) -> int:
 async def test_a_new_cron_starts_now(backend: Backend) -> None:
     cron = a_cron(timezone="Europe/Zurich", catchup="one", queue="other")
     await register(backend.queue, cron)
-    assert await backend.queue.crons() == [
-        a_cron(timezone="Europe/Zurich", catchup="one", queue="other", last_tick=backend.clock.now)
-    ]
+    (listed,) = await backend.queue.crons()
+    assert listed == structs.replace(cron, last_tick=backend.clock.now, alive=True)
 
 
 async def test_crons_are_listed_by_name(queue: Queue) -> None:
@@ -53,7 +53,8 @@ async def test_a_known_cron_keeps_its_mark_and_its_pause(backend: Backend) -> No
     began = backend.clock.now
     await queue.pause_cron("nightly", paused=True)
     backend.clock.advance(MINUTE)
-    await register(queue, a_cron(function="renamed"), id="w2")
+    renamed = a_cron(function="renamed", fingerprint="f2", rhythm="f1")
+    await register(queue, renamed, id="w2")
     (cron,) = await queue.crons()
     assert (cron.last_tick, cron.paused, cron.function) == (began, True, "renamed")
 
@@ -76,6 +77,7 @@ async def test_crons_that_a_worker_no_longer_has_are_dropped(queue: Queue) -> No
             worker=a_worker(id="x1", name="other"), crons=(a_cron("theirs", worker="other"),)
         )
     )
+    await queue.unregister("w1")
     await register(queue, a_cron("b"), id="w2")
     assert [cron.name for cron in await queue.crons()] == ["b", "theirs"]
 
@@ -91,7 +93,7 @@ async def test_a_due_tick_becomes_a_job(backend: Backend) -> None:
     await register(queue, a_cron())
     backend.clock.advance(MINUTE)
     tick = a_tick(backend.clock.now, args=b'{"n":1}')
-    assert await queue.tick([tick]) == [True]
+    assert await send(queue, tick) == [SUBMITTED]
     assert (await claim_one(queue)).id == tick.job.id
     assert (await get(queue, tick.job.id)).args == b'{"n":1}'
     assert await mark_of(queue) == backend.clock.now
@@ -99,13 +101,17 @@ async def test_a_due_tick_becomes_a_job(backend: Backend) -> None:
 
 async def test_a_tick_happens_once_among_two_processes(backend: Backend) -> None:
     second = await backend.second()
-    await register(backend.queue, a_cron())
+    allowed = a_cron(overlap="allow")
+    await register(backend.queue, allowed)
     for minute in range(1, 11):
         backend.clock.advance(MINUTE)
         answers = await asyncio.gather(
-            *(each.tick([a_tick(backend.clock.now)]) for each in (backend.queue, second) * 3)
+            *(
+                send(each, a_tick(backend.clock.now, cron=allowed))
+                for each in (backend.queue, second) * 3
+            )
         )
-        assert sorted(won for (won,) in answers) == [False] * 5 + [True]
+        assert sorted(outcome for (outcome,) in answers) == [REFUSED] * 5 + [SUBMITTED]
         assert await stored(backend.queue) == minute
 
 
@@ -114,8 +120,8 @@ async def test_a_tick_sent_again_is_not_a_second_job(backend: Backend) -> None:
     await register(queue, a_cron())
     backend.clock.advance(MINUTE)
     tick = a_tick(backend.clock.now)
-    assert await queue.tick([tick, tick]) == [True, False]
-    assert await queue.tick([tick]) == [False]
+    assert await send(queue, tick, tick) == [SUBMITTED, REFUSED]
+    assert await send(queue, tick) == [REFUSED]
     assert await stored(queue) == 1
 
 
@@ -125,22 +131,20 @@ async def test_ticks_at_or_before_the_mark_were_someone_elses(backend: Backend) 
     began = backend.clock.now
     backend.clock.advance(10 * MINUTE)
     now = backend.clock.now
-    assert await queue.tick([a_tick(began), a_tick(now), a_tick(now - MINUTE)]) == [
-        False,
-        True,
-        False,
-    ]
+    outcomes = await send(queue, a_tick(began), a_tick(now), a_tick(now - MINUTE))
+    assert outcomes == [REFUSED, SUBMITTED, REFUSED]
     assert await mark_of(queue) == now
 
 
 async def test_missed_ticks_can_be_caught_up_in_order(backend: Backend) -> None:
     queue = backend.queue
-    await register(queue, a_cron())
+    allowed = a_cron(overlap="allow")
+    await register(queue, allowed)
     began = backend.clock.now
     backend.clock.advance(3 * MINUTE)
-    ticks = [a_tick(began + n * MINUTE) for n in (1, 2, 3)]
-    assert await queue.tick(ticks) == [True] * 3
-    jobs: list[NewJob] = [tick.job for tick in ticks]
+    ticks = [a_tick(began + n * MINUTE, cron=allowed) for n in (1, 2, 3)]
+    assert await send(queue, *ticks) == [SUBMITTED] * 3
+    jobs = [tick.job for tick in ticks if tick.job]
     assert [job is not None for job in await queue.get([job.id for job in jobs])] == [True] * 3
 
 
@@ -150,20 +154,20 @@ async def test_a_tick_of_another_fingerprint_or_cron_is_refused(backend: Backend
     began = backend.clock.now
     backend.clock.advance(MINUTE)
     now = backend.clock.now
-    assert await queue.tick([a_tick(now, fingerprint="old"), a_tick(now, cron="nobody")]) == [
-        False,
-        False,
-    ]
+    old, nobodys = a_cron(fingerprint="old"), a_cron("nobody")
+    outcomes = await send(queue, a_tick(now, cron=old), a_tick(now, cron=nobodys))
+    assert outcomes == [REFUSED] * 2
     assert await stored(queue) == 0
     assert await mark_of(queue) == began
 
 
 async def test_schedules_do_not_share_their_marks(backend: Backend) -> None:
     queue = backend.queue
-    await register(queue, a_cron("a"), a_cron("b"))
+    crons = a_cron("a"), a_cron("b")
+    await register(queue, *crons)
     backend.clock.advance(MINUTE)
-    now = backend.clock.now
-    assert await queue.tick([a_tick(now, cron="a"), a_tick(now, cron="b")]) == [True, True]
+    ticks = [a_tick(backend.clock.now, cron=cron) for cron in crons]
+    assert await send(queue, *ticks) == [SUBMITTED, SUBMITTED]
 
 
 async def test_a_paused_schedule_advances_and_makes_no_job(backend: Backend) -> None:
@@ -172,14 +176,14 @@ async def test_a_paused_schedule_advances_and_makes_no_job(backend: Backend) -> 
     assert await queue.pause_cron("nightly", paused=True)
     backend.clock.advance(MINUTE)
     missed = a_tick(backend.clock.now)
-    await queue.tick([missed])
+    assert await send(queue, missed) == [PAUSED]
     assert await stored(queue) == 0
     assert await mark_of(queue) == backend.clock.now
 
     assert await queue.pause_cron("nightly", paused=False)
-    assert await queue.tick([missed]) == [False]
+    assert await send(queue, missed) == [REFUSED]
     backend.clock.advance(MINUTE)
-    assert await queue.tick([a_tick(backend.clock.now)]) == [True]
+    assert await send(queue, a_tick(backend.clock.now)) == [SUBMITTED]
     assert await stored(queue) == 1
 
 
@@ -203,4 +207,4 @@ async def test_marks_survive_a_reopen(backend: Backend) -> None:
     tick = a_tick(backend.clock.now)
     await backend.queue.tick([tick])
     queue = await backend.reopen()
-    assert await queue.tick([tick]) == [False]
+    assert await send(queue, tick) == [REFUSED]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from uuid import uuid4
-
 import pytest
 
-from conduit.core.model import JobStatus, NewJob
+from conduit.core.crons import TickOutcome
+from conduit.core.model import JobStatus
 from conduit.core.transitions import OutcomeKind
-from conduit.queue.base import JobFilter, Queue, Registration, Tick, listed_functions
+from conduit.queue.base import JobFilter, Queue, Registration, listed_functions
 from tests.conformance.backends import Backend
 from tests.conformance.builders import (
     DAY,
@@ -17,6 +16,7 @@ from tests.conformance.builders import (
     a_cron,
     a_function,
     a_job,
+    a_tick,
     a_worker,
     cancel,
     claim,
@@ -28,6 +28,7 @@ from tests.conformance.builders import (
     let_leases_lapse,
     retry,
     running,
+    send,
     submit,
     sweep,
     sweep_for,
@@ -89,9 +90,8 @@ async def test_submits_schedules_and_ticks_of_a_paused_function_are_accepted_and
     await submit(queue, function="held", delay_ms=SECOND)
     await submit(queue, function="held")
     backend.clock.advance(SECOND)
-    job = NewJob(id=str(uuid4()), function="held")
-    tick = Tick(cron.name, cron.fingerprint, backend.clock.now, job)
-    assert await queue.tick([tick]) == [True]
+    tick = a_tick(backend.clock.now, cron=cron, function="held")
+    assert await send(queue, tick) == [TickOutcome.SUBMITTED]
 
     assert await claim(queue, functions=BOTH) == []
     assert (await queue.find(JobFilter(statuses=(JobStatus.QUEUED,)))).total == 3

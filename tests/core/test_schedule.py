@@ -13,15 +13,18 @@ from conduit.core.errors import InvalidScheduleError
 from conduit.core.schedule import (
     CATCHUP_LIMIT,
     MISFIRE_GRACE_MS,
+    NOTHING_DUE,
     Catchup,
     CronSchedule,
+    Due,
     IntervalSchedule,
     Schedule,
     due_ticks,
     parse_schedule,
 )
 
-DAY_MS = 86_400_000
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
 
 
 def at(text: str) -> int:
@@ -548,28 +551,30 @@ HOURLY = CronSchedule("0 * * * *")
 
 @pytest.mark.parametrize("catchup", Catchup)
 def test_a_tick_on_time_is_fired_under_every_policy(catchup: Catchup) -> None:
-    due = due_ticks(HOURLY, last_tick=NOON - 3_600_000, now=NOON + 5, catchup=catchup)
+    due = due_ticks(HOURLY, last_tick=NOON - HOUR_MS, now=NOON + 5, catchup=catchup)
 
-    assert due == [NOON]
+    assert due == Due((NOON,), passed=0, upto=NOON)
 
 
 @pytest.mark.parametrize("catchup", Catchup)
 def test_between_ticks_nothing_is_due(catchup: Catchup) -> None:
-    assert due_ticks(HOURLY, last_tick=NOON, now=NOON + 3_599_999, catchup=catchup) == []
+    due = due_ticks(HOURLY, last_tick=NOON, now=NOON + HOUR_MS - 1, catchup=catchup)
+
+    assert due == NOTHING_DUE
 
 
 @pytest.mark.parametrize("catchup", Catchup)
 @pytest.mark.parametrize("back", [0, 1, 10 * DAY_MS])
 def test_a_clock_that_went_back_fires_nothing_twice(catchup: Catchup, back: int) -> None:
-    assert due_ticks(HOURLY, last_tick=NOON, now=NOON - back, catchup=catchup) == []
+    assert due_ticks(HOURLY, last_tick=NOON, now=NOON - back, catchup=catchup) == NOTHING_DUE
 
 
-def test_skip_drops_ticks_that_are_late() -> None:
-    def due(now: int) -> list[int]:
-        return due_ticks(HOURLY, last_tick=NOON - 5 * 3_600_000, now=now, catchup=Catchup.SKIP)
+def test_skip_drops_ticks_that_are_late_and_says_how_many() -> None:
+    def due(now: int) -> Due:
+        return due_ticks(HOURLY, last_tick=NOON - 5 * HOUR_MS, now=now, catchup=Catchup.SKIP)
 
-    assert due(NOON + MISFIRE_GRACE_MS) == [NOON]
-    assert due(NOON + MISFIRE_GRACE_MS + 1) == []
+    assert due(NOON + MISFIRE_GRACE_MS) == Due((NOON,), passed=4, upto=NOON)
+    assert due(NOON + MISFIRE_GRACE_MS + 1) == Due((), passed=5, upto=NOON)
 
 
 def test_skip_fires_only_the_newest_of_several_within_the_grace() -> None:
@@ -577,21 +582,22 @@ def test_skip_fires_only_the_newest_of_several_within_the_grace() -> None:
 
     due = due_ticks(every_second, last_tick=NOON - 30_000, now=NOON + 1, catchup=Catchup.SKIP)
 
-    assert due == [NOON]
+    assert due == Due((NOON,), passed=29, upto=NOON)
 
 
-def test_one_fires_the_newest_tick_however_late() -> None:
+def test_one_fires_the_newest_tick_however_late_and_says_how_many_it_stands_for() -> None:
     monthly = CronSchedule("@monthly")
 
     due = due_ticks(monthly, last_tick=at("2026-01-01"), now=NOON, catchup=Catchup.ONE)
 
-    assert due == [at("2026-11-01")]
+    assert due == Due((at("2026-11-01"),), passed=9, upto=at("2026-11-01"))
 
 
 def test_all_fires_every_tick_that_was_missed_in_order() -> None:
-    due = due_ticks(HOURLY, last_tick=NOON - 3 * 3_600_000, now=NOON + 1, catchup=Catchup.ALL)
+    due = due_ticks(HOURLY, last_tick=NOON - 3 * HOUR_MS, now=NOON + 1, catchup=Catchup.ALL)
 
-    assert due == [NOON - 7_200_000, NOON - 3_600_000, NOON]
+    assert due.fire == (NOON - 2 * HOUR_MS, NOON - HOUR_MS, NOON)
+    assert due.passed == 0
 
 
 def test_all_makes_up_for_the_newest_thousand_ticks_at_most() -> None:
@@ -599,9 +605,40 @@ def test_all_makes_up_for_the_newest_thousand_ticks_at_most() -> None:
 
     due = due_ticks(every_second, last_tick=0, now=NOON, catchup=Catchup.ALL)
 
-    assert len(due) == CATCHUP_LIMIT
-    assert due[-1] == NOON
-    assert due[0] == NOON - (CATCHUP_LIMIT - 1) * 1000
+    assert len(due.fire) == CATCHUP_LIMIT
+    assert due.fire[-1] == NOON
+    assert due.fire[0] == NOON - (CATCHUP_LIMIT - 1) * 1000
+    assert due.passed
+
+
+@pytest.mark.parametrize(
+    ("expression", "instead"),
+    [
+        ("*/70 * * * *", "use @every 70m"),
+        ("*/61 * * * *", "use @every 61m"),
+        ("0 */25 * * *", "use @every 25h"),
+        ("0 0 */32 * *", "use @every 32d"),
+        ("0 0 1 */13 *", "name each month"),
+        ("0 0 * * */8", "name each day-of-week"),
+        ("0-30/70 * * * *", "use @every 70m"),
+        ("1,5/99 * * * *", "use @every 99m"),
+    ],
+)
+def test_a_step_that_is_longer_than_its_field_is_refused(expression: str, instead: str) -> None:
+    with pytest.raises(InvalidScheduleError, match=instead):
+        parse_schedule(expression)
+
+
+@pytest.mark.parametrize(
+    "expression", ["*/60 * * * *", "0 */24 * * *", "0 0 */31 * *", "0 0 1 */12 *"]
+)
+def test_a_step_as_long_as_its_field_is_taken(expression: str) -> None:
+    assert parse_schedule(expression).spec() == expression
+
+
+@pytest.mark.parametrize("spec", ["@EVERY 5M", "@Every 5m", " @every 5M "])
+def test_an_interval_may_be_written_in_capitals(spec: str) -> None:
+    assert parse_schedule(spec) == IntervalSchedule(timedelta(minutes=5))
 
 
 @pytest.mark.parametrize("spec", ["0 9 * * MON", "@daily", timedelta(seconds=90), "@every 2h30m"])

@@ -174,7 +174,7 @@ async def test_a_schedule_goes_on_while_its_runs_do_not_end(worker: Worker) -> N
     begun: set[str] = set()
     third = asyncio.Event()
 
-    @worker.cron(timedelta(milliseconds=100))
+    @worker.cron(timedelta(milliseconds=100), overlap="allow")
     async def endless() -> None:
         begun.add(current_job().job_id)
         if len(begun) == 3:

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from conduit.core.crons import AHEAD_MS, TickOutcome
 from conduit.core.model import Job, JobStatus, Lease, NewJob
 from conduit.core.transitions import OutcomeKind
 from conduit.queue.base import (
@@ -146,6 +147,7 @@ class Model:
         self.last_sweep: int | None = None
         self.last_tick = 0
         self.cron_paused = False
+        self.ticked = ""
         self._count = 0
 
     # --- submitting ---------------------------------------------------------------------------
@@ -448,9 +450,24 @@ class Model:
         del self.jobs[job_id]
         return Action(Acted.DONE)
 
-    def tick(self, at: int) -> bool:
-        """Whether a tick of the schedule, sent by somebody, makes a job."""
+    def tick(self, at: int) -> TickOutcome:
+        """What becomes of a tick of the schedule, sent by somebody; it skips what overlaps."""
         if at <= self.last_tick:
-            return False
+            return TickOutcome.REFUSED
         self.last_tick = at
-        return not self.cron_paused
+        if self.cron_paused:
+            return TickOutcome.PAUSED
+        last = self.jobs.get(self.ticked)
+        return TickOutcome.SKIPPED if last and not last.status.finished else TickOutcome.SUBMITTED
+
+    def pause_cron(self, now: int, *, paused: bool) -> None:
+        """Pause or resume the schedule."""
+        if self.cron_paused and not paused:
+            self.last_tick = max(self.last_tick, now)
+        self.cron_paused = paused
+
+    def rewind_cron(self, now: int) -> bool:
+        """Whether the schedule's mark is set back to now."""
+        ahead = self.last_tick > now + AHEAD_MS
+        self.last_tick = now if ahead else self.last_tick
+        return ahead

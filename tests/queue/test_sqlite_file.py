@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
-import re
 import sqlite3
 import tempfile
 import threading
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from pathlib import Path
 
 import psutil
@@ -27,9 +26,8 @@ from conduit.core.model import Lease
 from conduit.core.transitions import OutcomeKind
 from conduit.queue import Queue, open_queue
 from conduit.queue.base import Claim, JobFilter, Note, Outcome
-from conduit.queue.sqlite.database import APPLICATION_ID
 from tests.cli.conftest import Cli
-from tests.conformance.builders import a_job, claim, complete, submit
+from tests.conformance.builders import a_job, submit
 from tests.conformance.history import check_history
 from tests.queue.conftest import Others, line_of
 
@@ -74,66 +72,6 @@ async def test_missing_folders_are_made(tmp_path: Path) -> None:
     async with open_queue(f"sqlite:///{tmp_path}/some/folder/queue.db") as queue:
         await submit(queue)
     assert (tmp_path / "some/folder/queue.db").is_file()
-
-
-# --- an older Conduit's file ------------------------------------------------------------------
-
-
-def made_by_schema(version: int, path: Path) -> None:
-    """A file of an older schema with one job in it."""
-    with sqlite3.connect(path) as connection:
-        connection.executescript(
-            Path(__file__).with_name(f"schema_{version}.sql").read_text("utf-8")
-        )
-        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version = {version}")
-        connection.execute(
-            "INSERT INTO jobs (id, function, queue, status, args, priority, max_deliveries, "
-            "submitted_at, run_at, metadata) "
-            "VALUES ('old', 'task', 'default', 'queued', X'7B7D', 0, 3, 1, 1, X'7B7D')"
-        )
-    connection.close()
-
-
-def schema_of(path: Path) -> set[tuple[str, ...]]:
-    with closing(sqlite3.connect(path)) as connection:
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        found = connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master").fetchall()
-    return {(*row[:3], _unspaced(row[3] or "")) for row in found} | {(str(version),)}
-
-
-def _unspaced(sql: str) -> str:
-    """SQL without the spaces that say nothing."""
-    return re.sub(r" ?([(),]) ?", r"\1", " ".join(sql.split()))
-
-
-@pytest.mark.parametrize("version", [2, 3])
-async def test_an_older_file_is_upgraded_where_it_is_and_its_jobs_go_on(
-    path: Path, url: str, tmp_path: Path, version: int
-) -> None:
-    made_by_schema(version, path)
-    async with open_queue(url) as queue, open_queue(url) as other:
-        await queue.pause_function("task")
-        assert await claim(other) == []
-        await queue.resume_function("task")
-        await submit(queue, id="new", after=("old",))
-        (old,) = await claim(other)
-        assert (old.id, old.after) == ("old", ())
-        await complete(other, old)
-        assert [job.id for job in await claim(queue)] == ["new"]
-    async with open_queue(f"sqlite:///{tmp_path}/new.db"):
-        assert schema_of(path) == schema_of(tmp_path / "new.db")
-
-
-async def test_of_many_processes_that_open_an_older_file_one_upgrades_it(
-    path: Path, url: str
-) -> None:
-    made_by_schema(2, path)
-    queues = [open_queue(url) for _ in range(8)]
-    await asyncio.gather(*(queue.open() for queue in queues))
-    jobs = await asyncio.gather(*(claim(queue) for queue in queues))
-    assert [job.id for each in jobs for job in each] == ["old"]
-    await asyncio.gather(*(queue.close() for queue in queues))
 
 
 # --- files that can't be the queue -----------------------------------------------------------
@@ -181,7 +119,7 @@ def made(path: Path) -> None:
 def of_an_older_conduit(path: Path) -> None:
     made(path)
     with sqlite3.connect(path) as connection:
-        connection.execute("PRAGMA user_version = 1")
+        connection.execute("PRAGMA user_version = 4")
     connection.close()
 
 

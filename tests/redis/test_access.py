@@ -302,26 +302,15 @@ async def test_a_foreign_key_under_our_names_is_refused_and_nothing_written(
     assert redis_server.execute("KEYS", f"{keys.prefix}*") == [keys.name("leases")]
 
 
+@pytest.mark.parametrize(("schema", "age"), [("99", "newer"), ("2", "older")])
 async def test_a_namespace_of_another_schema_is_refused(
-    redis_server: RedisServer, url: str, namespace: str
+    redis_server: RedisServer, url: str, namespace: str, schema: str, age: str
 ) -> None:
-    redis_server.execute("HSET", Keys(namespace).name("meta"), "schema", "99")
+    redis_server.execute("HSET", Keys(namespace).name("meta"), "schema", schema)
     error = await refusal(url)
     assert isinstance(error, QueueSchemaError)
-    assert "schema 99" in str(error)
+    assert f"{age} Conduit (schema {schema}" in str(error)
     assert error.exit_code == 3
-
-
-async def test_what_the_first_schema_holds_is_taken_over_and_marked(
-    redis_server: RedisServer, connect: Connect, url: str, namespace: str
-) -> None:
-    first = await connect(url)
-    job = await submit(first)
-    meta = Keys(namespace).name("meta")
-    redis_server.execute("HSET", meta, "schema", "1")
-    second = await connect(url)
-    assert (await claim_one(second)).id == job.id
-    assert redis_server.execute("HGET", meta, "schema") == str(checks.SCHEMA_VERSION)
 
 
 @pytest.mark.parametrize("server", ["redis_server", "old_redis_server"])

@@ -13,6 +13,7 @@ import pytest
 import uvloop
 from redis.exceptions import RedisError
 
+from conduit.core.crons import TickOutcome
 from conduit.core.errors import (
     ConduitError,
     JobNotFoundError,
@@ -24,7 +25,7 @@ from conduit.core.model import JobStatus
 from conduit.core.schedule import parse_schedule
 from conduit.core.transitions import OutcomeKind
 from conduit.engine.function import Cron
-from conduit.queue.base import Finished, JobFilter, Registration, Submitted, Tick
+from conduit.queue.base import Finished, JobFilter, Registration, Submitted
 from conduit.queue.redis import RedisQueue, connection, listener
 from conduit.queue.redis import queue as queue_module
 from conduit.queue.redis.keys import Keys
@@ -34,6 +35,7 @@ from tests.conformance.backends import ManualClock
 from tests.conformance.builders import (
     a_cron,
     a_job,
+    a_tick,
     a_worker,
     claim,
     claim_one,
@@ -42,6 +44,7 @@ from tests.conformance.builders import (
     get,
     note,
     running,
+    send,
     submit,
     sweep,
 )
@@ -507,11 +510,11 @@ async def test_a_note_whose_answer_is_lost_leaves_what_one_would(
 
 async def test_a_tick_whose_answer_is_lost_makes_one_job(frail: RedisQueue, proxied: Proxy) -> None:
     at = await frail.now() + 1
-    tick = Tick("nightly", "f1", at, a_job(id="cron:nightly"))
+    tick = a_tick(at, id="cron:nightly")
     lose(proxied, "tick")
     with pytest.raises(QueueUnavailableError):
         await frail.tick([tick])
-    assert await frail.tick([tick]) == [False]
+    assert await send(frail, tick) == [TickOutcome.REFUSED]
     assert await kinds_of(frail, "cron:nightly") == [EventKind.SUBMITTED]
 
 

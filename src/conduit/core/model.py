@@ -228,9 +228,10 @@ class FunctionInfo(Struct, frozen=True, kw_only=True):
 
 
 class CronInfo(Struct, frozen=True, kw_only=True):
-    """A schedule as the queue keeps it; `last_tick` is the mark that makes ticks unique.
+    """A schedule: what a worker says of it, and below that, as the queue has it now.
 
-    `schedule` and `timezone` are what `parse_schedule` takes.
+    `schedule` and `timezone` are what `parse_schedule` takes. `fingerprint` changes with anything
+    that is said here, `rhythm` with the times of the ticks.
     """
 
     name: str
@@ -239,12 +240,21 @@ class CronInfo(Struct, frozen=True, kw_only=True):
     schedule: str
     timezone: str
     fingerprint: str
+    rhythm: str
     catchup: str
+    overlap: str = "skip"
     queue: str = DEFAULT_QUEUE
     priority: int = 0
     max_deliveries: int = DEFAULT_MAX_DELIVERIES
     last_tick: int = 0
+    """Ticks up to here are settled."""
     paused: bool = False
+    alive: bool = False
+    """Whether a live worker runs it."""
+    last_job: str | None = None
+    """The id of the last tick's job, which may be forgotten by now."""
+    skipped: int = 0
+    """How many ticks in a row became no job, because that one is unfinished."""
 
 
 class WorkerInfo(Struct, frozen=True, kw_only=True):

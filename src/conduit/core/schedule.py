@@ -30,7 +30,8 @@ MISFIRE_GRACE_MS = 60_000
 """How late a tick may be and still count as on time for `Catchup.SKIP`."""
 
 CATCHUP_LIMIT = 1000
-"""The most ticks that `Catchup.ALL` makes up for at once; older ones are dropped."""
+"""The most ticks that `Catchup.ALL` makes up for at once, and the most that are counted one by one
+where they are skipped."""
 
 SHORTEST_INTERVAL = timedelta(milliseconds=100)
 LONGEST_INTERVAL = timedelta(days=36_525)
@@ -52,7 +53,7 @@ _NICKNAMES = {
     "@yearly": "0 0 1 1 *",
     "@annually": "0 0 1 1 *",
 }
-_FIELDS = {
+_FIELDS = {  # with what they allow
     "minute": "0-59",
     "hour": "0-23",
     "day-of-month": "1-31 or L for the last",
@@ -60,6 +61,12 @@ _FIELDS = {
     "day-of-week": "0-7 or SUN-SAT, 0 and 7 both Sunday; a range may not wrap around the week's "
     "end, write FRI,SAT,SUN,MON",
 }
+
+
+_STEP = re.compile(r"/([0-9]+)")
+_VALUES = {"minute": 60, "hour": 24, "day-of-month": 31, "month": 12, "day-of-week": 7}
+_LONGER = {"minute": "m", "hour": "h", "day-of-month": "d"}
+"""The units in which `@every` can say a step that is too long for its field."""
 
 
 class Schedule(Protocol):
@@ -97,19 +104,49 @@ class Catchup(StrEnum):
     ALL = "all"
 
 
-def due_ticks(schedule: Schedule, *, last_tick: int, now: int, catchup: Catchup) -> list[int]:
-    """The ticks to fire at `now`, ascending, when `last_tick` was the last one fired.
+class Overlap(StrEnum):
+    """What becomes of a tick while the job of the one before it is unfinished."""
+
+    SKIP = "skip"
+    QUEUE = "queue"
+    ALLOW = "allow"
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """What is to be done about ticks that have come: the newest of them is at `upto`.
+
+    `fire`: those that are to become jobs, ascending. `passed`: how many others are let pass;
+    beyond `CATCHUP_LIMIT` it isn't counted further.
+    """
+
+    fire: tuple[int, ...] = ()
+    passed: int = 0
+    upto: int = 0
+
+
+NOTHING_DUE = Due()
+
+
+def due_ticks(schedule: Schedule, *, last_tick: int, now: int, catchup: Catchup) -> Due:
+    """What is due at `now`, when `last_tick` was the last tick that was settled.
 
     `SKIP` fires the newest tick unless it is later than `MISFIRE_GRACE_MS`, `ONE` the newest
     however late, `ALL` every one up to `CATCHUP_LIMIT`. A clock that went back fires nothing until
     it has passed `last_tick` again.
     """
-    if catchup is Catchup.ALL:
-        return schedule.ticks_between(last_tick, now, limit=CATCHUP_LIMIT)
-    newest = schedule.ticks_between(last_tick, now, limit=1)
-    if catchup is Catchup.SKIP:
-        return [tick for tick in newest if now - tick <= MISFIRE_GRACE_MS]
-    return newest
+    ticks = schedule.ticks_between(last_tick, now, limit=CATCHUP_LIMIT + 1)
+    if not ticks:
+        return NOTHING_DUE
+    newest = ticks[-1]
+    match catchup:
+        case Catchup.ALL:
+            fire = ticks[-CATCHUP_LIMIT:]
+        case Catchup.ONE:
+            fire = [newest]
+        case Catchup.SKIP:
+            fire = [newest] if now - newest <= MISFIRE_GRACE_MS else []
+    return Due(tuple(fire), len(ticks) - len(fire), newest)
 
 
 def parse_schedule(spec: str | timedelta, timezone: str = "UTC") -> Schedule:
@@ -319,6 +356,7 @@ def _checked_cron(expression: str) -> CronSim:
                 f"cron expression {expression!r}: {value!r} is no {name}; allowed are *, "
                 f"numbers, lists (1,2), ranges (1-5) and steps (*/5) of {allowed}"
             ) from error
+        _refuse_long_steps(expression, name, value)
     try:
         cron = CronSim(expression, start)
         next(cron)
@@ -328,6 +366,19 @@ def _checked_cron(expression: str) -> CronSim:
             "For the last day of a month write L as the day"
         ) from error
     return cron
+
+
+def _refuse_long_steps(expression: str, name: str, value: str) -> None:
+    """Refuse a step that is longer than its field: it would fire as if there were none."""
+    for step in _STEP.findall(value):
+        if int(step) > _VALUES[name]:
+            unit = _LONGER.get(name)
+            instead = f"use @every {int(step)}{unit}" if unit else f"name each {name}, as in 1,4"
+            raise InvalidScheduleError(
+                f"cron expression {expression!r}: a step of {step} is longer than the "
+                f"{_VALUES[name]} values of {name}, so {value!r} would not mean every {step}; "
+                f"{instead}"
+            )
 
 
 def _load_zone(name: str) -> ZoneInfo:
@@ -355,7 +406,7 @@ def _suggestion(name: str) -> str:
 
 
 def _parse_interval(spec: str) -> IntervalSchedule:
-    total_ms = parse_duration("".join(spec.split())[len("@every") :])
+    total_ms = parse_duration("".join(spec.lower().split())[len("@every") :])
     if total_ms is None:
         raise InvalidScheduleError(
             f"{spec!r} holds no duration: write numbers with a unit each of "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
@@ -17,7 +19,7 @@ from conduit.core.model import (
     NewJob,
 )
 from conduit.core.retry import RetryPolicy
-from conduit.core.schedule import Catchup, Schedule
+from conduit.core.schedule import Catchup, Overlap, Schedule
 from conduit.engine.context import Context
 from conduit.engine.processes import ProcessTarget
 from conduit.queue.base import DEFAULT_LEASE_MS
@@ -100,14 +102,30 @@ class Cron:
     queue: str
     schedule: Schedule
     timezone: str
-    catchup: Catchup = Catchup.SKIP
+    catchup: Catchup = Catchup.ONE
+    overlap: Overlap = Overlap.SKIP
     priority: int = 0
     max_deliveries: int = DEFAULT_MAX_DELIVERIES
 
-    def job(self, job_id: str) -> NewJob:
-        """What becomes of a tick."""
+    @property
+    def fingerprint(self) -> str:
+        """8 hex digits that change with anything that is declared of the schedule."""
+        said = (
+            self.schedule.describe(),
+            self.timezone,
+            self.function,
+            self.queue,
+            self.catchup,
+            self.overlap,
+            self.priority,
+            self.max_deliveries,
+        )
+        return hashlib.sha256(repr(tuple(map(str, said))).encode()).hexdigest()[:8]
+
+    def job(self, at: int) -> NewJob:
+        """What becomes of the tick at `at`: a new job each time that a clock brings it."""
         return NewJob(
-            id=job_id,
+            id=f"cron:{self.name}:{secrets.token_hex(4)}:{at}",
             function=self.function,
             queue=self.queue,
             priority=self.priority,
@@ -122,8 +140,10 @@ class Cron:
             worker=worker,
             schedule=self.schedule.spec(),
             timezone=self.timezone,
-            fingerprint=self.schedule.fingerprint(),
+            fingerprint=self.fingerprint,
+            rhythm=self.schedule.fingerprint(),
             catchup=self.catchup.value,
+            overlap=self.overlap.value,
             queue=self.queue,
             priority=self.priority,
             max_deliveries=self.max_deliveries,

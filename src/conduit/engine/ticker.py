@@ -1,25 +1,35 @@
 """The ticker: turns due ticks of schedules into jobs.
 
-Every worker tries every tick, and the queue lets exactly one through: no leader, no chain of jobs
-that plan each other and can break.
+Every worker tries every tick of the definitions that it carries and that are in force, and the
+queue lets exactly one through: no leader, no chain of jobs that plan each other and can break.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
 
-from conduit.core.errors import QueueError, QueueUnavailableError
-from conduit.core.schedule import due_ticks
+from conduit.core.crons import AHEAD_MS, REFUSED, Tick, Ticked, TickOutcome
+from conduit.core.errors import JobNotFoundError, QueueError, QueueUnavailableError
+from conduit.core.schedule import Catchup, due_ticks
 from conduit.engine.backoff import Outage, Voice
 from conduit.engine.function import Cron
-from conduit.queue.base import Queue, Tick
+from conduit.queue.base import Queue
 
 logger = logging.getLogger("conduit.engine")
 
 MAX_SLEEP_S = 15.0
-"""The longest sleep between looks at the store's clock, which may be set."""
+"""The longest sleep between looks at the store's clock, which may be set, and at what is
+in force."""
+UNKNOWN_S = 1.0
+"""So soon a schedule is looked for again that the queue has forgotten."""
+CERTAIN_S = 20.0
+"""For so long a mark has to be ahead of the store's clock before it is set back: it may be that
+clock that is wrong, for a moment."""
 
 
 async def tick_forever(
@@ -35,57 +45,165 @@ async def tick_forever(
     if not crons:
         await asyncio.Event().wait()
     outage = Outage(voice)
-    marks: dict[str, int] | None = None
+    ticker = _Ticker(queue, crons, on_unknown)
     while True:
         try:
-            if marks is None:
-                marks = {info.name: info.last_tick for info in await queue.crons()}
-            now = await queue.now()
-            ticks = [
-                tick for cron in crons for tick in _due(cron, marks.setdefault(cron.name, now), now)
-            ]
-            if ticks:
-                won = await _submit(queue, ticks)
-                marks.update((tick.cron, tick.at) for tick in ticks)
-                if not won and (unknown := await _unknown(queue, crons)):
-                    on_unknown()
-                    for name in unknown:  # they begin anew, by the clock that is there now
-                        del marks[name]
-            upcoming = min(cron.schedule.next_after(now) for cron in crons)
-            left_ms = upcoming - await queue.now()
+            await ticker.turn()
             outage.over()
+            await ticker.rest()
         except QueueUnavailableError as error:
-            marks = None
+            ticker.look_again()
             await outage.pause(error)
-            continue
-        await asyncio.sleep(min(MAX_SLEEP_S, max(0.0, left_ms / 1000)))
 
 
-def _due(cron: Cron, last_tick: int, now: int) -> list[Tick]:
-    fingerprint = cron.schedule.fingerprint()
-    due = due_ticks(cron.schedule, last_tick=last_tick, now=now, catchup=cron.catchup)
-    return [
-        Tick(
-            cron.name,
-            fingerprint,
-            at,
-            cron.job(f"cron:{cron.name}:{fingerprint}:{at}"),
-        )
-        for at in due
-    ]
+class _Ticker:
+    """What one worker knows of its schedules, between one turn and the next."""
+
+    def __init__(self, queue: Queue, crons: Sequence[Cron], on_unknown: Callable[[], None]) -> None:
+        self._queue = queue
+        self._crons = crons
+        self._on_unknown = on_unknown
+        self._time = asyncio.get_running_loop().time
+        self._look_at = 0.0
+        self._now = 0
+        self._settled: dict[str, int] = {}  # up to which tick, for those that are in force
+        self._awaited: dict[str, str] = {}  # the jobs that ticks wait for
+        self._ahead: dict[str, float] = {}  # since when a mark was seen ahead of the clock
+
+    def look_again(self) -> None:
+        """Trust nothing that was known."""
+        self._look_at = 0.0
+
+    async def turn(self) -> None:
+        """Do what is due now."""
+        if self._time() >= self._look_at:
+            await self._look()
+        self._now = await self._queue.now()
+        await self._rewind_marks()
+        ticks = [
+            tick for cron in self._crons if cron.name in self._settled for tick in self._due(cron)
+        ]
+        if ticks and not await self._send(ticks):
+            await self._look()
+
+    async def rest(self) -> None:
+        """Sleep until there may be something to do again."""
+        ticking = (cron for cron in self._crons if cron.name in self._settled)
+        upcoming = min((c.schedule.next_after(self._now) for c in ticking), default=math.inf)
+        left = (upcoming - await self._queue.now()) / 1000
+        left = min(MAX_SLEEP_S, left, self._look_at - self._time())
+        if self._ahead:
+            left = min(left, min(self._ahead.values()) + CERTAIN_S - self._time())
+        if self._awaited and left > 0:
+            with suppress(JobNotFoundError):  # then it has ended as well
+                await self._queue.wait_finished([*self._awaited.values()], left)
+        else:
+            await asyncio.sleep(max(0.0, left))
+
+    async def _look(self) -> None:
+        """Learn which of our definitions are in force, and how far they have ticked."""
+        found = {info.name: info for info in await self._queue.crons()}
+        self._settled = {
+            cron.name: found[cron.name].last_tick
+            for cron in self._crons
+            if cron.name in found and found[cron.name].fingerprint == cron.fingerprint
+        }
+        self._awaited = {name: job for name, job in self._awaited.items() if name in self._settled}
+        self._look_at = math.inf
+        if len(self._settled) < len(self._crons):
+            self._look_at = self._time() + MAX_SLEEP_S
+        if any(cron.name not in found for cron in self._crons):
+            self._look_at = self._time() + UNKNOWN_S
+            self._on_unknown()
+
+    async def _rewind_marks(self) -> None:
+        """Set back the marks of a clock that was ahead, once it is certain that it was."""
+        limit, time = self._now + AHEAD_MS, self._time()
+        ahead = [name for name, settled in self._settled.items() if settled > limit]
+        self._ahead = {name: self._ahead.get(name, time) for name in ahead}
+        certain = [name for name, since in self._ahead.items() if time - since >= CERTAIN_S]
+        for name in certain:
+            if await self._queue.rewind_cron(name):
+                logger.warning(
+                    "schedule %r had ticked up to %s, far ahead of the queue's clock, which was "
+                    "wrong then; the schedule goes on from now",
+                    name,
+                    _words(self._settled[name]),
+                )
+        if certain:
+            await self._look()
+
+    def _due(self, cron: Cron) -> list[Tick]:
+        # Of the ticks that waited for a job's end the newest is left.
+        catchup = Catchup.ONE if cron.name in self._awaited else cron.catchup
+        settled = self._settled[cron.name]
+        due = due_ticks(cron.schedule, last_tick=settled, now=self._now, catchup=catchup)
+        if due.passed and not due.fire:
+            return [Tick(cron.name, cron.fingerprint, due.upto, None, due.passed - 1)]
+        return [
+            Tick(cron.name, cron.fingerprint, at, cron.job(at), 0 if number else due.passed)
+            for number, at in enumerate(due.fire)
+        ]
+
+    async def _send(self, ticks: list[Tick]) -> bool:
+        """Settle ticks. False: one of them wasn't ours to settle."""
+        try:
+            answers = await self._queue.tick(ticks)
+        except QueueUnavailableError:
+            raise
+        except QueueError:
+            logger.exception("ticks were refused: %s", ", ".join(_shown(tick) for tick in ticks))
+            answers = [REFUSED] * len(ticks)
+        for tick, answer in zip(ticks, answers, strict=True):
+            _say(tick, answer, waited=tick.cron in self._awaited)
+            if answer.outcome is TickOutcome.WAITS:
+                self._awaited[tick.cron] = answer.last_job
+            else:
+                self._awaited.pop(tick.cron, None)
+                self._settled[tick.cron] = tick.at
+        return all(answer.outcome is not TickOutcome.REFUSED for answer in answers)
 
 
-async def _submit(queue: Queue, ticks: list[Tick]) -> bool:
-    """Whether all of the ticks became jobs by this call; else they are someone else's, mostly."""
-    try:
-        return all(await queue.tick(ticks))
-    except QueueUnavailableError:
-        raise
-    except QueueError:
-        logger.exception("ticks were refused: %s", ", ".join(tick.job.id for tick in ticks))
-        return False
+def _say(tick: Tick, answer: Ticked, *, waited: bool) -> None:
+    """Log what became no job: by the one worker whose call decided it, and once per streak."""
+    match answer.outcome:
+        case TickOutcome.SUBMITTED if tick.passed:
+            why = "passed while one waited" if waited else "were missed"
+            logger.warning(
+                "%d ticks of schedule %r %s and are skipped; that of %s runs",
+                tick.passed,
+                tick.cron,
+                why,
+                _words(tick.at),
+            )
+        case TickOutcome.SUBMITTED if answer.skipped:
+            logger.info(
+                "schedule %r ticks again; job %s has ended, and %d ticks were skipped meanwhile",
+                tick.cron,
+                answer.last_job,
+                answer.skipped,
+            )
+        case TickOutcome.SKIPPED if tick.job is None:
+            logger.warning(
+                "%d ticks of schedule %r were missed and are skipped, the last one that of %s",
+                tick.passed + 1,
+                tick.cron,
+                _words(tick.at),
+            )
+        case TickOutcome.SKIPPED if answer.skipped == 1:
+            logger.warning(
+                "the tick of schedule %r is skipped: job %s of an earlier one is unfinished; so "
+                "are the next ones until it has ended (overlap)",
+                tick.cron,
+                answer.last_job,
+            )
+        case _:
+            pass
 
 
-async def _unknown(queue: Queue, crons: Sequence[Cron]) -> set[str]:
-    """Names of the schedules that the queue doesn't know."""
-    return {cron.name for cron in crons} - {info.name for info in await queue.crons()}
+def _shown(tick: Tick) -> str:
+    return f"{tick.cron} at {_words(tick.at)}"
+
+
+def _words(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(" ", "seconds")

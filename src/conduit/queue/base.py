@@ -40,6 +40,7 @@ from typing import Protocol, Self
 
 from msgspec import Struct
 
+from conduit.core.crons import Tick, Ticked
 from conduit.core.errors import RegistrationConflictError
 from conduit.core.events import Entry, Report
 from conduit.core.model import (
@@ -215,15 +216,6 @@ async def listed_functions(queue: Queue) -> list[FunctionInfo]:
     return sorted([*registered, *others], key=lambda info: info.name)
 
 
-class Tick(Struct, frozen=True):
-    """One due tick of a schedule, with the job it is to become. `at` is the tick's own time."""
-
-    cron: str
-    fingerprint: str
-    at: int
-    job: NewJob
-
-
 class SweepReport(Struct, frozen=True, kw_only=True):
     """What a sweep did, in numbers of jobs. `more` says that there is more of it to do now."""
 
@@ -369,7 +361,9 @@ class Queue(Protocol):
         clock that jumped back) are cut to a term.
 
         A worker that was silent for `ALIVE_MS`, while sweeps went on, is reported as `worker.lost`,
-        once. It is forgotten later, so that one that was merely suspended is listed again.
+        once, and the crons that it carries don't count. It is forgotten later, so that one that was
+        merely suspended is listed again. One that was heard of far ahead of now (a clock that
+        jumped back) counts as heard of now.
         """
         ...
 
@@ -477,13 +471,14 @@ class Queue(Protocol):
     async def register(self, registration: Registration) -> None:
         """Announce a worker with its functions and crons.
 
-        A new cron starts with `last_tick` now; a known one stays paused if it was, and keeps its
-        high-water mark unless its fingerprint changed: then its ticks count from now. Functions
-        and crons that earlier workers of this name had and this one doesn't are dropped.
+        Functions that earlier workers of this name had and this one doesn't are dropped. Of crons
+        the newest definition comes in force, as `conduit.core.crons` says, and one that nobody has
+        any more is dropped. A new cron starts with `last_tick` now; a known one stays paused if it
+        was, and keeps its high-water mark unless its rhythm changed: then its ticks count from now.
 
         Raises `RegistrationConflictError`, and nothing is kept, when a live worker of another name
         has a function of the same name and queue with another signature, or a cron of the same name
-        with another fingerprint or function. Of an equal cron the live worker stays the owner.
+        with another rhythm or function. Of an equal cron the live worker stays the owner.
         """
         ...
 
@@ -492,7 +487,11 @@ class Queue(Protocol):
         ...
 
     async def unregister(self, worker_id: str) -> None:
-        """Say that a worker has stopped; its functions and crons stay known."""
+        """Say that a worker has stopped; its functions and crons stay known.
+
+        Of a cron, an older definition is in force again where nobody else carries this worker's.
+        One that the others of this worker's name don't have goes with its last carrier.
+        """
         ...
 
     async def workers(self) -> list[WorkerInfo]:
@@ -508,20 +507,30 @@ class Queue(Protocol):
         ...
 
     async def crons(self) -> list[CronInfo]:
-        """Schedules with their high-water marks, by name."""
+        """Schedules by name, as the definition in force has them and as they stand now."""
         ...
 
-    async def tick(self, ticks: Sequence[Tick]) -> list[bool]:
-        """Turn due ticks into jobs: True for those that this call won.
+    async def tick(self, ticks: Sequence[Tick]) -> list[Ticked]:
+        """Turn due ticks into jobs, as `conduit.core.crons` says; each in one step with its job.
 
-        A tick at or before its schedule's high-water mark, or of another fingerprint, was someone
-        else's. A paused schedule's mark advances and no job comes of it.
+        A tick at or before its schedule's high-water mark, or of a definition that isn't in force,
+        is refused. Reported are `cron.ticked` for one that became a job, and `cron.skipped` for
+        those that passed without: for those that one unfinished job stands in the way of, once.
+        """
+        ...
+
+    async def rewind_cron(self, name: str) -> bool:
+        """Set a schedule's mark back to now, where it is more than `AHEAD_MS` ahead of that.
+
+        It was set by a clock that was wrong. True: this call did it, and it is reported as
+        `cron.rewound`. False: there is no need, or no such schedule.
         """
         ...
 
     async def pause_cron(self, name: str, *, paused: bool) -> bool:
         """Pause or resume a schedule. False: there is no such schedule.
 
+        Ticks of a paused schedule pass, and none up to the resume is made up for, whoever lives.
         What wasn't so already is reported: `cron.paused`, `cron.resumed`.
         """
         ...

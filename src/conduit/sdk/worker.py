@@ -20,7 +20,7 @@ from conduit.core.errors import (
 )
 from conduit.core.model import DEFAULT_QUEUE
 from conduit.core.result import TaskResult
-from conduit.core.schedule import Catchup, parse_schedule
+from conduit.core.schedule import Catchup, Overlap, parse_schedule
 from conduit.engine.function import Cron, Function, Middleware, WorkerSpec
 from conduit.engine.worker import WorkerService
 from conduit.sdk import declaration, registry
@@ -207,19 +207,27 @@ class Worker:
         /,
         *,
         timezone: str = "UTC",
-        catchup: Literal["skip", "one", "all"] = "skip",
+        catchup: Literal["one", "skip", "all"] = "one",
+        overlap: Literal["skip", "queue", "allow"] | None = None,
         **options: Unpack[FunctionOptions],
     ) -> Decorator:
         """Make a function a task that is submitted by the clock, once per tick among all workers.
 
         `spec`: a cron expression, `@daily` and its like, `@every 90s`, or a `timedelta`. `catchup`:
-        what to do about ticks that passed while no worker ran. The function takes no arguments that
-        have no default. Raises `InvalidScheduleError`, `InvalidTaskError`.
+        what to do about ticks that passed while no worker ran: run the last one, none or all.
+        `overlap`: what to do about a tick while the job of an earlier one is unfinished: skip it,
+        queue one behind it, or allow both; None is "skip", but "allow" with `catchup="all"`, which
+        runs many at once. The function takes no arguments that have no default. Raises
+        `InvalidScheduleError`, `InvalidTaskError`.
         """
         declaration.check_options("cron", options)
         schedule = parse_schedule(spec, timezone)
         if catchup not in tuple(Catchup):
-            raise InvalidTaskError(f'catchup={catchup!r} must be "skip", "one" or "all"')
+            raise InvalidTaskError(f'catchup={catchup!r} must be "one", "skip" or "all"')
+        if overlap is None:
+            overlap = "allow" if catchup == Catchup.ALL else "skip"
+        if overlap not in tuple(Overlap):
+            raise InvalidTaskError(f'overlap={overlap!r} must be "skip", "queue" or "allow"')
 
         def declare(fn: Callable[..., Any]) -> TaskHandle[..., Any]:
             handle = self._declare(fn, options, decorator="cron")
@@ -232,6 +240,7 @@ class Worker:
                     schedule=schedule,
                     timezone=timezone,
                     catchup=Catchup(catchup),
+                    overlap=Overlap(overlap),
                     priority=function.priority,
                     max_deliveries=function.max_deliveries,
                 )

@@ -11,7 +11,7 @@ from conduit.queue.redis.address import Durability
 from conduit.queue.redis.connection import WAITAOF_SINCE, Server
 from conduit.queue.redis.keys import FIXED, Keys
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Of what lies in a namespace: 2 has jobs that wait for others, which older versions would let wait
 for ever."""
 WARN_ENTRIES = 250_000
@@ -68,8 +68,9 @@ async def check_namespace(run: Run, server: Server) -> None:
             f"{key} is a {found} that isn't Conduit's: choose another namespace, or remove it"
         )
     if verdict == "SCHEMA":
+        age = "a newer" if int(details[0]) > SCHEMA_VERSION else "an older"
         raise QueueSchemaError(
-            f"this namespace was written by a newer Conduit (schema {details[0]}, this one knows "
+            f"this namespace was written by {age} Conduit (schema {details[0]}, this one knows "
             f"{SCHEMA_VERSION}); use the same version everywhere, or another namespace"
         )
 

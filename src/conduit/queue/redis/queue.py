@@ -11,6 +11,8 @@ from typing import Any, Self
 import msgspec
 from msgspec import structs
 
+from conduit.core import crons
+from conduit.core.crons import CronRecord, Heard, Tick, Ticked, TickOutcome
 from conduit.core.errors import (
     DependencyNotFoundError,
     JobNotFoundError,
@@ -48,7 +50,6 @@ from conduit.queue.base import (
     StoredEntry,
     Submitted,
     SweepReport,
-    Tick,
     registration_conflict,
 )
 from conduit.queue.redis import checks, finding, records, stream
@@ -77,8 +78,7 @@ _STATUS = {letter: status for status, letter in records.STATUS_LETTERS.items()}
 _worker_from = msgspec.json.Decoder(WorkerInfo).decode
 _worker_record = msgspec.msgpack.Decoder(tuple[str, int, str]).decode
 _function_from = msgspec.json.Decoder(FunctionInfo).decode
-_cron_from = msgspec.json.Decoder(CronInfo).decode
-_cron_record = msgspec.msgpack.Decoder(tuple[str, str, int, int, str]).decode
+_cron_record = msgspec.msgpack.Decoder(CronRecord).decode
 
 
 class RedisQueue:
@@ -433,11 +433,8 @@ class RedisQueue:
         functions: list[str] = []
         for function in registration.functions:
             functions += (function.name, to_json(function))
-        crons: list[str] = []
-        for cron in registration.crons:
-            crons += (cron.name, cron.fingerprint, to_json(cron))
-        told = (worker.id, worker.name, to_json(worker), worker.running, functions, crons)
-        answer = await self._run("register", *told, ALIVE_MS)
+        told = (worker.id, worker.name, to_json(worker), worker.running, functions)
+        answer = await self._run("register", *told, registration.crons, ALIVE_MS)
         if answer != b"OK":
             raise registration_conflict(*map(bytes.decode, answer))
 
@@ -470,25 +467,28 @@ class RedisQueue:
         )
 
     async def crons(self) -> list[CronInfo]:
-        key = self._server.keys.name("crons")
-        kept = await self._server.command("HVALS", key)
-        crons: list[CronInfo] = []
-        for record in kept:
-            _, _, last_tick, paused, info = _cron_record(record)
-            cron = _cron_from(info)
-            crons.append(structs.replace(cron, last_tick=last_tick, paused=bool(paused)))
-        return sorted(crons, key=lambda cron: cron.name)
+        kept, workers = await self._run("crons")
+        roll = {
+            worker.decode(): Heard(name.decode(), at, bool(lost))
+            for worker, name, at, lost in _rows(workers, 4)
+        }
+        now = await self.now()
+        shown = (crons.shown(each, roll, now, now - ALIVE_MS) for each in map(_cron_record, kept))
+        return sorted((info for info in shown if info is not None), key=lambda info: info.name)
 
-    async def tick(self, ticks: Sequence[Tick]) -> list[bool]:
-        rows = [
-            (tick.cron, tick.fingerprint, tick.at, records.new_job_row(tick.job)) for tick in ticks
-        ]
-        answers = await self._run("tick", rows, durable=True)
+    async def tick(self, ticks: Sequence[Tick]) -> list[Ticked]:
+        answers = await self._run("tick", [records.tick_row(tick) for tick in ticks], durable=True)
         _check_kept(answers)
-        return [bool(answer) for answer in answers]
+        return [
+            Ticked(TickOutcome(outcome.decode()), skipped, last_job.decode())
+            for outcome, skipped, last_job in _rows(answers, 3)
+        ]
+
+    async def rewind_cron(self, name: str) -> bool:
+        return bool(await self._run("rewind_cron", name, crons.AHEAD_MS))
 
     async def pause_cron(self, name: str, *, paused: bool) -> bool:
-        return bool(await self._run("pause_cron", name, int(paused)))
+        return bool(await self._run("pause_cron", name, paused))
 
     async def lock(self, name: str, token: str, ttl_ms: int) -> bool:
         return bool(await self._run("lock", name, token, ttl_ms))

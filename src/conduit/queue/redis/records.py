@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct, field
 
+from conduit.core.crons import Tick
 from conduit.core.errors import QueueError
 from conduit.core.events import EventKind
 from conduit.core.model import (
@@ -231,6 +232,14 @@ def new_job_row(job: NewJob) -> tuple[Any, ...]:
         None if job.metadata == b"{}" else members_of(job.metadata),
         tuple(dict.fromkeys(after)) if after else None,
     )
+
+
+def tick_row(tick: Tick) -> tuple[Any, ...]:
+    """A tick as tick.lua takes it. Raises `QueueError` for a job that couldn't be kept."""
+    check_numbers(tick.at, tick.passed)
+    job = tick.job
+    row, job_id = (None, None) if job is None else (new_job_row(job), job.id)
+    return tick.cron, tick.fingerprint, tick.at, row, job_id, tick.passed
 
 
 _SUBMITTED = KINDS.index(EventKind.SUBMITTED) + 1

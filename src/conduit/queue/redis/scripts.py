@@ -17,7 +17,12 @@ _KEEP = (*_END, "holders", "after", "keep")
 _PARTS = {
     "submit": _KEEP,
     "start": _KEEP,
-    "tick": _KEEP,
+    "tick": (*_KEEP, "schedule"),
+    "register": ("schedule",),
+    "unregister": ("schedule",),
+    "crons": ("schedule",),
+    "pause_cron": ("schedule",),
+    "rewind_cron": ("schedule",),
     "claim": (*_END, "promote", "expire"),
     "extend": ("jobs",),
     "finish": (*_END, "unblock"),
@@ -43,7 +48,7 @@ _BARE = ("submit_plain",)
 _GROWS = ("submit", "submit_plain", "start", "tick", "report")
 """Scripts that a server out of memory is to refuse; all others are needed to drain it."""
 
-_READS = ("get", "queues", "workers", "functions")
+_READS = ("get", "queues", "workers", "functions", "crons")
 """Scripts that a server answers even where it takes no writes."""
 
 _OLD_ALLOW_OOM = "redis.call('DEL', KEYS[1])\n"

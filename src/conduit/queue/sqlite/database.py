@@ -34,21 +34,7 @@ T = TypeVar("T")
 Piece = Callable[[sqlite3.Connection], T]
 
 APPLICATION_ID = 0x436F6E64  # "Cond"
-SCHEMA_VERSION = 4
-UPGRADES = {
-    3: ("CREATE TABLE paused_functions (function TEXT PRIMARY KEY) STRICT, WITHOUT ROWID",),
-    4: (
-        "ALTER TABLE jobs ADD COLUMN after TEXT",
-        "DROP INDEX jobs_expiring",
-        "CREATE INDEX jobs_expiring ON jobs (expires_at) WHERE expires_at IS NOT NULL "
-        "AND status IN ('blocked', 'scheduled', 'queued')",
-        "CREATE INDEX jobs_blocked ON jobs (queue) WHERE status = 'blocked'",
-        "CREATE TABLE dependencies ( n INTEGER NOT NULL, awaited TEXT NOT NULL, "
-        "PRIMARY KEY (n, awaited) ) STRICT, WITHOUT ROWID",
-        "CREATE INDEX dependencies_awaited ON dependencies (awaited)",
-    ),
-}
-"""What made each schema out of the one before. Older files than these reach are refused."""
+SCHEMA_VERSION = 5
 OLDEST_SQLITE = (3, 38, 0)  # JSON functions built in; also RETURNING, STRICT, UPDATE FROM
 BUSY_TIMEOUT_S = 5.0
 WATCH_FIRST_S = 0.001
@@ -432,15 +418,12 @@ def _ensure_schema(connection: sqlite3.Connection, path: Path) -> None:
             return
     connection.execute("PRAGMA journal_mode = WAL")
     with _transaction(connection, "BEGIN EXCLUSIVE"):
-        version = _schema_of(connection, path)
-        if version is None:
+        if _schema_of(connection, path) is None:
             _create_schema(connection)
-        else:
-            _upgrade_schema(connection, version)
 
 
 def _schema_of(connection: sqlite3.Connection, path: Path) -> int | None:
-    """The file's schema, ours or one to upgrade; None where it is empty. Raises for all others."""
+    """The file's schema, which is ours; None where it is empty. Raises for all others."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
@@ -453,10 +436,10 @@ def _schema_of(connection: sqlite3.Connection, path: Path) -> int | None:
             f"{path} was written by a newer Conduit (schema {version}, this one knows "
             f"{SCHEMA_VERSION}); upgrade Conduit here or name another file"
         )
-    if application == APPLICATION_ID and version < min(UPGRADES) - 1:
+    if application == APPLICATION_ID and version < SCHEMA_VERSION:
         raise QueueSchemaError(
-            f"{path} was written by an older Conduit (schema {version}, this one needs at least "
-            f"{min(UPGRADES) - 1}); let that one finish its jobs, then move the file away"
+            f"{path} was written by an older Conduit (schema {version}, this one needs "
+            f"{SCHEMA_VERSION}); let that one finish its jobs, then move the file away"
         )
     return version if application == APPLICATION_ID else None
 
@@ -466,13 +449,6 @@ def _create_schema(connection: sqlite3.Connection) -> None:
     for statement in _statements(schema):
         connection.execute(statement)
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-
-
-def _upgrade_schema(connection: sqlite3.Connection, version: int) -> None:
-    for later in range(version + 1, SCHEMA_VERSION + 1):
-        for statement in UPGRADES[later]:
-            connection.execute(statement)
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Self, TypeVar
 
+from conduit.core.crons import Tick, Ticked
 from conduit.core.errors import JobNotFoundError
 from conduit.core.events import Report
 from conduit.core.model import (
@@ -39,9 +40,9 @@ from conduit.queue.base import (
     StoredEntry,
     Submitted,
     SweepReport,
-    Tick,
 )
 from conduit.queue.sqlite import (
+    crons,
     looking,
     operating,
     registry,
@@ -246,13 +247,16 @@ class SqliteQueue:
         return await self._db.read(partial(registry.functions, alive_since=self._alive_since()))
 
     async def crons(self) -> list[CronInfo]:
-        return await self._db.read(registry.crons)
+        return await self._db.read(lambda db: crons.listed(db, self._clock()))
 
-    async def tick(self, ticks: Sequence[Tick]) -> list[bool]:
-        return await self._write(partial(registry.tick, ticks=ticks))
+    async def tick(self, ticks: Sequence[Tick]) -> list[Ticked]:
+        return await self._write(partial(crons.tick, ticks=ticks))
+
+    async def rewind_cron(self, name: str) -> bool:
+        return await self._write(partial(crons.rewind, name=name))
 
     async def pause_cron(self, name: str, *, paused: bool) -> bool:
-        return await self._write(partial(registry.pause_cron, name=name, paused=paused))
+        return await self._write(partial(crons.pause, name=name, paused=paused))
 
     async def lock(self, name: str, token: str, ttl_ms: int) -> bool:
         return await self._write(partial(registry.lock, name=name, token=token, ttl_ms=ttl_ms))

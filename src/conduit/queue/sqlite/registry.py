@@ -1,30 +1,20 @@
-"""Workers, functions, schedules and locks."""
+"""Workers, functions and locks."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
 
 import msgspec
 from msgspec import structs
 
 from conduit.core.events import Report
-from conduit.core.model import CronInfo, FunctionInfo, WorkerInfo
-from conduit.queue.base import ALIVE_MS, Registration, Retention, Tick, registration_conflict
-from conduit.queue.sqlite import rows
-from conduit.queue.sqlite.submitting import submit
+from conduit.core.model import FunctionInfo, WorkerInfo
+from conduit.queue.base import ALIVE_MS, Registration, Retention, registration_conflict
+from conduit.queue.sqlite import crons, rows
 
 _encode = msgspec.json.Encoder().encode
 _decode_worker = msgspec.json.Decoder(WorkerInfo).decode
 _decode_function = msgspec.json.Decoder(FunctionInfo).decode
-_decode_cron = msgspec.json.Decoder(CronInfo).decode
-
-_PUT_CRON = """
-INSERT INTO crons (name, worker, fingerprint, last_tick, info) VALUES (?1, ?2, ?3, ?4, ?5)
-ON CONFLICT (name) DO UPDATE SET
-    last_tick = iif(fingerprint = excluded.fingerprint, last_tick, excluded.last_tick),
-    fingerprint = excluded.fingerprint, worker = excluded.worker, info = excluded.info
-"""
 
 _RIVALS = "SELECT name FROM workers WHERE name != ?1 AND seen_at > ?2"
 
@@ -40,7 +30,7 @@ ORDER BY name, min(?1, max(seen_at, coalesce(
 def register(db: sqlite3.Connection, now: int, registration: Registration) -> None:
     """Announce a worker; see `Queue.register`."""
     worker = structs.replace(registration.worker, started_at=now, seen_at=now)
-    shared = _shared_crons(db, now, registration)
+    crons.refuse_others(db, now, registration)
     _refuse_other_functions(db, now, registration)
     info = _encode(worker)
     db.execute(
@@ -55,19 +45,7 @@ def register(db: sqlite3.Connection, now: int, registration: Registration) -> No
             for function in registration.functions
         ],
     )
-    kept = rows.ids_json(cron.name for cron in registration.crons)
-    db.execute(
-        "DELETE FROM crons WHERE worker = ? AND name NOT IN (SELECT value FROM json_each(?))",
-        (worker.name, kept),
-    )
-    db.executemany(
-        _PUT_CRON,
-        [
-            (cron.name, worker.name, cron.fingerprint, now, _encode(cron))
-            for cron in registration.crons
-            if cron.name not in shared
-        ],
-    )
+    crons.register(db, now, registration)
     rows.append(db, now, [], [_report("worker.started", worker.id, now, info)])
 
 
@@ -83,22 +61,6 @@ def _refuse_other_functions(db: sqlite3.Connection, now: int, registration: Regi
         mine = ours.get(theirs.name)
         if mine and mine.queue == theirs.queue and mine.signature != theirs.signature:
             raise registration_conflict("function", mine.name, owner)
-
-
-def _shared_crons(db: sqlite3.Connection, now: int, registration: Registration) -> set[str]:
-    """Names of crons that live workers of other names have as well. Refuses any that differ."""
-    ours = {cron.name: cron for cron in registration.crons}
-    held = db.execute(
-        f"SELECT name, worker, fingerprint, info FROM crons WHERE worker IN ({_RIVALS})",
-        (registration.worker.name, now - ALIVE_MS),
-    ).fetchall()
-    for name, owner, fingerprint, info in held:
-        mine = ours.get(name)
-        if mine is None:
-            continue
-        if (mine.fingerprint, mine.function) != (fingerprint, _decode_cron(info).function):
-            raise registration_conflict("cron", name, owner)
-    return {name for name, *_ in held}
 
 
 def heartbeat(db: sqlite3.Connection, now: int, worker_id: str, running: int) -> bool:
@@ -118,6 +80,7 @@ def unregister(db: sqlite3.Connection, now: int, worker_id: str) -> None:
     )
     gone = db.execute("DELETE FROM workers WHERE id = ?", (worker_id,)).rowcount
     if gone:
+        crons.unregister(db, now, worker_id)
         rows.append(db, now, [], [_report("worker.stopped", worker_id, now)])
 
 
@@ -135,6 +98,8 @@ def workers(db: sqlite3.Connection, alive_since: int) -> list[WorkerInfo]:
 
 def forget_silent(db: sqlite3.Connection, now: int, retention: Retention) -> list[Report]:
     """Report workers that were lost, forget those that don't come back; their functions later."""
+    # heard of far ahead of now: a clock has since jumped back
+    db.execute("UPDATE workers SET seen_at = ?1 WHERE seen_at > ?1 + ?2", (now, ALIVE_MS))
     lost = db.execute(
         "UPDATE workers SET lost = 1 WHERE lost = 0 AND seen_at <= ? RETURNING id, seen_at",
         (now - ALIVE_MS,),
@@ -161,43 +126,6 @@ def functions(db: sqlite3.Connection, alive_since: int) -> list[FunctionInfo]:
     """Registered functions; see `Queue.functions`."""
     found = db.execute(_FUNCTIONS, (alive_since,))
     return [structs.replace(_decode_function(info), paused=bool(paused)) for info, paused in found]
-
-
-def crons(db: sqlite3.Connection) -> list[CronInfo]:
-    """Schedules, by name."""
-    found = db.execute("SELECT info, last_tick, paused FROM crons ORDER BY name")
-    return [
-        structs.replace(_decode_cron(info), last_tick=last_tick, paused=bool(paused))
-        for info, last_tick, paused in found
-    ]
-
-
-def tick(db: sqlite3.Connection, now: int, ticks: Sequence[Tick]) -> list[bool]:
-    """Turn due ticks into jobs; see `Queue.tick`."""
-    won: list[bool] = []
-    reports: list[Report] = []
-    for due in ticks:
-        marked = db.execute(
-            "UPDATE crons SET last_tick = ?1 "
-            "WHERE name = ?2 AND fingerprint = ?3 AND last_tick < ?1 RETURNING paused",
-            (due.at, due.cron, due.fingerprint),
-        ).fetchall()
-        won.append(bool(marked) and not marked[0][0])
-        if won[-1]:
-            submit(db, now, [due.job])
-            reports.append(_report("cron.ticked", due.cron, now, _encode({"tick": due.at})))
-    rows.append(db, now, [], reports)
-    return won
-
-
-def pause_cron(db: sqlite3.Connection, now: int, name: str, *, paused: bool) -> bool:
-    """Pause or resume a schedule; False when it isn't known."""
-    found = db.execute("SELECT paused FROM crons WHERE name = ?", (name,)).fetchone()
-    if found is not None and bool(found[0]) is not paused:
-        db.execute("UPDATE crons SET paused = ? WHERE name = ?", (paused, name))
-        kind = "cron.paused" if paused else "cron.resumed"
-        rows.append(db, now, [], [_report(kind, name, now)])
-    return found is not None
 
 
 def lock(db: sqlite3.Connection, now: int, name: str, token: str, ttl_ms: int) -> bool:

@@ -116,13 +116,10 @@ CREATE TABLE functions (
     PRIMARY KEY (name, worker)
 ) STRICT, WITHOUT ROWID;
 
+-- See `conduit.core.crons`: who carries which definition, and how far it has ticked.
 CREATE TABLE crons (
-    name        TEXT    PRIMARY KEY,
-    worker      TEXT    NOT NULL,
-    fingerprint TEXT    NOT NULL,
-    last_tick   INTEGER NOT NULL,
-    paused      INTEGER NOT NULL DEFAULT 0,
-    info        BLOB    NOT NULL
+    name   TEXT PRIMARY KEY,
+    record BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE locks (

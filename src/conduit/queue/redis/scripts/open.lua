@@ -17,10 +17,10 @@ for i = 1, #types, 2 do
   end
 end
 local stored = redis.call('HGET', K.meta, 'schema')
-if stored and tonumber(stored) > schema then
+if stored and tonumber(stored) ~= schema then
   return { 'SCHEMA', stored }
 end
-if tonumber(stored or 0) < schema then -- what an older one has written can be read as it is
+if not stored then
   redis.call('HSET', K.meta, 'schema', schema)
 end
 return { 'OK' }

@@ -3,11 +3,14 @@ local stored = redis.call('HGET', K.crons, input[1])
 if not stored then
   return 0
 end
-local cron = cmsgpack.unpack(stored)
-if cron[4] ~= input[2] then
-  cron[4] = input[2]
-  write_pair('HSET', K.crons, input[1], cmsgpack.pack(cron))
-  report(input[2] == 1 and 'cron.paused' or 'cron.resumed', input[1])
+local record = cron_from(stored)
+if (record.paused or false) ~= input[2] then
+  record.paused = input[2]
+  if not input[2] then
+    record.mark = math.max(record.mark, now) -- no tick up to here is made up for
+  end
+  put_cron(input[1], record)
+  report(input[2] and 'cron.paused' or 'cron.resumed', input[1])
 end
 commit()
 return 1

@@ -1,15 +1,14 @@
 -- register: announce a worker with its functions and schedules. See `Queue.register`.
--- Input: {id, name, info, running, functions, crons, alive_ms}: `functions` as {name, info, ...},
--- `crons` as {name, fingerprint, info, ...}; every info is JSON, the worker's without its times.
+-- Input: {id, name, info, running, functions, crons, alive_ms}: `functions` as {name, info, ...}, where
+-- info is JSON, as the worker's is, which comes without its times; `crons` as the protocol has them.
 -- Answers 'OK', or {'function' or 'cron', name, worker} where a live worker has another one.
 local id, name, info, running, functions, crons, alive_ms = unpack(input)
 
+read_roll()
 local rivals = {} -- names of other workers that live
-for _, other in ipairs(redis.call('ZRANGEBYSCORE', K.seen, '(' .. (now - alive_ms), '+inf')) do
-  local record = redis.call('HGET', K.workers, other)
-  local theirs = record and cmsgpack.unpack(record)[1]
-  if theirs and theirs ~= name then
-    rivals[theirs] = true
+for _, heard in pairs(roll) do
+  if heard.name ~= name and heard.at > now - alive_ms then
+    rivals[heard.name] = true
   end
 end
 
@@ -27,18 +26,18 @@ if next(rivals) then
   end
 end
 
-local known, shared = {}, {}
-for i = 1, #crons, 3 do
-  local cron = crons[i]
-  local stored = redis.call('HGET', K.crons, cron)
-  known[cron] = stored and cmsgpack.unpack(stored) or {}
-  local owner, fingerprint = known[cron][1], known[cron][2]
-  if owner and rivals[owner] then
-    local theirs, mine = cjson.decode(known[cron][5]), cjson.decode(crons[i + 2])
-    if fingerprint ~= crons[i + 1] or theirs['function'] ~= mine['function'] then
-      return { 'cron', cron, owner }
+local records, others = {}, redis.call('HGETALL', K.crons)
+for i = 1, #others, 2 do
+  records[others[i]] = cron_from(others[i + 1])
+end
+for _, mine in ipairs(crons) do
+  local record = records[mine.name]
+  for worker, fingerprint in pairs(record and record.carriers or {}) do
+    local heard, theirs = roll[worker], record.definitions[fingerprint].info
+    local lives = heard and heard.name ~= name and heard.at > now - alive_ms
+    if lives and (theirs.rhythm ~= mine.rhythm or theirs['function'] ~= mine['function']) then
+      return { 'cron', mine.name, heard.name }
     end
-    shared[cron] = true
   end
 end
 
@@ -58,20 +57,13 @@ for i = 1, #functions, 2 do
   redis.call('HSET', K.functions, owned .. functions[i], functions[i + 1])
 end
 
-for i = 1, #crons, 3 do
-  local cron, fingerprint = crons[i], crons[i + 1]
-  if not shared[cron] then
-    local _, before, mark, paused = unpack(known[cron])
-    redis.call('HSET', K.crons, cron, cmsgpack.pack({
-      name, fingerprint, before == fingerprint and mark or now, paused or 0, crons[i + 2],
-    }))
-  end
+roll[id] = { name = name, at = now }
+for _, info in ipairs(crons) do
+  put_cron(info.name, carry(records[info.name], id, info))
+  records[info.name] = nil
 end
-local all = redis.call('HGETALL', K.crons)
-for i = 1, #all, 2 do
-  if cmsgpack.unpack(all[i + 1])[1] == name and not known[all[i]] then
-    redis.call('HDEL', K.crons, all[i])
-  end
+for cron, record in pairs(records) do
+  put_down(cron, record, id)
 end
 report('worker.started', id, info)
 commit()

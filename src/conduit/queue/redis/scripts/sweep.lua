@@ -290,6 +290,10 @@ local function forget_silent()
   if not since or now - since < alive_ms then
     return
   end
+  -- heard of far ahead of now: a clock has since jumped back
+  for _, worker in ipairs(redis.call('ZRANGEBYSCORE', K.seen, now + alive_ms, '+inf')) do
+    redis.call('ZADD', K.seen, now, worker)
+  end
   local silent = redis.call('ZRANGEBYSCORE', K.seen, '-inf', now - alive_ms, 'WITHSCORES')
   for i = 1, #silent, 2 do
     local worker, seen_at = silent[i], tonumber(silent[i + 1])
