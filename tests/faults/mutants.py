@@ -293,8 +293,8 @@ MUTANTS: tuple[Mutant, ...] = (
         name="ticks-without-a-mark-redis",
         mistake="a tick at or before a schedule's mark counts as new",
         path="queue/redis/scripts/tick.lua",
-        right="if cron[2] == tick[2] and cron[3] < tick[3] then",
-        wrong="if cron[2] == tick[2] then",
+        right="return at > math.max(record.mark, record.since)",
+        wrong="return true",
         killers=(Tests("tests/conformance/test_crons.py", "redis and tick"),),
     ),
     Mutant(

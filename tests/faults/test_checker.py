@@ -358,6 +358,11 @@ def _a_tick_of_its_own(evidence: Evidence) -> Evidence:
     return structs.replace(evidence, jobs={**evidence.jobs, job.id: job})
 
 
+def _a_tick_twice(evidence: Evidence) -> Evidence:
+    job = structs.replace(evidence.jobs["cron:tick:abc:3000"], id="cron:tick:def:3000")
+    return structs.replace(evidence, jobs={**evidence.jobs, job.id: job})
+
+
 def _end_of(evidence: Evidence, job_id: str, fence: int) -> Evidence:
     """The evidence with an attempt that went on until long after its successor's start."""
     line = Line(what=What.END, at=3_000_000, pid=7, job_id=job_id, fence=fence)
@@ -649,6 +654,7 @@ BAD: list[tuple[str, str, Spoil]] = [
     ),
     ("ticks_happen_once_each", "1000 and 3000", lambda e: without_job(e, "cron:tick:abc:2000")),
     ("ticks_happen_once_each", "3500", _a_tick_of_its_own),
+    ("ticks_happen_once_each", "at 3000 became 2 jobs", _a_tick_twice),
     ("ticks_happen_once_each", "last at 3000", lambda e: structs.replace(e, ended_at=60_000)),
     (
         "no_tick_comes_early",

@@ -1318,7 +1318,10 @@ export interface components {
         };
         /**
          * CronView
-         * @description A schedule. Ticks up to `ticked_up_to` are settled; `next_tick` is null while paused.
+         * @description A schedule, as the definition in force has it. Ticks up to `ticked_up_to` are settled.
+         *
+         *         `next_tick` is null while it is paused, or while no worker runs it (`alive`). `last_job` is the
+         *         id of the last tick's job; `skipped` says how many ticks in a row became no job because of it.
          */
         CronView: {
             name: string;
@@ -1332,8 +1335,12 @@ export interface components {
             timezone: string;
             description: string;
             catchup: string;
+            overlap: string;
             priority: number;
             paused: boolean;
+            alive: boolean;
+            last_job: string | null;
+            skipped: number;
             ticked_up_to: string | null;
             next_tick: string | null;
         };

@@ -25,7 +25,7 @@ const RULES: readonly Rule[] = [
   { path: /^\/api\/v1\/jobs$/, topics: ["job"], every: 1000 },
   { path: /^\/api\/v1\/(stats|trends|activity)$/, topics: ["job"], every: 4000 },
   { path: /^\/api\/v1\/queues/, topics: ["job", "queue"], every: 2000 },
-  { path: /^\/api\/v1\/crons/, topics: ["cron"], every: 1000 },
+  { path: /^\/api\/v1\/crons/, topics: ["cron", "worker"], every: 1000 },
   { path: /^\/api\/v1\/workers/, topics: ["worker"], every: 2000 },
   { path: /^\/api\/v1\/functions/, topics: ["worker", "function"], every: 2000 },
   { path: /^\/api\/v1\/events/, topics: ["worker"], every: 2000 },

@@ -7,9 +7,19 @@ from cyclopts import App
 from rich.text import Text
 
 from conduit.cli.connect import QueueUrl, existing_queue
-from conduit.cli.output import emit, iso, moment, print_json, record, show_table
+from conduit.cli.output import (
+    Cell,
+    emit,
+    iso,
+    moment,
+    print_json,
+    record,
+    show_table,
+    status_cell,
+)
 from conduit.cli.problems import UsageError, did_you_mean
-from conduit.core.model import CronInfo, NewJob
+from conduit.core.crons import next_tick
+from conduit.core.model import CronInfo, JobStatus, NewJob
 from conduit.core.schedule import Schedule, parse_schedule
 from conduit.queue.base import Queue
 
@@ -18,37 +28,54 @@ app = App(name="crons", help="List, trigger, pause and resume schedules.")
 
 @app.command(name="list")
 async def list_crons(*, queue_url: QueueUrl = None, json: bool = False) -> None:
-    """List schedules with their next tick.
+    """List schedules with their next tick, and what became of the last one.
 
     Args:
-        json: Print a JSON array; `next_tick` is beside the stored fields, null while paused.
+        json: Print a JSON array; beside the stored fields are `next_tick`, null while paused or
+            while no worker runs it, and `last_status`, null where the last job is forgotten.
     """
     async with existing_queue(queue_url) as queue:
         found, now = await queue.crons(), await queue.now()
-    upcoming = {
-        info.name: None if info.paused else schedule_of(info).next_after(now) for info in found
-    }
+        jobs = await queue.get([info.last_job for info in found if info.last_job])
+    statuses = {job.id: job.status for job in jobs if job is not None}
+    listed = [(info, next_tick(info, now), statuses.get(info.last_job or "")) for info in found]
     if json:
         print_json(
             [
-                record(info) | {"next_tick": None if tick is None else iso(tick)}
-                for info, tick in zip(found, upcoming.values(), strict=True)
+                record(info)
+                | {"next_tick": None if tick is None else iso(tick), "last_status": status}
+                for info, tick, status in listed
             ]
         )
         return
     show_table(
-        ("schedule", "function", "ticks", "next", "ticked up to"),
+        ("schedule", "function", "ticks", "next", "ticked up to", "last job"),
         [
             (
                 info.name,
                 info.function,
                 schedule_of(info).describe(),
-                Text("paused", style="yellow") if info.paused else moment(upcoming[info.name], now),
+                _next_cell(info, tick, now),
                 moment(info.last_tick, now),
+                _last_cell(info, status),
             )
-            for info in found
+            for info, tick, status in listed
         ],
+        spare=("function", "ticked up to"),
     )
+
+
+def _next_cell(info: CronInfo, tick: int | None, now: int) -> Cell:
+    if info.paused:
+        return Text("paused", style="yellow")
+    return Text("no worker", style="yellow") if tick is None else moment(tick, now)
+
+
+def _last_cell(info: CronInfo, status: JobStatus | None) -> Cell:
+    if status is None:
+        return "gone" if info.last_job else ""
+    cell = status_cell(status)
+    return cell.append(f", {info.skipped} skipped since", "yellow") if info.skipped else cell
 
 
 @app.command

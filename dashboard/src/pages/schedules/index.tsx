@@ -1,6 +1,6 @@
 import { Link, useNavigate, useSearch } from "@tanstack/react-router";
 import { queryOptions, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
-import { CalendarClock, CirclePause, Play, SearchX } from "lucide-react";
+import { CalendarClock, CirclePause, Play, SearchX, SkipForward, Unplug } from "lucide-react";
 import { api, call, get, refresh, type Schemas } from "@/api/client";
 import { useRefusal } from "@/api/role";
 import { useZone } from "@/app/settings";
@@ -100,6 +100,12 @@ const CATCHUP: Record<string, [word: string, meaning: string]> = {
   all: ["all of them", "Each tick that nobody was there for becomes a job"],
 };
 
+const OVERLAP: Record<string, [words: string, meaning: string]> = {
+  skip: ["one at a time", "A tick is left out while the job of an earlier one is unfinished"],
+  queue: ["one at a time, one waits", "The newest tick waits for the end of an earlier one's job"],
+  allow: ["side by side", "A tick becomes a job, however many earlier ones are unfinished"],
+};
+
 /** The last job of a function, whoever submitted it. */
 function lastOf(name: string) {
   return queryOptions({
@@ -113,12 +119,17 @@ function CronLine({ cron, marked, onOpen }: { cron: Schemas["CronView"]; marked:
   const last = latest.data?.items[0];
   const words = inWords(cron.schedule);
   const [catchup, meaning] = CATCHUP[cron.catchup] ?? [cron.catchup, ""];
+  const [overlap, overlapMeaning] = OVERLAP[cron.overlap] ?? [cron.overlap, ""];
   return (
     <Row marked={marked} onOpen={onOpen}>
       <Cell className="max-w-64 min-w-36 max-sm:max-w-40">
         <span className="flex items-center gap-2">
           <Link to="/functions/$name" params={{ name: cron.function }} className="truncate font-medium hover:underline"><bdi>{cron.name}</bdi></Link>
           {cron.paused && <Badge tone="amber" icon={CirclePause}>Paused</Badge>}
+          {!cron.alive && <Badge tone="amber" icon={Unplug}><span title="No worker that runs has this schedule">No worker</span></Badge>}
+          {cron.skipped > 0 && (
+            <Badge tone="amber" icon={SkipForward}><span title="Since the job of the last tick is unfinished">{count(cron.skipped, "tick")} skipped</span></Badge>
+          )}
         </span>
         <span className="block truncate text-sm text-muted">
           {cron.function !== cron.name && <><bdi>{cron.function}</bdi> · </>}
@@ -136,7 +147,7 @@ function CronLine({ cron, marked, onOpen }: { cron: Schemas["CronView"]; marked:
           {!/^@?every/.test(cron.schedule) && <>{words && " · "}{cron.timezone}</>}
         </span>
       </Cell>
-      <Cell className="max-md:hidden">{cron.paused ? <span className="text-muted">when resumed</span> : <NextTick at={cron.next_tick} />}</Cell>
+      <Cell className="max-md:hidden">{cron.paused ? <span className="text-muted">when resumed</span> : !cron.alive ? <span className="text-muted">with its worker</span> : <NextTick at={cron.next_tick} />}</Cell>
       <Cell className="whitespace-nowrap max-sm:hidden">
         {last ? (
           <Link to="/jobs/$id" params={{ id: last.id }} className="inline-flex items-center gap-2 hover:underline">
@@ -147,7 +158,10 @@ function CronLine({ cron, marked, onOpen }: { cron: Schemas["CronView"]; marked:
           <span className="text-faint">{latest.data ? "none yet" : " "}</span>
         )}
       </Cell>
-      <Cell className="text-muted max-xl:hidden"><span title={meaning}>{catchup}</span></Cell>
+      <Cell className="text-muted max-xl:hidden">
+        <span className="block" title={meaning}>{catchup}</span>
+        <span className="block text-sm" title={overlapMeaning}>{overlap}</span>
+      </Cell>
       <Cell className="py-0"><Actions cron={cron} /></Cell>
     </Row>
   );

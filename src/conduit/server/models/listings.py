@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, structs
 
+from conduit.core.crons import next_tick
 from conduit.core.model import (
     NOTHING,
     CronInfo,
@@ -106,7 +107,11 @@ def queue_view(info: QueueInfo) -> QueueView:
 
 
 class CronView(Struct, frozen=True, kw_only=True):
-    """A schedule. Ticks up to `ticked_up_to` are settled; `next_tick` is null while paused."""
+    """A schedule, as the definition in force has it. Ticks up to `ticked_up_to` are settled.
+
+    `next_tick` is null while it is paused, or while no worker runs it (`alive`). `last_job` is the
+    id of the last tick's job; `skipped` says how many ticks in a row became no job because of it.
+    """
 
     name: str
     function: FunctionName
@@ -116,8 +121,12 @@ class CronView(Struct, frozen=True, kw_only=True):
     timezone: Annotated[str, Meta(examples=["Europe/Zurich"])]
     description: str
     catchup: str
+    overlap: str
     priority: int
     paused: bool
+    alive: bool
+    last_job: str | None
+    skipped: int
     ticked_up_to: Time | None
     next_tick: Time | None
 
@@ -134,10 +143,14 @@ def cron_view(info: CronInfo, now: int) -> CronView:
         timezone=info.timezone,
         description=schedule.describe(),
         catchup=info.catchup,
+        overlap=info.overlap,
         priority=info.priority,
         paused=info.paused,
+        alive=info.alive,
+        last_job=info.last_job,
+        skipped=info.skipped,
         ticked_up_to=iso(info.last_tick) if info.last_tick else None,
-        next_tick=None if info.paused else iso_or_none(schedule.next_after(now)),
+        next_tick=iso_or_none(next_tick(info, now)),
     )
 
 
