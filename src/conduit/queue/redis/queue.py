@@ -52,6 +52,7 @@ from conduit.queue.base import (
     SweepReport,
     registration_conflict,
 )
+from conduit.queue.gate import Gated
 from conduit.queue.redis import checks, finding, records, stream
 from conduit.queue.redis.address import parse
 from conduit.queue.redis.connection import NotConfirmedError, Server
@@ -81,7 +82,7 @@ _function_from = msgspec.json.Decoder(FunctionInfo).decode
 _cron_record = msgspec.msgpack.Decoder(CronRecord).decode
 
 
-class RedisQueue:
+class RedisQueue(Gated):
     """A queue on the server that `url` names. `clock` answers milliseconds, in tests."""
 
     def __init__(self, url: str, *, clock: Callable[[], int] | None = None) -> None:
@@ -146,9 +147,7 @@ class RedisQueue:
 
     # --- submitting ------------------------------------------------------------------------------
 
-    async def submit(self, jobs: Sequence[NewJob]) -> list[Submitted]:
-        if not jobs:
-            return []
+    async def _submit(self, jobs: Sequence[NewJob]) -> list[Submitted]:
         rows = [records.new_job_row(job) for job in jobs]
         try:
             if await self._submit_plain(jobs, rows):
@@ -180,13 +179,8 @@ class RedisQueue:
             parts.append(part)
         return bool(await self._insist("submit_plain", durable=True, files=(b"".join(parts),)))
 
-    async def start(self, job: NewJob, worker_id: str, lease_ms: int) -> Job:
-        if job.after:
-            raise QueueError(
-                f"job {job.id} can't be started at once: it waits for others with `after`"
-            )
-        plain = structs.replace(job, key=None, delay_ms=0, run_at=None, expires_ms=None)
-        row = records.new_job_row(structs.replace(plain, unique_ms=None))
+    async def _start(self, job: NewJob, worker_id: str, lease_ms: int) -> Job:
+        row = records.new_job_row(job)
         random = secrets.token_hex(8)
         answer = await self._run("start", row, worker_id, lease_ms, random, durable=True)
         if answer is None:
@@ -223,15 +217,11 @@ class RedisQueue:
         answers = await self._run("extend", ids, [lease.token for lease in leases], lease_ms)
         return [_HELD[answer] for answer in answers]
 
-    async def finish(self, outcomes: Sequence[Outcome]) -> list[Finished]:
-        if not outcomes:
-            return []
+    async def _finish(self, outcomes: Sequence[Outcome]) -> list[Finished]:
         rows = [records.outcome_row(outcome) for outcome in outcomes]
         return [_FINISHED[answer] for answer in await self._run("finish", rows, durable=True)]
 
-    async def record(self, notes: Sequence[Note]) -> list[bool]:
-        if not notes:
-            return []
+    async def _record(self, notes: Sequence[Note]) -> list[bool]:
         files: list[bytes] = []
         rows = [records.note_row(note, files) for note in notes]
         keeps = any(note.checkpoint or note.steps or note.metadata for note in notes)
@@ -476,7 +466,7 @@ class RedisQueue:
         shown = (crons.shown(each, roll, now, now - ALIVE_MS) for each in map(_cron_record, kept))
         return sorted((info for info in shown if info is not None), key=lambda info: info.name)
 
-    async def tick(self, ticks: Sequence[Tick]) -> list[Ticked]:
+    async def _tick(self, ticks: Sequence[Tick]) -> list[Ticked]:
         answers = await self._run("tick", [records.tick_row(tick) for tick in ticks], durable=True)
         _check_kept(answers)
         return [
@@ -498,10 +488,7 @@ class RedisQueue:
 
     # --- the event stream ------------------------------------------------------------------------
 
-    async def report(self, reports: Sequence[Report]) -> None:
-        if not reports:
-            return
-        records.check_json(*(bytes(report.data) for report in reports if report.data))
+    async def _report(self, reports: Sequence[Report]) -> None:
         rows: list[tuple[str, ...]] = []
         for each in reports:
             data = (bytes(each.data).decode(),) if each.data else ()

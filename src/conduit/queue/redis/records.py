@@ -21,8 +21,6 @@ from conduit.core.errors import QueueError
 from conduit.core.events import EventKind
 from conduit.core.model import (
     DEFAULT_MAX_DELIVERIES,
-    MAX_AFTER,
-    MAX_PRIORITY,
     MIN_PRIORITY,
     Artifact,
     Job,
@@ -48,7 +46,6 @@ KINDS = list(EventKind)  # an event's kind is its place here, counted from 1 as 
 
 _pack = msgspec.msgpack.Encoder().encode
 _json_encode = msgspec.json.Encoder().encode
-_from_json = msgspec.json.Decoder().decode
 _members = msgspec.json.Decoder(dict[str, Raw]).decode
 error_from = msgspec.json.Decoder(JobError).decode
 
@@ -106,45 +103,10 @@ def long(stored: str) -> str:
 # --- JSON ---------------------------------------------------------------------------------------
 
 
-def is_json(value: bytes) -> bool:
-    """Whether bytes are JSON; the event stream could never be read past an event that isn't."""
-    if value in (b"null", b"{}"):
-        return True
-    try:
-        _from_json(value)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return False
-    return True
-
-
-def check_json(*values: bytes | None) -> None:
-    """Refuse payloads that aren't JSON. Raises `QueueError`."""
-    for value in values:
-        if value is not None and not is_json(value):
-            raise QueueError(f"{value[:40]!r} isn't JSON, and payloads have to be")
-
-
-def check_text(*names: str) -> None:
-    """Refuse names that UTF-8 can't carry. Raises `QueueError`."""
-    for name in names:
-        if not name.isascii():
-            try:
-                name.encode()
-            except UnicodeEncodeError as error:
-                raise _not_text(error) from None
-
-
 def members_of(value: bytes) -> list[str]:
-    """A JSON object as JSON names and values in turn; they are merged by name, never re-encoded.
-
-    Raises `QueueError` for JSON that isn't an object.
-    """
+    """A JSON object as JSON names and values in turn; they are merged by name, never re-encoded."""
     flat: list[str] = []
-    try:
-        members = _members(value)
-    except msgspec.ValidationError:
-        raise QueueError(f"{value[:40]!r} isn't a JSON object, and has to be") from None
-    for name, raw in members.items():
+    for name, raw in _members(value).items():
         flat += (to_json(name), bytes(raw).decode())
     return flat
 
@@ -176,39 +138,8 @@ _PLAIN_LENGTH = struct.Struct(">I")
 rest_from = msgspec.json.Decoder(Rest).decode
 
 
-MAX_NAME = 1000
-"""Characters of an id, a queue's or a function's name at most: their lengths are two bytes."""
-
-
-MOST = 2**53
-"""Lua's numbers are doubles: whole ones are exact up to here."""
-
-
-def check_numbers(*values: int | None) -> None:
-    """Refuse numbers that scripts can't hold. Raises `QueueError`."""
-    for value in values:
-        if value is not None and not -MOST <= value <= MOST:
-            raise QueueError("a number is out of range: at most 2**53 in size")
-
-
 def new_job_row(job: NewJob) -> tuple[Any, ...]:
-    """A new job as keep.lua takes it. Raises `QueueError` for what couldn't be kept."""
-    if len(job.id) > MAX_NAME or len(job.queue) > MAX_NAME or len(job.function) > MAX_NAME:
-        raise QueueError(
-            f"job {job.id[:40]!r}: an id, a queue's name and a function's name have at most "
-            f"{MAX_NAME} characters"
-        )
-    if not MIN_PRIORITY <= job.priority <= MAX_PRIORITY:
-        raise QueueError(
-            f"job {job.id!r}: priority {job.priority} isn't within {MIN_PRIORITY} and "
-            f"{MAX_PRIORITY}"
-        )
-    if len(job.after) > MAX_AFTER:
-        raise QueueError(f"job {job.id!r}: it can wait for {MAX_AFTER:,} jobs at most")
-    check_text(job.id, job.queue, job.function, *job.after)
-    check_numbers(job.retries, job.timeout_ms, job.max_deliveries, job.delay_ms, job.run_at)
-    check_numbers(job.expires_ms, job.unique_ms)
-    check_json(job.args, job.metadata)
+    """A new job as keep.lua takes it."""
     after = tuple(map(short, job.after)) if job.after else ()
     plain = job.key is job.parent_id is job.root_id is job.retries is job.timeout_ms is None
     rest = (
@@ -406,12 +337,8 @@ def ended_from(message: bytes) -> tuple[str, Job | None]:
 
 
 def outcome_row(outcome: Outcome) -> tuple[Any, ...]:
-    """An outcome as finish.lua takes it; one whose result isn't JSON fails its job."""
+    """An outcome as finish.lua takes it."""
     lease, result = outcome.lease, outcome.result
-    if result is not None and not is_json(result):
-        error = to_json(JobError(type="QueueError", message="the result isn't JSON"))
-        return (short(lease.job_id), lease.token, "fail", None, error, "bad_result", 0)
-    check_numbers(outcome.delay_ms)
     return (
         short(lease.job_id),
         lease.token,
@@ -425,8 +352,6 @@ def outcome_row(outcome: Outcome) -> tuple[Any, ...]:
 
 def note_row(note: Note, files: list[bytes]) -> tuple[Any, ...]:
     """A note as record.lua takes it; the bytes of its artifact go to `files`."""
-    check_json(note.metadata, note.checkpoint, note.steps)
-    check_numbers(*(line.at for line in note.logs))
     kept = note.artifact
     if kept is not None:
         files.append(note.data or b"")

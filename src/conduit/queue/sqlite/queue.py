@@ -41,6 +41,7 @@ from conduit.queue.base import (
     Submitted,
     SweepReport,
 )
+from conduit.queue.gate import Gated
 from conduit.queue.sqlite import (
     crons,
     looking,
@@ -60,7 +61,7 @@ def _wall_clock() -> int:
     return time.time_ns() // 1_000_000
 
 
-class SqliteQueue:
+class SqliteQueue(Gated):
     """A queue in the file at `path`, made when it isn't there. `clock` answers milliseconds."""
 
     def __init__(self, path: Path, *, clock: Callable[[], int] | None = None) -> None:
@@ -110,10 +111,10 @@ class SqliteQueue:
 
     # --- submitting ---------------------------------------------------------------------------
 
-    async def submit(self, jobs: Sequence[NewJob]) -> list[Submitted]:
+    async def _submit(self, jobs: Sequence[NewJob]) -> list[Submitted]:
         return await self._write(partial(submitting.submit, jobs=jobs))
 
-    async def start(self, job: NewJob, worker_id: str, lease_ms: int) -> Job:
+    async def _start(self, job: NewJob, worker_id: str, lease_ms: int) -> Job:
         return await self._write(
             partial(submitting.start, job=job, worker_id=worker_id, lease_ms=lease_ms)
         )
@@ -128,10 +129,10 @@ class SqliteQueue:
     async def extend(self, leases: Sequence[Lease], lease_ms: int) -> list[Held]:
         return await self._write(partial(running.extend, leases=leases, lease_ms=lease_ms))
 
-    async def finish(self, outcomes: Sequence[Outcome]) -> list[Finished]:
+    async def _finish(self, outcomes: Sequence[Outcome]) -> list[Finished]:
         return await self._write(partial(running.finish, outcomes=outcomes))
 
-    async def record(self, notes: Sequence[Note]) -> list[bool]:
+    async def _record(self, notes: Sequence[Note]) -> list[bool]:
         return await self._write(partial(running.record, notes=notes))
 
     async def sweep(self, retention: Retention, *, limit: int = 1000) -> SweepReport:
@@ -249,7 +250,7 @@ class SqliteQueue:
     async def crons(self) -> list[CronInfo]:
         return await self._db.read(lambda db: crons.listed(db, self._clock()))
 
-    async def tick(self, ticks: Sequence[Tick]) -> list[Ticked]:
+    async def _tick(self, ticks: Sequence[Tick]) -> list[Ticked]:
         return await self._write(partial(crons.tick, ticks=ticks))
 
     async def rewind_cron(self, name: str) -> bool:
@@ -266,7 +267,7 @@ class SqliteQueue:
 
     # --- the event stream -----------------------------------------------------------------------
 
-    async def report(self, reports: Sequence[Report]) -> None:
+    async def _report(self, reports: Sequence[Report]) -> None:
         await self._write(partial(stream.report, reports=reports))
 
     async def read_events(

@@ -12,8 +12,8 @@ import msgspec
 from msgspec import Struct
 
 from conduit.core.events import Event, EventKind
-from conduit.core.model import Job, JobError, JobStatus, Lease, LogLine, Reason
-from conduit.core.transitions import Ending, OutcomeKind, settle
+from conduit.core.model import Job, JobStatus, Lease, LogLine
+from conduit.core.transitions import Ending, settle
 from conduit.queue.base import Claim, Finished, Held, Note, Outcome
 from conduit.queue.sqlite import dependencies, rows
 
@@ -222,7 +222,7 @@ def finish(db: sqlite3.Connection, now: int, outcomes: Sequence[Outcome]) -> lis
     others: list[tuple[Any, ...]] = []
     over: list[int] = []
     awaited: list[dependencies.Ended] = []
-    for outcome in map(_storable, outcomes):
+    for outcome in outcomes:
         state = states.get(outcome.lease.job_id)
         if state is None or state.token != outcome.lease.token:
             answers.append(Finished.STALE)
@@ -258,18 +258,6 @@ def finish(db: sqlite3.Connection, now: int, outcomes: Sequence[Outcome]) -> lis
         dependencies.settle(db, now, awaited, events)
     rows.append(db, now, events)
     return answers
-
-
-def _storable(outcome: Outcome) -> Outcome:
-    """The outcome, or a failure in its place when its result isn't JSON."""
-    if outcome.result is None or rows.is_json(outcome.result):
-        return outcome
-    return Outcome(
-        lease=outcome.lease,
-        kind=OutcomeKind.FAIL,
-        reason=Reason.BAD_RESULT,
-        error=JobError(type="QueueError", message="the result isn't JSON"),
-    )
 
 
 def _end_row(n: int, ending: Ending, now: int, *, front: int = 1) -> tuple[Any, ...]:
@@ -337,7 +325,6 @@ def record(db: sqlite3.Connection, now: int, notes: Sequence[Note]) -> list[bool
     answers: list[bool] = []
     events: list[Event] = []
     for note in notes:
-        rows.check_json(note.metadata, note.checkpoint, note.steps)
         n, job = jobs.get(note.lease.job_id, (0, None))
         held = job is not None and job.status is JobStatus.RUNNING and job.token == note.lease.token
         answers.append(held)
