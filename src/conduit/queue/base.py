@@ -2,7 +2,8 @@
 
 A backend keeps jobs, moves them along the table in `conduit.core.transitions`, and appends the
 event of each move to the event stream **in the same atomic step**. To write one, implement `Queue`
-and add a factory to `tests/conformance/backends.py`; the suite there is the specification.
+behind `conduit.queue.gate.Gated`, which checks what comes in, and add a factory to
+`tests/conformance/backends.py`; the suite there is the specification.
 
 Rules that hold for every verb:
 
@@ -13,8 +14,9 @@ Rules that hold for every verb:
 * **Repeats.** Every verb may be sent again after a lost answer. Submitting an id twice, or
   finishing with the same token twice, reports success and writes nothing more. A note recorded
   twice leaves the same state, its log lines and events twice.
-* **JSON.** Payloads that aren't JSON are refused with a `QueueError`; a result that isn't fails its
-  own job.
+* **Input.** What can't be kept (a payload that isn't JSON, a number or a name out of bounds) is
+  refused with a `QueueError`, and nothing of the call is kept. A result that isn't JSON fails its
+  own job instead.
 * **Dependencies.** A job that was submitted with `after` starts only once all of those jobs have
   completed. The step that completes the last of them makes it `queued`, or `scheduled` if its
   `run_at` is ahead (a `run_at` that has passed becomes "now"); until then it is `blocked`. The
