@@ -70,6 +70,9 @@ class Gated(ABC):
     async def tick(self, ticks: Sequence[Tick]) -> list[Ticked]:
         """See `Queue.tick`."""
         check_jobs(tick.job for tick in ticks if tick.job is not None)
+        for tick in ticks:
+            _check_names("a tick", tick.cron)
+            _check_counts(f"a tick of {tick.cron!r}", tick.at, tick.passed)
         return await self._tick(ticks) if ticks else []
 
     async def report(self, reports: Sequence[Report]) -> None:

@@ -166,8 +166,7 @@ def new_job_row(job: NewJob) -> tuple[Any, ...]:
 
 
 def tick_row(tick: Tick) -> tuple[Any, ...]:
-    """A tick as tick.lua takes it. Raises `QueueError` for a job that couldn't be kept."""
-    check_numbers(tick.at, tick.passed)
+    """A tick as tick.lua takes it."""
     job = tick.job
     row, job_id = (None, None) if job is None else (new_job_row(job), job.id)
     return tick.cron, tick.fingerprint, tick.at, row, job_id, tick.passed
