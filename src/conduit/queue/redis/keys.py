@@ -51,6 +51,9 @@ PREFIXES = {
     "cancels": "cancels:",  # of a worker: jobs it is to cancel
 }
 
+_OF_A_JOB = ("metadata", "checkpoint", "steps", "logs", "artifacts", "artifact_data")
+"""Prefixes of keys that nobody needs but the one job that they are of."""
+
 CHANNELS = {
     "wake": "wake",
     "done": "done:",  # of a client: ids of jobs that finished
@@ -77,6 +80,12 @@ class Keys:
         if known is None:
             raise KeyError(key)
         return self.prefix + known + of
+
+
+def is_of_a_job(name: str) -> bool:
+    """Whether a key holds what belongs to one job alone."""
+    _, _, own = name.partition("}:")
+    return own.startswith(tuple(PREFIXES[key] for key in _OF_A_JOB))
 
 
 def lua_names(used: set[str]) -> str:
