@@ -28,6 +28,8 @@ _PASSING = {
     "ASK": "is moving this namespace to another node",
     "BUSY": "is busy with a script that doesn't end",
     "UNKILLABLE": "is busy with a script that doesn't end and has written",
+    "DAMAGED": "holds a value that isn't Conduit's under one of Conduit's names, and nothing was "
+    "written: remove it",
     "MISCONF": "can't save to its disk and refuses writes",
     "NOREPLICAS": "has too few replicas to take writes",
     "UNBLOCKED": "broke off a blocking read",

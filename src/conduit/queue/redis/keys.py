@@ -51,8 +51,11 @@ PREFIXES = {
     "cancels": "cancels:",  # of a worker: jobs it is to cancel
 }
 
-_OF_A_JOB = ("metadata", "checkpoint", "steps", "logs", "artifacts", "artifact_data")
-"""Prefixes of keys that nobody needs but the one job that they are of."""
+_OF_A_JOB = (
+    *("metadata", "checkpoint", "steps", "logs", "artifacts", "artifact_data"),
+    "dependants",
+)
+"""Keys, by their prefixes, that stand in the way of one job alone where they aren't ours."""
 
 CHANNELS = {
     "wake": "wake",
@@ -93,3 +96,9 @@ def lua_names(used: set[str]) -> str:
     names = {key: key for key in FIXED} | PREFIXES | CHANNELS
     fields = ", ".join(f"{key} = P .. '{names[key]}'" for key in sorted(used))
     return f"local P = KEYS[1]\nlocal K = {{ {fields} }}\n"
+
+
+def lua_types(used: set[str]) -> str:
+    """The types of those of the names that there is one key of, as a table of Lua."""
+    fields = ", ".join(f"{key} = '{FIXED[key]}'" for key in sorted(used & FIXED.keys()))
+    return f"local T = {{ {fields} }}\n"
