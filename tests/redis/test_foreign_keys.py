@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 from redis import Redis
 
+from conduit.core.crons import Tick
 from conduit.core.errors import QueueCorruptError, QueueUnavailableError
 from conduit.core.model import JobStatus, Lease, Level, LogLine
 from conduit.core.transitions import OutcomeKind
 from conduit.engine.worker import WorkerService
-from conduit.queue.base import Finished, Registration, Tick
+from conduit.queue.base import Finished, Registration
 from conduit.queue.redis import RedisQueue
 from conduit.queue.redis.keys import FIXED, Keys
 from conduit.queue.redis.records import short
@@ -288,9 +289,10 @@ async def test_a_worker_outlives_a_foreign_key_and_delivers_what_it_holds_when_t
     await execute(there, "SET", keys.name(key), "mine")
     go.set()
     await until(is_told)
-    await execute(there, "DEL", keys.name(key))
     if saved:
         await execute(there, "RENAME", keys.name("meta") + "saved", keys.name(key))
+    else:
+        await execute(there, "DEL", keys.name(key))
     done = await bench.finished(job_id)
     assert (done.status, done.result, done.attempt) == (JobStatus.COMPLETED, b'"kept"', 1)
     assert worker._main is not None
