@@ -19,7 +19,12 @@ from typing import Any
 
 from uuid_utils import uuid7
 
-from conduit.core.errors import QueueError, QueueUnavailableError, UnknownFunctionError
+from conduit.core.errors import (
+    QueueAccessError,
+    QueueError,
+    QueueUnavailableError,
+    UnknownFunctionError,
+)
 from conduit.core.model import Job, Lease, NewJob, WorkerInfo
 from conduit.engine.attempt import Attempt, Stop, Tools
 from conduit.engine.backoff import Outage, Voice
@@ -177,6 +182,8 @@ class WorkerService:
                 await step()
                 outage.over()
                 return
+            except QueueAccessError:
+                raise
             except QueueUnavailableError as error:
                 if loop.time() >= deadline:
                     raise

@@ -56,7 +56,7 @@ from conduit.queue.gate import Gated
 from conduit.queue.redis import checks, finding, records, stream
 from conduit.queue.redis.address import parse
 from conduit.queue.redis.connection import NotConfirmedError, Server
-from conduit.queue.redis.failures import AnswerLateError, AnswerLostError
+from conduit.queue.redis.failures import AnswerLateError, AnswerLostError, ForeignKeyError
 from conduit.queue.redis.hints import Hints
 from conduit.queue.redis.records import long, short, to_json
 
@@ -129,7 +129,10 @@ class RedisQueue(Gated):
         self, script: str, *inputs: Any, durable: bool = False, files: Sequence[bytes] = ()
     ) -> Any:
         now = None if self._clock is None else self._clock()
-        return await self._server.run(script, now, *inputs, durable=durable, files=files)
+        try:
+            return await self._server.run(script, now, *inputs, durable=durable, files=files)
+        except ForeignKeyError as error:
+            raise await checks.name_foreign_key(self._server, error) from error
 
     async def _insist(
         self, script: str, *inputs: Any, durable: bool = False, files: Sequence[bytes] = ()

@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Raw, Struct, field
 
 from conduit.core.crons import Tick
-from conduit.core.errors import QueueError
+from conduit.core.errors import QueueCorruptError, QueueError
 from conduit.core.events import EventKind
 from conduit.core.model import (
     DEFAULT_MAX_DELIVERIES,
@@ -31,6 +31,7 @@ from conduit.core.model import (
 )
 from conduit.core.transitions import dependency_reason
 from conduit.queue.base import DEFAULT_LEASE_MS, Note, Outcome
+from conduit.queue.salvage import UNDECODABLE
 
 STATUS_LETTERS = {
     JobStatus.BLOCKED: "b",
@@ -272,7 +273,16 @@ def number_of(blob: bytes) -> int:
 
 
 def job_from(stored_id: str, blob: bytes, state: bytes, extra: bytes = b"") -> Job:
-    """A job out of its parts, as look.lua gives them."""
+    """A job out of its parts, as look.lua gives them. Raises `QueueCorruptError`."""
+    try:
+        return _job_from(stored_id, blob, state, extra)
+    except UNDECODABLE as error:
+        raise QueueCorruptError(
+            f"job {long(stored_id)} is damaged, or isn't Conduit's: {error}"
+        ) from error
+
+
+def _job_from(stored_id: str, blob: bytes, state: bytes, extra: bytes) -> Job:
     submitted_at = int.from_bytes(blob[6:12], "big")
     args_at = 15 + int.from_bytes(blob[13:15], "big")
     queue, function = split_lane(blob[15:args_at])

@@ -21,6 +21,7 @@ local function merge(key, news)
   local whole = merged[key]
   if not whole then
     whole = { names = {}, values = {} }
+    check_type(key, 'hash')
     local stored = redis.call('HGETALL', key)
     for i = 1, #stored, 2 do
       whole.names[#whole.names + 1] = stored[i]
@@ -57,11 +58,16 @@ local function checkpoint_of(id, st)
   if checkpoints[id] then
     return checkpoints[id]
   end
-  return bit.band(st.d or 0, HAS_CHECKPOINT) ~= 0 and redis.call('GET', K.checkpoint .. id) or nil
+  if bit.band(st.d or 0, HAS_CHECKPOINT) == 0 then
+    return nil
+  end
+  check_type(K.checkpoint .. id, 'string')
+  return redis.call('GET', K.checkpoint .. id) or nil
 end
 
 local function keep_logs(id, st, lines)
   local key = K.logs .. id
+  check_type(key, 'list')
   local first = (lengths[id] or redis.call('LLEN', key)) + 1
   lengths[id] = first + #lines - 1
   local size = 0

@@ -286,6 +286,7 @@ end
 -- Report workers that were lost, forget those that don't come back; their functions later. Only once
 -- sweeps have gone on for so long that a worker's silence is its own.
 local function forget_silent()
+  check_fixed()
   local since = tonumber(redis.call('HGET', K.meta, 'watched_since'))
   if not since or now - since < alive_ms then
     return
