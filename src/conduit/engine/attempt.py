@@ -244,6 +244,11 @@ class Attempt:
             self._deadline = at + timeout
             self._timer = self._tools.loop.call_later(timeout, self.stop, Stop.TIMEOUT)
 
+    @property
+    def began_ms_ago(self) -> int | None:
+        """For how many milliseconds the function has been running; None: it never began."""
+        return None if self.began is None else int((time.monotonic() - self.began) * 1000)
+
     def deadline(self) -> float | None:
         """See `Port.deadline`."""
         return self._times_out_at

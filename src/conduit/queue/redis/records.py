@@ -298,6 +298,7 @@ class State(Struct, gc=False):
     generation: int = field(default=1, name="g")
     token: str | None = field(default=None, name="t")
     worker_id: str | None = field(default=None, name="w")
+    claimed_at: int | None = field(default=None, name="h")
     started_at: int | None = field(default=None, name="b")
     finished_at: int | None = field(default=None, name="z")
     run_at: int | None = field(default=None, name="R")
@@ -366,6 +367,7 @@ def job_from(stored_id: str, blob: bytes, state: bytes, extra: bytes = b"") -> J
         rest.timeout_ms,
         st.max_deliveries,
         st.expires_at,
+        st.claimed_at,
         st.started_at,
         st.finished_at,
         st.generation,
@@ -410,7 +412,10 @@ def outcome_row(outcome: Outcome) -> tuple[Any, ...]:
     lease, result = outcome.lease, outcome.result
     if result is not None and not is_json(result):
         error = to_json(JobError(type="QueueError", message="the result isn't JSON"))
-        return (short(lease.job_id), lease.token, "fail", None, error, "bad_result", 0)
+        return (
+            *(short(lease.job_id), lease.token, "fail", None, error, "bad_result", 0),
+            outcome.began_ms_ago,
+        )
     check_numbers(outcome.delay_ms)
     return (
         short(lease.job_id),
@@ -420,6 +425,7 @@ def outcome_row(outcome: Outcome) -> tuple[Any, ...]:
         None if outcome.error is None else to_json(outcome.error),
         outcome.reason,
         outcome.delay_ms,
+        outcome.began_ms_ago,
     )
 
 
@@ -440,6 +446,7 @@ def note_row(note: Note, files: list[bytes]) -> tuple[Any, ...]:
         None if note.steps is None else members_of(note.steps),
         [to_json(line) for line in note.logs] or None,
         None if kept is None else (kept.name, to_json(kept), len(files)),
+        note.began_ms_ago,
     )
 
 

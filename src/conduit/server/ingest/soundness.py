@@ -99,7 +99,7 @@ def _fault_of_counters(event: Event) -> str | None:
         return "seq or generation is out of range"
     if min(counters) < 0 or max(counters) >= _INT32:
         return "a counter is out of range"
-    return _fault_of_times((event.at, event.run_at))
+    return _fault_of_times((event.at, event.run_at, event.started_at))
 
 
 def _fault_of_times(values: Iterable[int | None]) -> str | None:
