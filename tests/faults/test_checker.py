@@ -207,8 +207,8 @@ class Tale:
 
 
 _ATTEMPT = (
-    *("fence", "generation", "attempt", "worker_id", "started_at"),
-    *("ended_at", "outcome", "reason"),
+    *("fence", "generation", "attempt", "worker_id", "claimed_at"),
+    *("started_at", "ended_at", "outcome", "reason"),
 )
 
 
