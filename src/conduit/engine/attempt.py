@@ -297,13 +297,18 @@ class Attempt:
         if function.mode is Mode.ASYNC:
             value = await function.call(*args, **kwargs)
         else:
-            value = await self.run_in_thread(lambda: function.call(*args, **kwargs))
+            value = await self.run_in_thread(lambda: self._call_here(*args, **kwargs))
             if inspect.isawaitable(value):  # a plain function may hand out a coroutine
                 self._on_loop = True
                 if self.stop_reason is Stop.CANCEL and self.task is not None:
                     self._interrupt(self.task)
                 value = await value
         return self._encoded(value)
+
+    def _call_here(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function in its thread, which may have taken a while to begin."""
+        self.began = time.monotonic()
+        return self.function.call(*args, **kwargs)
 
     def _encoded(self, value: Any) -> bytes:
         limit = self._tools.spec.payload_limit
