@@ -21,6 +21,7 @@ MAX_ID = 500
 _MAX_INDEXED = 500
 _INT32, _INT64 = 2**31, 2**63
 _NEWS = (
+    EventKind.BEGUN,
     EventKind.PROGRESS,
     EventKind.METADATA,
     EventKind.CHECKPOINT,
