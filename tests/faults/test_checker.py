@@ -77,7 +77,7 @@ class Tale:
         if not cron:
             self.line(What.CALL, label=label, after=after)
             self.line(What.OK, label=label, job_id=job_id)
-        started_at = None
+        claimed_at = None
         seq, attempt, fence, failures, rescues, generation = 1, 0, 0, 0, 0, 1
         event = Event(
             kind=_K.SUBMITTED,
@@ -106,7 +106,7 @@ class Tale:
             if kind is _K.STARTED:
                 fence += 1
                 attempt = failures + rescues + 1
-                started_at = self._at + 1
+                claimed_at = self._at + 1
             if kind is _K.REQUEUED:
                 generation, failures, rescues = generation + 1, 0, 0
             if kind in _OF_AN_ATTEMPT:
@@ -142,7 +142,7 @@ class Tale:
             parent_id=parent,
             root_id=parent,
             after=after,
-            started_at=started_at,
+            claimed_at=claimed_at,
             finished_at=event.at if ended else None,
             generation=generation,
             attempt=attempt,
@@ -207,8 +207,8 @@ class Tale:
 
 
 _ATTEMPT = (
-    *("fence", "generation", "attempt", "worker_id", "started_at"),
-    *("ended_at", "outcome", "reason"),
+    *("fence", "generation", "attempt", "worker_id", "claimed_at"),
+    *("started_at", "ended_at", "outcome", "reason"),
 )
 
 

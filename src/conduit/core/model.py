@@ -103,7 +103,9 @@ class Job(Struct, frozen=True, gc=False):
     `attempt` is what people count: 1 for the first run, one more after each failure or rescue; a
     job that was handed back keeps it. `fence` is what the store counts: the number of leases ever
     granted; it never falls, not even over a retry that opens a new `generation`. `seq` numbers the
-    job's events without a gap. `after` is what it was submitted with, for good.
+    job's events without a gap. `after` is what it was submitted with, for good. `claimed_at` and
+    `started_at` are the latest attempt's: since when a worker holds it, and when its function
+    began, which is empty until the queue was told so.
     """
 
     id: str
@@ -121,6 +123,7 @@ class Job(Struct, frozen=True, gc=False):
     timeout_ms: int | None = None
     max_deliveries: int = DEFAULT_MAX_DELIVERIES
     expires_at: int | None = None
+    claimed_at: int | None = None
     started_at: int | None = None
     finished_at: int | None = None
     generation: int = 1

@@ -244,6 +244,11 @@ class Attempt:
             self._deadline = at + timeout
             self._timer = self._tools.loop.call_later(timeout, self.stop, Stop.TIMEOUT)
 
+    @property
+    def began_ms_ago(self) -> int | None:
+        """For how many milliseconds the function has been running; None: it never began."""
+        return None if self.began is None else int((time.monotonic() - self.began) * 1000)
+
     def deadline(self) -> float | None:
         """See `Port.deadline`."""
         return self._times_out_at
@@ -292,13 +297,18 @@ class Attempt:
         if function.mode is Mode.ASYNC:
             value = await function.call(*args, **kwargs)
         else:
-            value = await self.run_in_thread(lambda: function.call(*args, **kwargs))
+            value = await self.run_in_thread(lambda: self._call_here(*args, **kwargs))
             if inspect.isawaitable(value):  # a plain function may hand out a coroutine
                 self._on_loop = True
                 if self.stop_reason is Stop.CANCEL and self.task is not None:
                     self._interrupt(self.task)
                 value = await value
         return self._encoded(value)
+
+    def _call_here(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function in its thread, which may have taken a while to begin."""
+        self.began = time.monotonic()
+        return self.function.call(*args, **kwargs)
 
     def _encoded(self, value: Any) -> bytes:
         limit = self._tools.spec.payload_limit

@@ -26,8 +26,9 @@ STOP_TIMEOUT_S = 2.0
 
 
 class Heartbeat:
-    """`held` is asked for the leases of the moment, `on_answer` told of those not simply held, and
-    `on_unknown` called when the queue doesn't know this worker.
+    """`held` is asked for the leases of the moment, `begun` for how many milliseconds the functions
+    of their jobs have been running, `on_answer` told of those not simply held, and `on_unknown`
+    called when the queue doesn't know this worker.
 
     All are called in the heartbeat's thread.
     """
@@ -38,6 +39,7 @@ class Heartbeat:
         worker_id: str,
         lease_ms: int,
         held: Callable[[], list[Lease]],
+        begun: Callable[[], dict[Lease, int]],
         on_answer: Callable[[Lease, Held], None],
         on_unknown: Callable[[], None],
         voice: Voice | None = None,
@@ -46,6 +48,7 @@ class Heartbeat:
         self._worker_id = worker_id
         self._lease_ms = lease_ms
         self._held = held
+        self._begun = begun
         self._on_answer = on_answer
         self._on_unknown = on_unknown
         self._voice = voice
@@ -107,7 +110,7 @@ class Heartbeat:
                 leases = self._held()
                 if leases:
                     async with asyncio.timeout(self._interval_s):
-                        answers = await queue.extend(leases, self._lease_ms)
+                        answers = await queue.extend(leases, self._lease_ms, self._begun())
                     for lease, answer in zip(leases, answers, strict=True):
                         if answer is not Held.HELD:
                             self._on_answer(lease, answer)

@@ -65,6 +65,17 @@ class Slots:
         with self._lock:
             return [attempt.lease for attempt in self._attempts.values()]
 
+    def begun(self) -> dict[Lease, int]:
+        """For how many milliseconds each job's function has been running. From any thread."""
+        with self._lock:
+            ages = {lease: attempt.began_ms_ago for lease, attempt in self._attempts.items()}
+        return {lease: age for lease, age in ages.items() if age is not None}
+
+    def began_ms_ago(self, lease: Lease) -> int | None:
+        """For how many milliseconds the function of a job has been running; None: it isn't yet."""
+        attempt = self._attempts.get(lease)
+        return None if attempt is None else attempt.began_ms_ago
+
     def find(self, lease: Lease) -> Attempt | None:
         """The job under this lease. From any thread."""
         with self._lock:

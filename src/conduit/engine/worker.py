@@ -137,7 +137,7 @@ class WorkerService:
     async def _open(self) -> None:
         await self._patiently(lambda: self._resources.enter_async_context(self._queue))
         self._resources.enter_context(capture_logs())
-        self._reporter = Reporter(self._queue, self._on_lost, self._voice)
+        self._reporter = Reporter(self._queue, self._on_lost, self._began_ms_ago, self._voice)
         self._slots = Slots(self._rooms, self._reporter, self._claimer.on_vacated)
         self._watch = LeaseWatch(self._slots, self._claimer.cancel_early)
         threads = ThreadPool(f"conduit-{self.name}", self._spec.cancel_grace)
@@ -158,6 +158,7 @@ class WorkerService:
             self.id,
             self._spec.lease_ms,
             self._slots.leases,
+            self._slots.begun,
             self._watch.on_answer,
             on_unknown=self._on_unknown,
             voice=self._voice,
@@ -296,6 +297,9 @@ class WorkerService:
 
     def _on_lost(self, lease: Lease) -> None:
         self._slots.stop(lease, Stop.LOST)
+
+    def _began_ms_ago(self, lease: Lease) -> int | None:
+        return self._slots.began_ms_ago(lease)
 
     def _on_unknown(self) -> None:
         """Told by the heartbeat, in its thread, that the queue doesn't know this worker."""

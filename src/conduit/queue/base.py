@@ -25,6 +25,10 @@ Rules that hold for every verb:
   event of an end comes before the events of what follows from it. Which of its jobs have completed
   is remembered with the job that waits, though they are forgotten.
 * **Clocks.** "Now" is the store's clock. Durations are milliseconds unless the name says seconds.
+* **Begins.** A worker says when a function began as an age, so that its own clock doesn't matter;
+  `transitions.began_at` makes a time of that. The first word on an attempt counts. It comes with
+  calls that are made anyway (`extend`, `finish`, `record`); a job whose end comes without it has
+  never begun.
 * **Retention.** Unfinished jobs never age out. Finished ones do, in `sweep`.
 * **Hints.** The `wait_…` verbs may return early or spuriously, never miss a change for long; the
   truth is always in the verb called next.
@@ -36,7 +40,7 @@ A `Queue` belongs to the event loop it was opened in.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Protocol, Self
 
@@ -64,6 +68,7 @@ DEFAULT_LEASE_MS = 15_000
 DEFAULT_RESULT_TTL_MS = 24 * 3600 * 1000
 ALIVE_MS = 60_000
 """A worker that wasn't heard of for so long is taken for lost."""
+NONE_BEGUN: Mapping[Lease, int] = {}
 
 
 class Submitted(Struct, frozen=True, gc=False):
@@ -102,7 +107,11 @@ class Held(StrEnum):
 
 
 class Outcome(Struct, frozen=True, kw_only=True, gc=False):
-    """How an attempt ended. `delay_ms` counts from the store's clock, for retries and releases."""
+    """How an attempt ended. `delay_ms` counts from the store's clock, for retries and releases.
+
+    `began_ms_ago`: for how long its function had been running when this was sent, by the worker's
+    monotonic clock; None if it never began.
+    """
 
     lease: Lease
     kind: OutcomeKind
@@ -110,6 +119,7 @@ class Outcome(Struct, frozen=True, kw_only=True, gc=False):
     error: JobError | None = None
     reason: str | None = None
     delay_ms: int = 0
+    began_ms_ago: int | None = None
 
 
 class Finished(StrEnum):
@@ -126,7 +136,7 @@ class Note(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """News from a running job. What is None is left as it is.
 
     `metadata` and `steps` are JSON objects merged into the stored ones, key by key; `checkpoint`
-    replaces. `artifact` comes with its bytes in `data`.
+    replaces. `artifact` comes with its bytes in `data`. `began_ms_ago` is as in `Outcome`.
     """
 
     lease: Lease
@@ -138,6 +148,7 @@ class Note(Struct, frozen=True, kw_only=True, omit_defaults=True):
     logs: tuple[LogLine, ...] = ()
     artifact: Artifact | None = None
     data: bytes | None = None
+    began_ms_ago: int | None = None
 
 
 class Acted(StrEnum):
@@ -334,12 +345,19 @@ class Queue(Protocol):
         """Lease queued jobs to a worker. Due scheduled jobs are promoted on the way.
 
         Jobs of paused queues and functions are left where they are. The returned jobs are
-        `running` and carry their token and attempt; progress starts anew.
+        `running`, which means held, and carry their token and attempt; progress starts anew, and
+        `started_at` is empty until the queue is told that the function has begun.
         """
         ...
 
-    async def extend(self, leases: Sequence[Lease], lease_ms: int) -> list[Held]:
-        """Renew leases for `lease_ms` from now, and learn which are lost or to be cancelled."""
+    async def extend(
+        self, leases: Sequence[Lease], lease_ms: int, begun: Mapping[Lease, int] = NONE_BEGUN
+    ) -> list[Held]:
+        """Renew leases for `lease_ms` from now, and learn which are lost or to be cancelled.
+
+        `begun` has those whose function runs, with the milliseconds since it began. What is news of
+        that is kept as `started_at`, and recorded as `job.begun`.
+        """
         ...
 
     async def finish(self, outcomes: Sequence[Outcome]) -> list[Finished]:

@@ -123,12 +123,13 @@ def check_jobs(jobs: Iterable[NewJob]) -> None:
 
 def _storable(outcome: Outcome) -> Outcome:
     """The outcome, or a failure in its place where its result isn't JSON."""
-    _check_counts(f"job {outcome.lease.job_id[:40]!r}", outcome.delay_ms)
+    _check_counts(f"job {outcome.lease.job_id[:40]!r}", outcome.delay_ms, outcome.began_ms_ago)
     if outcome.result is None or _is_json(outcome.result):
         return outcome
-    return Outcome(
-        lease=outcome.lease,
+    return structs.replace(
+        outcome,
         kind=OutcomeKind.FAIL,
+        result=None,
         reason=Reason.BAD_RESULT,
         error=JobError(type="QueueError", message="the result isn't JSON"),
     )

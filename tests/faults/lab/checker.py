@@ -499,8 +499,18 @@ def a_clock_that_leaps_takes_no_leases(case: Case) -> Iterator[str]:
 _JSON = ("args", "result", "metadata", "checkpoint", "steps")
 _SAME = (
     *("function", "queue", "status", "submitted_at", "run_at", "priority", "key", "parent_id"),
-    *("root_id", "retries", "timeout_ms", "max_deliveries", "expires_at", "started_at"),
-    *("finished_at", "generation", "attempt", "failures", "rescues", "fence", "seq", "worker_id"),
+    *("root_id", "retries", "timeout_ms", "max_deliveries", "expires_at", "claimed_at"),
+    *(
+        "started_at",
+        "finished_at",
+        "generation",
+        "attempt",
+        "failures",
+        "rescues",
+        "fence",
+        "seq",
+        "worker_id",
+    ),
     *("cancel_requested", "reason", "progress", "progress_message"),
 )
 
@@ -557,24 +567,26 @@ _ENDS = {
 def attempts_of(events: Sequence[Event]) -> Iterator[tuple[Any, ...]]:
     """The attempts that the events of one job tell of: what a row of `attempts` has to say."""
     start: Event | None = None
+    began_at: int | None = None
     for event in events:
+        began_at = began_at if event.started_at is None else event.started_at
         if event.kind is EventKind.STARTED:
-            start = event
+            start, began_at = event, None
         elif start is not None and event.kind in _ENDS:
             yield (
                 *(start.fence, start.generation, start.attempt, start.worker_id, start.at),
-                *(event.at, _ENDS[event.kind], event.reason),
+                *(began_at, event.at, _ENDS[event.kind], event.reason),
             )
             start = None
     if start is not None:
         head = (start.fence, start.generation, start.attempt, start.worker_id, start.at)
-        yield (*head, None, None, None)
+        yield (*head, began_at, None, None, None)
 
 
 def _told(row: AttemptRow) -> tuple[Any, ...]:
     return (
-        *(row.fence, row.generation, row.attempt, row.worker_id, row.started_at),
-        *(row.ended_at, row.outcome, row.reason),
+        *(row.fence, row.generation, row.attempt, row.worker_id, row.claimed_at),
+        *(row.started_at, row.ended_at, row.outcome, row.reason),
     )
 
 

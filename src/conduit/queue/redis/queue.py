@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import secrets
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
 import msgspec
@@ -35,6 +35,7 @@ from conduit.core.model import (
 )
 from conduit.queue.base import (
     ALIVE_MS,
+    NONE_BEGUN,
     Acted,
     Action,
     Claim,
@@ -213,11 +214,13 @@ class RedisQueue(Gated):
             jobs = _jobs(found)
         return jobs
 
-    async def extend(self, leases: Sequence[Lease], lease_ms: int) -> list[Held]:
+    async def extend(
+        self, leases: Sequence[Lease], lease_ms: int, begun: Mapping[Lease, int] = NONE_BEGUN
+    ) -> list[Held]:
         if not leases:
             return []
-        ids = [short(lease.job_id) for lease in leases]
-        answers = await self._run("extend", ids, [lease.token for lease in leases], lease_ms)
+        rows = [(short(lease.job_id), lease.token, begun.get(lease)) for lease in leases]
+        answers = await self._run("extend", rows, lease_ms)
         return [_HELD[answer] for answer in answers]
 
     async def _finish(self, outcomes: Sequence[Outcome]) -> list[Finished]:

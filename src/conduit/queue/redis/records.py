@@ -229,6 +229,7 @@ class State(Struct, gc=False):
     generation: int = field(default=1, name="g")
     token: str | None = field(default=None, name="t")
     worker_id: str | None = field(default=None, name="w")
+    claimed_at: int | None = field(default=None, name="h")
     started_at: int | None = field(default=None, name="b")
     finished_at: int | None = field(default=None, name="z")
     run_at: int | None = field(default=None, name="R")
@@ -306,6 +307,7 @@ def _job_from(stored_id: str, blob: bytes, state: bytes, extra: bytes) -> Job:
         rest.timeout_ms,
         st.max_deliveries,
         st.expires_at,
+        st.claimed_at,
         st.started_at,
         st.finished_at,
         st.generation,
@@ -356,6 +358,7 @@ def outcome_row(outcome: Outcome) -> tuple[Any, ...]:
         None if outcome.error is None else to_json(outcome.error),
         outcome.reason,
         outcome.delay_ms,
+        outcome.began_ms_ago,
     )
 
 
@@ -374,6 +377,7 @@ def note_row(note: Note, files: list[bytes]) -> tuple[Any, ...]:
         None if note.steps is None else members_of(note.steps),
         [to_json(line) for line in note.logs] or None,
         None if kept is None else (kept.name, to_json(kept), len(files)),
+        note.began_ms_ago,
     )
 
 

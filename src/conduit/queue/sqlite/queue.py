@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Self, TypeVar
@@ -26,6 +26,7 @@ from conduit.core.model import (
 )
 from conduit.queue.base import (
     ALIVE_MS,
+    NONE_BEGUN,
     Action,
     Claim,
     Finished,
@@ -126,8 +127,12 @@ class SqliteQueue(Gated):
             self._claimed_at = self._db.version
         return await self._write(partial(running.claim, wanted=claim))
 
-    async def extend(self, leases: Sequence[Lease], lease_ms: int) -> list[Held]:
-        return await self._write(partial(running.extend, leases=leases, lease_ms=lease_ms))
+    async def extend(
+        self, leases: Sequence[Lease], lease_ms: int, begun: Mapping[Lease, int] = NONE_BEGUN
+    ) -> list[Held]:
+        return await self._write(
+            partial(running.extend, leases=leases, lease_ms=lease_ms, begun=begun)
+        )
 
     async def _finish(self, outcomes: Sequence[Outcome]) -> list[Finished]:
         return await self._write(partial(running.finish, outcomes=outcomes))

@@ -32,7 +32,7 @@ _SAME = "SELECT function, queue, args, after FROM jobs WHERE id = ?"
 
 _START = """
 UPDATE jobs
-SET status = 'running', attempt = 1, fence = 1, seq = 2, token = ?2, worker_id = ?3, started_at = ?4
+SET status = 'running', attempt = 1, fence = 1, seq = 2, token = ?2, worker_id = ?3, claimed_at = ?4
 WHERE id = ?1
 """
 

@@ -66,6 +66,19 @@ local function save(id, st, text)
   write_pair('HSET', K.states, id, text or cmsgpack.pack(st))
 end
 
+-- When a function began, by `transitions.began_at`; nil where that isn't known.
+local function began(st, ms_ago)
+  if st.b or not ms_ago then
+    return st.b
+  end
+  return math.max(math.min(now - ms_ago, now), st.h or 0)
+end
+
+-- How long ago it began, as events tell it.
+local function ago(st)
+  return st.b and now - st.b or nil
+end
+
 -- The fixed part of a job: its number, when it was submitted, its priority, its lane.
 local function header(blob)
   local n, at, priority, lane = struct.unpack('>I6I6BI2c0', blob)

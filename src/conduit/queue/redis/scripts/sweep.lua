@@ -113,13 +113,13 @@ local function rescue_one(id, before)
   if st.s == S.QUEUED then
     requeue(id, RESCUED)
     expire_again(id, st)
-    event(E.RESCUED, id, st, { w = st.w })
+    event(E.RESCUED, id, st, { w = st.w, b = ago(st) })
     again = again + 1
   else
     st.L = nil
     note_end(id)
     event(st.s == S.FAILED and E.FAILED or E.CANCELLED, id, st, {
-      w = st.w, y = st.y, e = st.s == S.FAILED and st.e or nil,
+      w = st.w, y = st.y, e = st.s == S.FAILED and st.e or nil, b = ago(st),
     })
     over = over + 1
   end
