@@ -24,6 +24,7 @@ from typing import Any, NamedTuple, NoReturn
 from conduit.core.codec import Signature
 from conduit.core.errors import InvalidTaskError, LeaseLostError
 from conduit.engine.context import Context, enter_job
+from conduit.engine.forks import NO_LINE, end_if_forked, generation, shielded
 from conduit.engine.loading import ModuleRef
 from conduit.engine.logs import capture_logs, others_handle
 from conduit.engine.process_messages import (
@@ -62,7 +63,7 @@ def main(fd: int) -> NoReturn:
     worker = _Worker(socket.socket(fileno=fd))
     threading.Thread(target=worker.listen, name="conduit-listen", daemon=True).start()
     resolver = _Resolver()
-    with capture_logs():
+    with capture_logs(), shielded():
         while True:
             run, stopped = worker.jobs.get()
             port = _ChildPort(worker, stopped, run.view.timeout)
@@ -96,8 +97,10 @@ def _execute(resolver: _Resolver, run: Run, port: _ChildPort) -> Returned | Rais
         enter_job(Context(run.view, port))
         port.begun(time.monotonic())
         value = found.call(*args, **kwargs)
+        end_if_forked(port.born)
         return Returned(found.signature.encode_result(value, limit=run.result_limit))
     except BaseException as error:  # SystemExit, too, is the job's end and not the process's
+        end_if_forked(port.born, error)
         return Raised(pack_error(error))
 
 
@@ -220,6 +223,8 @@ class _ChildPort:
 
     def __init__(self, worker: _Worker, stopped: threading.Event, timeout: float | None) -> None:
         self.over = False
+        self.born = generation()
+        """Tells this process from those that the job forks."""
         self._worker = worker
         self._stopped = stopped
         self._timeout = timeout
@@ -237,7 +242,7 @@ class _ChildPort:
 
     def send(self, note: Note) -> None:
         """See `Port.send`. After the job's end, threads that it left behind aren't heard."""
-        if not self.over:
+        if not self.over and generation() == self.born:
             self._worker.send(Tell(note, shown=bool(note.logs) and others_handle()))
 
     async def record(self, note: Note) -> None:
@@ -246,6 +251,8 @@ class _ChildPort:
 
     def record_sync(self, note: Note) -> None:
         """See `Port.record_sync`."""
+        if generation() != self.born:
+            raise RuntimeError(NO_LINE)
         if self.over:
             raise LeaseLostError(f"job {note.lease.job_id} has ended; nothing was written")
         self._worker.ask(lambda number: Ask(number, note))
