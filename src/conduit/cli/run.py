@@ -11,6 +11,7 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from conduit.cli.connect import QueueUrl
+from conduit.cli.first_process import leave_first_place
 from conduit.cli.plan import (
     Components,
     LogFormat,
@@ -21,7 +22,6 @@ from conduit.cli.plan import (
     load_components,
 )
 from conduit.cli.problems import UsageError, show_crash
-from conduit.engine.streams import empty_stdin
 
 
 def run(
@@ -62,6 +62,7 @@ def run(
         max_memory=max_memory,
         log_format=log_format,
     )
+    leave_first_place()
     if watch:
         from conduit.cli.watch import watch_and_run
 
@@ -108,16 +109,15 @@ def carry_out(plan: RunPlan, *, tell: Callable[[Message], None] | None = None) -
         if server is not None:
             announce(plan, f"server at {server.url}")
 
-    with empty_stdin():
-        # Stopped last, the server keeps what the others do until then.
-        return run_to_end(
-            services,
-            ending,
-            keeper=server,
-            on_started=started_here,
-            on_crash=show_crash,
-            on_worn_out=_telling(tell) if plan.supervised else None,
-        )
+    # Stopped last, the server keeps what the others do until then.
+    return run_to_end(
+        services,
+        ending,
+        keeper=server,
+        on_started=started_here,
+        on_crash=show_crash,
+        on_worn_out=_telling(tell) if plan.supervised else None,
+    )
 
 
 def _telling(tell: Callable[[Message], None] | None) -> Callable[[str], None] | None:

@@ -13,8 +13,11 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
+from typing import NoReturn
+
+from conduit.engine.forks import generation
 
 logger = logging.getLogger("conduit.run")
 
@@ -120,6 +123,29 @@ class Ending:
         if self.told and not self._said:
             self._said = True
             logger.info("stopped")
+
+
+@contextmanager
+def no_quiet_exit(ending: Ending) -> Generator[None]:
+    """Have `os._exit(0)` in a task end the process with 1, unless it was told to end.
+
+    Nothing else is called then that could tell whoever started the process that it is gone. In
+    processes that tasks fork the function is as ever.
+    """
+    leave, born = os._exit, generation()
+
+    def leave_loudly(status: int) -> NoReturn:
+        if status == 0 and not ending.told and generation() == born:
+            with suppress(OSError):
+                os.write(2, b"a task has ended the worker's process by os._exit(0)\n")
+            status = 1
+        leave(status)
+
+    os._exit = leave_loudly
+    try:
+        yield
+    finally:
+        os._exit = leave
 
 
 def _is_blocked(loop: asyncio.AbstractEventLoop) -> bool:

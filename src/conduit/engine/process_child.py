@@ -48,6 +48,7 @@ from conduit.engine.process_messages import (
     to_process,
     unpack_error,
 )
+from conduit.engine.stacks import dump_on_sigquit
 from conduit.queue.base import Note
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -58,6 +59,7 @@ def main(fd: int) -> NoReturn:
     _die_with_worker()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the worker decides what Ctrl-C means
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    dump_on_sigquit(_job_of)
     os.set_inheritable(fd, False)  # programs that a job starts must not hold the line open
     del sys.argv[1:]
     worker = _Worker(socket.socket(fileno=fd))
@@ -81,6 +83,10 @@ def _die_with_worker() -> None:
     """Ask for SIGKILL when the worker ends, be it by SIGKILL itself; elsewhere `listen` notices."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _job_of(value: object) -> tuple[str, str] | None:
+    return (value.view.lease.job_id, value.view.function) if isinstance(value, Run) else None
 
 
 def _flush_output() -> None:

@@ -227,6 +227,13 @@ class ProcessPool:
             return answer.result
         raise _raisable(answer.error) from RemoteTraceback(answer.error.traceback)
 
+    def dump(self) -> None:
+        """Have every process show its stacks on stderr. From any thread."""
+        for process in list(self._processes):
+            if process.ready:
+                with suppress(ProcessLookupError):
+                    os.kill(process.pid, signal.SIGQUIT)
+
     async def close(self) -> None:
         """End every process, busy or not, within about two seconds. Closing twice is fine."""
         self._closed = True
@@ -314,6 +321,7 @@ class _Process:
         max_jobs: int | None,
     ) -> None:
         self.jobs = 0
+        self.ready = False  # to hear of signals
         self.max_jobs = max_jobs
         self.pid = process.pid
         self._process = process
@@ -375,9 +383,9 @@ class _Process:
                 case None:
                     return _Gone(taken)
                 case Importing():
-                    taken = True
+                    taken = self.ready = True
                 case Begun(at):
-                    taken = True
+                    taken = self.ready = True
                     port.begun(at)
                 case Tell(note, shown):
                     port.send(note)

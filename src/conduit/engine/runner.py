@@ -8,14 +8,16 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import Any, Protocol, runtime_checkable
 
 from conduit.core.errors import ConduitError, ServiceCrashedError
 from conduit.engine import loop
-from conduit.engine.ending import Ending
+from conduit.engine.attempt import Attempt
+from conduit.engine.ending import Ending, no_quiet_exit
 from conduit.engine.signals import signals_to
 from conduit.engine.stacks import dump_stacks
+from conduit.engine.streams import empty_stdin, kept_streams
 
 logger = logging.getLogger("conduit.run")
 
@@ -74,6 +76,10 @@ class RunsJobs(Protocol):
         """Give up every job from another thread, as the event loop is blocked."""
         ...
 
+    def dump_processes(self) -> None:
+        """Have its worker processes show their stacks. From any thread."""
+        ...
+
 
 def patience_of(services: Sequence[Service]) -> float:
     """How long components may take to stop in good order, in seconds."""
@@ -108,18 +114,19 @@ def run_to_end(
     """`run_services` on an event loop of its own, whose end tasks can't hold up; the exit code.
 
     A task that ends the loop, by `loop.stop()` or by `sys.exit()` outside of its job, is a crash.
+    Tasks find an empty stdin.
     """
+    running = run_services(
+        services,
+        keeper=keeper,
+        on_started=on_started,
+        on_crash=on_crash,
+        on_worn_out=on_worn_out,
+        ending=ending,
+    )
     try:
-        return loop.run(
-            run_services(
-                services,
-                keeper=keeper,
-                on_started=on_started,
-                on_crash=on_crash,
-                on_worn_out=on_worn_out,
-                ending=ending,
-            )
-        )
+        with empty_stdin(), no_quiet_exit(ending):
+            return loop.run(running)
     except (SystemExit, RuntimeError) as error:
         if not ending.told:
             ending.code = EXIT_CRASHED
@@ -159,13 +166,16 @@ async def run_services(
     """
     run = _Run(services, on_crash, on_worn_out, ending)
     here = asyncio.get_running_loop()
-    with signals_to(
-        run.on_signal,
-        at_once=run.at_once,
-        on_dump=lambda: dump_stacks(here),
-        until_exit=None if ending is None or ending.of_script else ending.exit_now,
-    ) as take_back:
-        upkeep = asyncio.create_task(_every_second(take_back))
+    with (
+        nullcontext() if ending is None else kept_streams() as open_again,
+        signals_to(
+            run.on_signal,
+            at_once=run.at_once,
+            on_dump=lambda: run.dump(here),
+            until_exit=None if ending is None or ending.of_script else ending.exit_now,
+        ) as take_back,
+    ):
+        upkeep = asyncio.create_task(_every_second(take_back, open_again))
         try:
             for service in services if keeper is None else (keeper, *services):
                 if run.stop_asked.is_set():
@@ -184,11 +194,16 @@ async def run_services(
     return run.code
 
 
-async def _every_second(*duties: Callable[[], None]) -> None:
+def _job_of(value: object) -> tuple[str, str] | None:
+    return (value.job.id, value.job.function) if isinstance(value, Attempt) else None
+
+
+async def _every_second(*duties: Callable[[], None] | None) -> None:
     while True:
         await asyncio.sleep(1)
         for duty in duties:
-            duty()
+            if duty is not None:
+                duty()
 
 
 class _Run:
@@ -230,6 +245,12 @@ class _Run:
         else:
             logger.info("stopping; once more hands back now what still runs")
         self.stop_asked.set()
+
+    def dump(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Show all stacks, those of worker processes too."""
+        dump_stacks(_job_of, loop)
+        for each in self._jobs:
+            each.dump_processes()
 
     def begin_to_end(self) -> None:
         """From now on the end of the process has its time."""

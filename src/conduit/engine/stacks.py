@@ -4,24 +4,40 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 import threading
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from types import FrameType
 from typing import Any
 
-from conduit.engine.attempt import Attempt
+JobOf = Callable[[object], tuple[str, str] | None]
+"""The id and the function of the job that the engine's frames have in a variable."""
 
 MOST_FRAMES = 60
 STDERR = 2
 
 
-def dump_stacks(loop: asyncio.AbstractEventLoop) -> None:
+def dump_on_sigquit(job_of: JobOf) -> None:
+    """Have a worker process show its stacks on SIGQUIT, by a thread: its main one runs jobs."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    signal.signal(signal.SIGQUIT, lambda *_: None)
+
+    def listen() -> None:
+        while os.read(reading, 1):
+            dump_stacks(job_of)
+
+    threading.Thread(target=listen, name="conduit-signals", daemon=True).start()
+
+
+def dump_stacks(job_of: JobOf, loop: asyncio.AbstractEventLoop | None = None) -> None:
     """Write all stacks to stderr. From any thread, whatever the others do."""
     lines = [f"--- stacks of process {os.getpid()} ---\n"]
-    for part in (_threads(), _tasks(loop)):
+    for part in (_threads(job_of), () if loop is None else _tasks(job_of, loop)):
         try:
             lines += part
         except Exception as error:  # they go on while they are looked at
@@ -30,19 +46,19 @@ def dump_stacks(loop: asyncio.AbstractEventLoop) -> None:
         os.write(STDERR, "".join(lines).encode(errors="backslashreplace"))
 
 
-def _threads() -> Iterator[str]:
+def _threads(job_of: JobOf) -> Iterator[str]:
     names = {thread.ident: thread.name for thread in threading.enumerate()}
     for ident, frame in sys._current_frames().items():  # pyright: ignore[reportPrivateUsage]
         if ident != threading.get_ident():
             frames = [each for each, _ in traceback.walk_stack(frame)]
-            yield f"\nthread {names.get(ident, ident)}{_job(frames)}\n"
+            yield f"\nthread {names.get(ident, ident)}{_job(job_of, frames)}\n"
             yield from _lines(reversed(frames))
 
 
-def _tasks(loop: asyncio.AbstractEventLoop) -> Iterator[str]:
+def _tasks(job_of: JobOf, loop: asyncio.AbstractEventLoop) -> Iterator[str]:
     for task in asyncio.all_tasks(loop):
         frames = _awaits(task.get_coro())
-        yield f"\ntask {task.get_name()}{_job(frames)}\n"
+        yield f"\ntask {task.get_name()}{_job(job_of, frames)}\n"
         yield from _lines(frames)
 
 
@@ -64,14 +80,17 @@ def _lines(frames: Iterable[FrameType]) -> list[str]:
     return found.format()
 
 
-def _job(frames: Iterable[FrameType]) -> str:
+def _job(job_of: JobOf, frames: Iterable[FrameType]) -> str:
     """The job whose attempt is on this stack, in words; empty if there is none."""
     for frame in frames:
         if frame.f_globals.get("__name__") in _ENGINE:
             for value in frame.f_locals.values():
-                if isinstance(value, Attempt):
-                    return f" in job {value.job.id} ({value.job.function})"
+                job = job_of(value)
+                if job is not None:
+                    return f" in job {job[0]} ({job[1]})"
     return ""
 
 
-_ENGINE = frozenset({"conduit.engine.attempt", "conduit.engine.slots"})
+_ENGINE = frozenset(
+    {"conduit.engine.attempt", "conduit.engine.slots", "conduit.engine.process_child"}
+)

@@ -109,6 +109,10 @@ class WorkerService:
         if self._heartbeat is not None:
             self._heartbeat.say_last(self._slots.last_outcomes(), seconds)
 
+    def dump_processes(self) -> None:
+        """Have worker processes show their stacks on stderr. From any thread."""
+        self._tools.processes.dump()
+
     async def worn_out(self) -> str:
         """Until this process is to be replaced, by `max_jobs` or `max_memory`; why, in words."""
         return await self._wear.out()

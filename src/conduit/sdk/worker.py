@@ -403,6 +403,11 @@ class Worker:
         if self._service is not None and self._running:
             self._service.hand_back_from_outside(seconds)
 
+    def dump_processes(self) -> None:
+        """Have its worker processes show their stacks on stderr."""
+        if self._service is not None and self._running:
+            self._service.dump_processes()
+
     async def wait(self) -> None:
         """Until the worker has stopped. Raises what it crashed of."""
         if self._service is not None:
