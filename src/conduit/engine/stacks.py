@@ -25,13 +25,17 @@ def dump_on_sigquit(job_of: JobOf) -> None:
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
-    signal.signal(signal.SIGQUIT, lambda *_: None)
+    signal.signal(signal.SIGQUIT, _to_thread)
 
     def listen() -> None:
         while os.read(reading, 1):
             dump_stacks(job_of)
 
     threading.Thread(target=listen, name="conduit-signals", daemon=True).start()
+
+
+def _to_thread(*_: object) -> None:
+    """The thread is told by the descriptor; without a handler the signal would end the process."""
 
 
 def dump_stacks(job_of: JobOf, loop: asyncio.AbstractEventLoop | None = None) -> None:
