@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 import signal
 import sys
@@ -14,6 +15,7 @@ from typing import Any, Protocol, runtime_checkable
 from conduit.core.errors import ConduitError, ServiceCrashedError
 from conduit.engine import loop
 from conduit.engine.attempt import Attempt
+from conduit.engine.context import holder_in
 from conduit.engine.ending import Ending, no_quiet_exit
 from conduit.engine.signals import signals_to
 from conduit.engine.stacks import dump_stacks
@@ -195,6 +197,8 @@ async def run_services(
 
 
 def _job_of(value: object) -> tuple[str, str] | None:
+    if isinstance(value, contextvars.Context):  # a thread's
+        value = holder_in(value)
     return (value.job.id, value.job.function) if isinstance(value, Attempt) else None
 
 

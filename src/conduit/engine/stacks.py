@@ -96,5 +96,10 @@ def _job(job_of: JobOf, frames: Iterable[FrameType]) -> str:
 
 
 _ENGINE = frozenset(
-    {"conduit.engine.attempt", "conduit.engine.slots", "conduit.engine.process_child"}
+    {
+        "conduit.engine.attempt",
+        "conduit.engine.process_child",
+        "conduit.engine.slots",
+        "conduit.engine.threads",
+    }
 )
