@@ -442,11 +442,6 @@ def holder_in(context: contextvars.Context) -> HasContext | None:
     return context.get(_current)
 
 
-def holder_in(variables: contextvars.Context) -> HasContext | None:
-    """Who holds the job that code with these context variables runs in."""
-    return variables.get(_current)
-
-
 def enter_job(holder: HasContext) -> None:
     """Make a job the current one of the running task, thread or process."""
     _current.set(holder)
