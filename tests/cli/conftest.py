@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import termios
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from textwrap import dedent
@@ -100,9 +100,9 @@ class Cli:
             check=False,
         )
 
-    def start(self, *arguments: str, **environment: str) -> Run:
+    def start(self, *arguments: str, within: Sequence[str] = (), **environment: str) -> Run:
         process = subprocess.Popen(
-            [*COMMAND, *arguments],
+            [*within, *COMMAND, *arguments],
             cwd=self.folder,
             env=self.environment(**environment),
             stdin=subprocess.DEVNULL,

@@ -24,6 +24,7 @@ from conduit.core.errors import ConduitError, PayloadError, SerializationError
 from conduit.core.model import Job, Lease, Reason
 from conduit.core.transitions import OutcomeKind
 from conduit.engine import context as current
+from conduit.engine import forks
 from conduit.engine.context import Context, Fail, JobView, Retry
 from conduit.engine.failure import in_words, job_error
 from conduit.engine.function import NO_HOOKS, Function, Hook, Mode, WorkerSpec
@@ -81,6 +82,8 @@ class Tools:
         """Whether the event loop is ending under the worker."""
         self.loop = asyncio.get_running_loop()
         self.loop_thread = threading.get_ident()
+        self.born = forks.generation()
+        """Tells this process from those that tasks fork."""
 
 
 class Attempt:
@@ -217,6 +220,7 @@ class Attempt:
             result = await self._with_surroundings()
         except BaseException as raised:  # KeyboardInterrupt, too: signals don't come this way
             error = raised
+        forks.end_if_forked(self._tools.born, error)
         self._interruptible = False
         if self._timer is not None:
             self._timer.cancel()
@@ -531,7 +535,7 @@ class Attempt:
 
     def send(self, note: Note) -> None:
         """See `Port.send`."""
-        if self.reported:
+        if self.reported or self._is_fork():
             return
         if note.logs:
             self._log = self._log or BoundedLog()
@@ -564,9 +568,14 @@ class Attempt:
         asyncio.run_coroutine_threadsafe(recorded, self._tools.loop).result()
 
     def _check_not_over(self) -> None:
-        """A job that was left behind may still run, but has no say any more."""
+        """A job that was left behind may still run, but has no say any more; nor have its forks."""
+        if self._is_fork():
+            raise RuntimeError(forks.NO_LINE)
         if self.reported:
             raise lease_lost(self.lease)
+
+    def _is_fork(self) -> bool:
+        return forks.generation() != self._tools.born
 
     async def run_in_thread(self, call: Callable[[], Any]) -> Any:
         """See `Port.run_in_thread`."""

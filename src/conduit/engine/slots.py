@@ -19,6 +19,7 @@ from conduit.engine.left_behind import disown
 from conduit.engine.pace import STALL_S
 from conduit.engine.reporter import Reporter
 from conduit.engine.rooms import Room
+from conduit.engine.wear import Wear
 from conduit.queue.base import Finished, Outcome
 
 logger = logging.getLogger("conduit.engine")
@@ -28,7 +29,11 @@ class Slots:
     """Runs as many attempts at once as the rooms have places; calls `on_vacated` as each ends."""
 
     def __init__(
-        self, rooms: Sequence[Room], reporter: Reporter, on_vacated: Callable[[], None]
+        self,
+        rooms: Sequence[Room],
+        reporter: Reporter,
+        on_vacated: Callable[[], None],
+        wear: Wear,
     ) -> None:
         self.context = contextvars.copy_context()
         """What every job begins with, untouched by others."""
@@ -36,6 +41,7 @@ class Slots:
         self._room_of = {name: room for room in rooms for name in room.functions}
         self._reporter = reporter
         self._on_vacated = on_vacated
+        self._wear = wear
         self._loop = asyncio.get_running_loop()
         self._attempts: dict[Lease, Attempt] = {}  # every claimed job that isn't settled
         self._lock = threading.Lock()  # guards _attempts against the heartbeat's thread
@@ -75,6 +81,19 @@ class Slots:
         """For how many milliseconds the function of a job has been running; None: it isn't yet."""
         attempt = self._attempts.get(lease)
         return None if attempt is None else attempt.began_ms_ago
+
+    def last_outcomes(self) -> list[Outcome]:
+        """What to report of every job that isn't settled if nothing more can be done for it here.
+
+        From any thread.
+        """
+        with self._lock:
+            attempts = list(self._attempts.values())
+        return [
+            each.outcome or Outcome(lease=each.lease, kind=OutcomeKind.RELEASE)
+            for each in attempts
+            if each.stop_reason is not Stop.LOST
+        ]
 
     def find(self, lease: Lease) -> Attempt | None:
         """The job under this lease. From any thread."""
@@ -134,6 +153,8 @@ class Slots:
     def _vacate(self, attempt: Attempt, outcome: Outcome | None) -> None:
         room = self._room_of[attempt.function.name]
         room.running -= 1
+        if attempt.function.mode is not Mode.PROCESS:
+            self._wear.ran()
         self._report(attempt, outcome)
         if not self._closed:
             self._start_waiting(room)

@@ -29,6 +29,7 @@ from conduit.core.model import Job, Lease, NewJob, WorkerInfo
 from conduit.engine.attempt import Attempt, Stop, Tools
 from conduit.engine.backoff import Outage, Voice
 from conduit.engine.claiming import Claimer
+from conduit.engine.forks import shielded
 from conduit.engine.function import Function, WorkerSpec
 from conduit.engine.heartbeat import Heartbeat
 from conduit.engine.leases import LeaseWatch
@@ -44,6 +45,7 @@ from conduit.engine.sweeper import sweep_forever
 from conduit.engine.threads import ThreadPool
 from conduit.engine.ticker import tick_forever
 from conduit.engine.watchdog import Watchdog
+from conduit.engine.wear import Wear
 from conduit.queue import open_queue
 from conduit.queue.base import Registration
 
@@ -61,8 +63,9 @@ class WorkerService:
         self._queue = open_queue(queue_url)
         self._voice = Voice()
         self._rooms = rooms_of(spec)
+        self._wear = Wear(spec.max_jobs, spec.max_memory)
         self._claimer = Claimer(self._queue, spec, self.id, self._rooms, self._attempt, self._voice)
-        self._stop = StopSequence(self._queue, self.id)
+        self._stop = StopSequence(self._queue, self.id, spec.shutdown_timeout)
         self._lifespan: Lifespan | None = None
         self._resources = AsyncExitStack()
         self._reporter: Reporter
@@ -72,6 +75,7 @@ class WorkerService:
         self._loop: asyncio.AbstractEventLoop
         self._owner: asyncio.Task[Any] | None = None  # the task that lives as long as the worker
         self._main: asyncio.Task[None] | None = None
+        self._heartbeat: Heartbeat | None = None
         self._unknown = asyncio.Event()  # the queue may have forgotten this worker
         self._stopped = asyncio.Event()
 
@@ -99,6 +103,24 @@ class WorkerService:
         self._stop.hurry()
         if self._main is not None:
             await self._stopped.wait()
+
+    @property
+    def shutdown_timeout(self) -> float:
+        """How long jobs may take to finish at the stop, in seconds."""
+        return self._spec.shutdown_timeout
+
+    def hand_back_from_outside(self, seconds: float) -> None:
+        """Hand back every job from another thread, and sign off, as the event loop is blocked."""
+        if self._heartbeat is not None:
+            self._heartbeat.say_last(self._slots.last_outcomes(), seconds)
+
+    def dump_processes(self) -> None:
+        """Have worker processes show their stacks on stderr. From any thread."""
+        self._tools.processes.dump()
+
+    async def worn_out(self) -> str:
+        """Until this process is to be replaced, by `max_jobs` or `max_memory`; why, in words."""
+        return await self._wear.out()
 
     async def wait(self) -> None:
         """Until the worker has stopped. Raises what it crashed of."""
@@ -137,12 +159,18 @@ class WorkerService:
     async def _open(self) -> None:
         await self._patiently(lambda: self._resources.enter_async_context(self._queue))
         self._resources.enter_context(capture_logs())
+        self._resources.enter_context(shielded())
         self._reporter = Reporter(self._queue, self._on_lost, self._began_ms_ago, self._voice)
-        self._slots = Slots(self._rooms, self._reporter, self._claimer.on_vacated)
+        self._slots = Slots(self._rooms, self._reporter, self._claimer.on_vacated, self._wear)
         self._watch = LeaseWatch(self._slots, self._claimer.cancel_early)
         threads = ThreadPool(f"conduit-{self.name}", self._spec.cancel_grace)
         self._resources.callback(threads.close)
-        processes = ProcessPool(self._spec.processes, result_limit=self._spec.payload_limit)
+        processes = ProcessPool(
+            self._spec.processes,
+            result_limit=self._spec.payload_limit,
+            max_jobs=self._spec.max_jobs,
+            max_memory=self._spec.max_memory,
+        )
         await self._resources.enter_async_context(processes)
         self._tools = Tools(
             self._spec,
@@ -153,7 +181,7 @@ class WorkerService:
             torn_down=self._is_torn_down,
         )
         self._loop = asyncio.get_running_loop()
-        heartbeat = Heartbeat(
+        heartbeat = self._heartbeat = Heartbeat(
             self._url,
             self.id,
             self._spec.lease_ms,
@@ -194,7 +222,7 @@ class WorkerService:
         """Leave the lifespan and let go of the rest. Raises what the lifespan raises."""
         try:
             if self._lifespan is not None:
-                await self._lifespan.leave(self._stop.hurried)
+                await self._stop.leave(self._lifespan)
         finally:
             await self._stop.let_go(self._resources)
 
@@ -254,6 +282,8 @@ class WorkerService:
         ]
         if self._lifespan is not None:
             duties.append(asyncio.create_task(self._lifespan.broken()))
+        if self._spec.wears_out:
+            duties.append(asyncio.create_task(self._wear.watch(self.name)))
         try:
             try:
                 await _first_of([claiming, reporting, *duties], self._stop.asked.wait())
