@@ -17,6 +17,8 @@ import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
+from weakref import WeakSet
 
 from conduit.core.errors import QueueError
 
@@ -135,9 +137,33 @@ def keep_for_ever(inherited: object) -> None:
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(inherited))
 
 
+class Inheritable(Protocol):
+    """What is open in a process."""
+
+    def abandon(self) -> None:
+        """In a forked child: be of no use, and leave alone what the parent uses."""
+        ...
+
+
+open_queues: WeakSet[Inheritable] = WeakSet()
+"""What is open in this process, and no use to a child of it."""
+
+
+def inherited(shown: str) -> QueueError:
+    """What is raised in a child by a queue that its parent opened."""
+    return QueueError(f"{shown} was opened by the process that forked this one: open it anew here")
+
+
+def _abandon() -> None:
+    for queue in list(open_queues):
+        queue.abandon()
+    open_queues.clear()
+
+
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(
         before=gate.before,
         after_in_parent=gate.after_in_parent,
         after_in_child=gate.after_in_child,
     )
+    os.register_at_fork(after_in_child=_abandon)

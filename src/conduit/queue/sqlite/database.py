@@ -14,7 +14,6 @@ Both threads close their connections before the process forks; see `conduit.queu
 from __future__ import annotations
 
 import asyncio
-import os
 import sqlite3
 import threading
 import time
@@ -32,6 +31,7 @@ from conduit.core.errors import (
     QueueSchemaError,
     QueueUnavailableError,
 )
+from conduit.queue.forks import inherited, open_queues
 from conduit.queue.sqlite.connection import ThreadConnection, connect, is_busy, translate
 
 T = TypeVar("T")
@@ -107,6 +107,7 @@ class Database:
             raise
         self._accepting = True
         _open.add(self)
+        open_queues.add(self)
 
     async def _start(self, serve: Callable[[ThreadConnection, Inbox], None], inbox: Inbox) -> None:
         """Start a thread, which connects and then serves; raises why it can't connect.
@@ -149,6 +150,7 @@ class Database:
         if self._accepting:
             self._accepting = False
             _open.discard(self)
+            open_queues.discard(self)
             self._note_change()
         # One after the other: the last connection to close tidies the file up, and of two that
         # close at once neither is the last.
@@ -161,7 +163,8 @@ class Database:
         self._loop = None
 
     def abandon(self) -> None:
-        """In a forked child: be of no use. The threads aren't here, and nothing is open."""
+        """In a forked child: the threads aren't here, and nothing is open."""
+        _open.discard(self)
         self._inherited, self._accepting = True, False
         self._loop, self._threads = None, []
 
@@ -180,10 +183,7 @@ class Database:
 
     def _put(self, inbox: Inbox, call: _Call) -> None:
         if self._inherited:
-            raise QueueError(
-                f"{self.path} was opened by the process that forked this one: open a queue anew "
-                "after a fork"
-            )
+            raise inherited(str(self.path))
         if not self._accepting:
             raise QueueError(f"{self.path} isn't open")
         inbox.put(call)
@@ -495,14 +495,3 @@ def _data_version(connection: ThreadConnection) -> tuple[int, int]:
     except (sqlite3.Error, QueueError):
         counter = -1
     return connection.opened, counter
-
-
-def _abandon_inherited() -> None:
-    """In a forked child: the parent's databases are its own."""
-    for database in _open:
-        database.abandon()
-    _open.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_abandon_inherited)
