@@ -7,6 +7,9 @@ is damaged. So no connection is open at the moment of a fork. Threads that have 
 two transactions, wait at the gate until the fork is over, and open it again at their next use.
 
 A socket has no such tables. Here the child only mustn't touch what it inherited.
+
+A lock that another thread has at that moment is held in the child for ever. Conduit's own are made
+anew there; an import, which takes those of its modules, doesn't coincide with a fork either.
 """
 
 from __future__ import annotations
@@ -27,16 +30,19 @@ PATIENCE_S = 5.0
 
 
 class Holder:
-    """A thread that has a file open, or wants to. `wake` makes it look at `Gate.closing`."""
+    """A thread that a fork waits for. `wake` makes it look at `Gate.closing`.
 
-    def __init__(self, path: Path, wake: Callable[[], None]) -> None:
+    `path` is the file that it has open, if any.
+    """
+
+    def __init__(self, path: Path | None, wake: Callable[[], None]) -> None:
         self.path = path
         self.wake = wake
         self.thread = threading.get_ident()
 
 
 class Gate:
-    """Lets threads open files while no fork is under way, and forks happen while none is open.
+    """Lets threads in while no fork is under way, and forks happen while none is in.
 
     Its lock may be taken again by the thread that has it: a signal handler or a finaliser may fork
     in the midst of any of these methods.
@@ -61,14 +67,14 @@ class Gate:
 
         Raises `QueueError` for a file that the parent had open when it forked this process.
         """
-        if self._lost and holder.path.resolve() in self._lost:
+        if self._lost and holder.path is not None and holder.path.resolve() in self._lost:
             raise QueueError(
                 f"{holder.path} can't be used in this process: it was forked while its parent had "
                 f"the file open and was busy with it for more than {PATIENCE_S:.0f} s; fork before "
                 "the first submit, or start the process anew (multiprocessing: spawn)"
             )
         with self._changed:
-            while self._forking:
+            while self._forking and holder.thread not in self._forking:
                 self._changed.wait()
             self._holders.add(holder)
 
@@ -77,6 +83,16 @@ class Gate:
         with self._changed:
             self._holders.discard(holder)
             self._changed.notify_all()
+
+    @contextmanager
+    def undisturbed(self) -> Generator[None]:
+        """Do something short that no other thread's fork may coincide with."""
+        holder = Holder(None, lambda: None)
+        self.enter(holder)
+        try:
+            yield
+        finally:
+            self.leave(holder)
 
     @contextmanager
     def lifted(self) -> Generator[None]:
@@ -98,9 +114,9 @@ class Gate:
     # --- the hooks of a fork ------------------------------------------------------------------
 
     def before(self) -> None:
-        """Wait until every file is closed, `PATIENCE_S` at most. The child is kept from the others.
+        """Wait until all other threads are out, `PATIENCE_S` at most.
 
-        Files of this very thread aren't waited for.
+        The child may not use the files of those that aren't.
         """
         here = threading.get_ident()
         with self._changed:
@@ -121,7 +137,7 @@ class Gate:
 
     def after_in_child(self) -> None:
         """Start afresh: the threads aren't here, and whoever had the lock may be one of them."""
-        self._lost |= {holder.path.resolve() for holder in self._holders}
+        self._lost |= {holder.path.resolve() for holder in self._holders if holder.path}
         self._start()
 
 
