@@ -17,9 +17,11 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
+import time
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import Protocol
 from weakref import WeakSet
 
@@ -27,6 +29,10 @@ from conduit.core.errors import QueueError
 
 PATIENCE_S = 5.0
 """How long a fork waits for threads that are busy, such as with a disk that hangs."""
+
+
+LOOK_S = 0.001
+"""How often a thread that waits for a fork's end looks whether it is over."""
 
 
 class Holder:
@@ -39,28 +45,34 @@ class Holder:
         self.path = path
         self.wake = wake
         self.thread = threading.get_ident()
+        self.inside = False
+
+
+class _Fork:
+    """A fork that a thread is about to do."""
+
+    def __init__(self, thread: int) -> None:
+        self.thread = thread
+        self.left: SimpleQueue[None] = SimpleQueue()  # something for each holder that leaves
 
 
 class Gate:
     """Lets threads in while no fork is under way, and forks happen while none is in.
 
-    Its lock may be taken again by the thread that has it: a signal handler or a finaliser may fork
-    in the midst of any of these methods.
+    Without a lock: a signal handler or a finaliser may fork, or wait for a thread to be let in, in
+    the midst of any of these methods. Each side first says what it is about to do, in one step that
+    nothing divides, and then looks at what the others do.
     """
 
     def __init__(self) -> None:
-        self._start()
-        self._lost: set[Path] = set()
-
-    def _start(self) -> None:
-        self._changed = threading.Condition()
-        self._forking: list[int] = []  # threads that are about to fork
+        self._forks: list[_Fork] = []
         self._holders: set[Holder] = set()
+        self._lost: set[Path] = set()
 
     @property
     def closing(self) -> bool:
         """Whether a fork waits until all files are closed."""
-        return bool(self._forking)
+        return bool(self._forks)
 
     def enter(self, holder: Holder) -> None:
         """Wait while a fork is under way; the holder may open its file when this returns.
@@ -70,19 +82,22 @@ class Gate:
         if self._lost and holder.path is not None and holder.path.resolve() in self._lost:
             raise QueueError(
                 f"{holder.path} can't be used in this process: it was forked while its parent had "
-                f"the file open and was busy with it for more than {PATIENCE_S:.0f} s; fork before "
+                f"the file open and was busy with it for more than {PATIENCE_S:g} s; fork before "
                 "the first submit, or start the process anew (multiprocessing: spawn)"
             )
-        with self._changed:
-            while self._forking and holder.thread not in self._forking:
-                self._changed.wait()
+        self._holders.add(holder)
+        while any(fork.thread != holder.thread for fork in tuple(self._forks)):
+            self.leave(holder)
+            time.sleep(LOOK_S)  # whoever forks may be interrupted before it could tell
             self._holders.add(holder)
+        holder.inside = True
 
     def leave(self, holder: Holder) -> None:
         """The holder's file is closed."""
-        with self._changed:
-            self._holders.discard(holder)
-            self._changed.notify_all()
+        holder.inside = False
+        self._holders.discard(holder)
+        for fork in tuple(self._forks):
+            fork.left.put(None)
 
     @contextmanager
     def undisturbed(self) -> Generator[None]:
@@ -102,14 +117,27 @@ class Gate:
         it, once all is closed again.
         """
         here = threading.get_ident()
-        forks = self._forking.count(here)
-        for _ in range(forks):
-            self.after_in_parent()
+        lifted = [fork for fork in self._forks if fork.thread == here]
+        for fork in lifted:
+            self._end(fork)
         try:
             yield
         finally:
-            for _ in range(forks):
-                self.before()
+            for fork in lifted:
+                self._begin(fork)
+
+    def _begin(self, fork: _Fork) -> None:
+        self._forks.append(fork)
+        for holder in tuple(self._holders):
+            holder.wake()
+        deadline = time.monotonic() + PATIENCE_S
+        with suppress(Empty):
+            while any(holder.thread != fork.thread for holder in tuple(self._holders)):
+                fork.left.get(timeout=max(0.0, deadline - time.monotonic()))
+
+    def _end(self, fork: _Fork) -> None:
+        if fork in self._forks:
+            self._forks.remove(fork)
 
     # --- the hooks of a fork ------------------------------------------------------------------
 
@@ -118,27 +146,19 @@ class Gate:
 
         The child may not use the files of those that aren't.
         """
-        here = threading.get_ident()
-        with self._changed:
-            self._forking.append(here)
-            for holder in tuple(self._holders):
-                holder.wake()
-            self._changed.wait_for(
-                lambda: all(holder.thread == here for holder in self._holders), PATIENCE_S
-            )
+        self._begin(_Fork(threading.get_ident()))
 
     def after_in_parent(self) -> None:
-        """Let files be opened again."""
+        """Let threads in again."""
         here = threading.get_ident()
-        with self._changed:
-            if here in self._forking:  # an interrupt may have come before
-                self._forking.remove(here)
-            self._changed.notify_all()
+        for fork in [fork for fork in self._forks if fork.thread == here][-1:]:
+            self._end(fork)
 
     def after_in_child(self) -> None:
-        """Start afresh: the threads aren't here, and whoever had the lock may be one of them."""
-        self._lost |= {holder.path.resolve() for holder in self._holders if holder.path}
-        self._start()
+        """Start afresh: the other threads aren't here."""
+        inside = [holder.path for holder in self._holders if holder.inside]
+        self._lost |= {path.resolve() for path in inside if path is not None}
+        self._forks, self._holders = [], set()
 
 
 gate = Gate()
