@@ -16,7 +16,7 @@ from conduit.core.errors import LeaseLostError
 from conduit.core.model import JobStatus, NewJob
 from conduit.engine import stopping
 from conduit.engine.context import current_job
-from conduit.queue.sqlite import database
+from conduit.queue.sqlite import connection
 from tests.engine.bench import PATIENCE, Bench, task
 
 AN_HOUR = 3600.0
@@ -156,7 +156,7 @@ class Lock:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A locked file is given up on after a moment: the tests wait as often, not as long."""
-    monkeypatch.setattr(database, "BUSY_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(connection, "BUSY_TIMEOUT_S", 0.1)
     monkeypatch.setattr(stopping, "DELIVERY_TIMEOUT_S", 1.0)
 
 

@@ -17,7 +17,7 @@ from conduit.core.errors import QueueUnavailableError
 from conduit.core.model import JobStatus, NewJob
 from conduit.queue import Queue, open_queue
 from conduit.queue.base import Finished, JobFilter, Retention
-from conduit.queue.sqlite import SqliteQueue, database
+from conduit.queue.sqlite import SqliteQueue, connection
 from tests.cli.conftest import Cli
 from tests.conformance.builders import a_job, claim_one, complete, get, submit
 from tests.conformance.history import check_history
@@ -189,7 +189,7 @@ async def test_a_worker_holds_a_result_for_which_there_is_no_room_and_delivers_i
 @pytest.fixture
 def little_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait for a lock for one second instead of five."""
-    monkeypatch.setattr(database, "BUSY_TIMEOUT_S", 1.0)
+    monkeypatch.setattr(connection, "BUSY_TIMEOUT_S", 1.0)
 
 
 LOCKED = "has been locked by another process for 1 s; look for a stopped process"

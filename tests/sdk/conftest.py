@@ -18,6 +18,9 @@ def queue_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return url
 
 
+ROOT = Path(__file__).parent.parent.parent
+
+
 @pytest.fixture
 async def queue(queue_url: str) -> AsyncIterator[Queue]:
     """The same queue, looked at from beside."""
@@ -28,3 +31,20 @@ async def queue(queue_url: str) -> AsyncIterator[Queue]:
 @pytest.fixture
 def worker() -> Worker:
     return Worker("test", shutdown_timeout=5)
+
+
+@pytest.fixture(params=["sqlite", "redis"])
+def store_url(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> str:
+    """A queue in both stores in turn, found as users' programs find theirs."""
+    url = f"sqlite:///{tmp_path / 'queue.db'}"
+    if request.param == "redis":
+        server, namespace = (
+            request.getfixturevalue("redis_url"),
+            request.getfixturevalue("namespace"),
+        )
+        url = f"{server}?namespace={namespace}"
+    monkeypatch.setenv("CONDUIT_QUEUE_URL", url)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    return url

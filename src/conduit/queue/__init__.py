@@ -7,6 +7,7 @@ from urllib.parse import unquote, urlsplit
 
 from conduit.core.errors import ConfigurationError
 from conduit.queue.base import Queue
+from conduit.queue.forks import gate
 
 __all__ = ["Queue", "open_queue"]
 
@@ -22,11 +23,13 @@ def open_queue(url: str) -> Queue:
     except ValueError as error:
         raise ConfigurationError(f"{url!r} can't be read as a queue's URL: {error}") from None
     if parts.scheme.partition("+")[0] in ("redis", "rediss"):
-        from conduit.queue.redis import RedisQueue
+        with gate.undisturbed():
+            from conduit.queue.redis import RedisQueue
 
         return RedisQueue(url)
     if parts.scheme == "sqlite":
-        from conduit.queue.sqlite import SqliteQueue
+        with gate.undisturbed():
+            from conduit.queue.sqlite import SqliteQueue
 
         path = unquote(parts.path).removeprefix("/")
         if parts.netloc or not path:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import threading
 from asyncio import AbstractEventLoop
 from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
@@ -26,6 +25,7 @@ from conduit.core.errors import (
 from conduit.core.model import Job, NewJob
 from conduit.queue import Queue, open_queue
 from conduit.queue.base import Submitted
+from conduit.queue.forks import keep_for_ever
 from conduit.settings import ENVIRONMENT, load_settings
 
 logger = logging.getLogger("conduit.client")
@@ -327,39 +327,45 @@ class _LoopConnections:
         try:
             yield
         finally:
-            with _lock:
-                _by_loop.pop(self._loop, None)
+            _by_loop.pop(self._loop, None)
             await self.close()
 
 
-_lock = threading.Lock()
 _by_loop: dict[AbstractEventLoop, _LoopConnections] = {}
-_inherited: list[_LoopConnections] = []
-"""What a forked child has of its parent: kept, since to be collected would be to be closed."""
+"""Changed without a lock, which a signal handler might need that has interrupted its holder."""
+
+
+def running_loop() -> AbstractEventLoop:
+    """The event loop that runs here. Raises `RuntimeError` that says what to do without one."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        raise RuntimeError(
+            "no asyncio event loop is running here: under trio, call the _sync method in a thread "
+            "(trio.to_thread.run_sync(task.submit_sync, ...)); without a loop, call the _sync "
+            "method; in a child that was forked by a running loop, which is its parent's, start "
+            "another with asyncio.run in a thread, or call the _sync method"
+        ) from None
 
 
 async def connect(url: str) -> Connection:
     """The running loop's connection to a resolved URL."""
-    loop = asyncio.get_running_loop()
+    loop = running_loop()
     connections = _by_loop.get(loop)
     if connections is None:
-        connections = _LoopConnections(loop)
-        with _lock:
-            _by_loop[loop] = connections
-            ended = [_by_loop.pop(other) for other in list(_by_loop) if other.is_closed()]
+        connections = _by_loop[loop] = _LoopConnections(loop)
+        ended = [_by_loop.pop(other, None) for other in tuple(_by_loop) if other.is_closed()]
         await connections.begin()
-        for others in ended:  # their loops were closed without shutting down their generators
+        for others in filter(None, ended):  # closed without shutting down their generators
             await others.close()
     return connections.get(url)
 
 
-def _forget_connections() -> None:
-    """In a forked child: the parent's connections are its own, and closing them would harm it."""
-    global _lock  # noqa: PLW0603  a lock that the parent held is held here for ever
-    _lock = threading.Lock()
-    _inherited.extend(_by_loop.values())
+def _leave_to_parent() -> None:
+    """In a forked child: the parent's connections are its own."""
+    keep_for_ever(list(_by_loop.values()))
     _by_loop.clear()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_connections)
+    os.register_at_fork(after_in_child=_leave_to_parent)

@@ -23,7 +23,7 @@ from conduit.core.errors import ConduitError, InvalidOptionError, quoted
 from conduit.core.model import NewJob
 from conduit.core.result import TaskResult
 from conduit.sdk.blocking import run_blocking
-from conduit.sdk.client import connect
+from conduit.sdk.client import connect, running_loop
 from conduit.sdk.future import Future
 from conduit.sdk.options import check_count, check_seconds
 from conduit.sdk.task import TaskHandle
@@ -257,7 +257,7 @@ async def as_completed(
     `TimeoutError` when `timeout` seconds after the start some haven't; their jobs go on.
     """
     given, timeout = list(futures), _limit(timeout)
-    deadline = None if timeout is None else asyncio.get_running_loop().time() + timeout
+    deadline = None if timeout is None else running_loop().time() + timeout
     async with _waiting_for(given) as waits:
         by_wait = dict(zip(waits, given, strict=True))
         finished: asyncio.Queue[asyncio.Task[TaskResult[R]]] = asyncio.Queue()
@@ -285,7 +285,8 @@ async def _waiting_for(
     for each in given:
         if not isinstance(cast("object", each), Future):
             raise TypeError(f"{quoted(each)} isn't a Future: give what submit() returned")
-    waits = [asyncio.create_task(future.result()) for future in given]
+    loop = running_loop()
+    waits = [loop.create_task(future.result()) for future in given]
     try:
         yield waits
     finally:

@@ -21,6 +21,7 @@ from redis.backoff import NoBackoff
 from redis.crc import key_slot
 
 from conduit.core.errors import ConfigurationError, QueueAccessError, QueueUnavailableError
+from conduit.queue.forks import inherited, keep_for_ever
 from conduit.queue.redis.address import Address, Durability
 from conduit.queue.redis.failures import (
     CALL_ERRORS,
@@ -58,6 +59,7 @@ class Server:
         self._room = asyncio.Semaphore(address.max_connections)
         self._looking_up = asyncio.Lock()
         self._nodes = list(address.hosts)  # of a cluster: those named, then those heard of
+        self._inherited = False
 
     # --- life ---------------------------------------------------------------------------------
 
@@ -85,6 +87,14 @@ class Server:
         if self._sentinel is not None:
             sentinel, self._sentinel = self._sentinel, None
             await sentinel.aclose()
+
+    def abandon(self) -> None:
+        """In a forked child: leave the connections to the parent, and make none."""
+        keep_for_ever(vars(self).copy())
+        self._pool = self._sentinel = None
+        self._room = asyncio.Semaphore(self.address.max_connections)
+        self._looking_up = asyncio.Lock()
+        self._inherited = True
 
     async def _drop(self, pool: Pool | None) -> None:
         """Let go of connections; the next call makes others, to the address that holds then."""
@@ -216,6 +226,8 @@ class Server:
 
     async def _connect(self) -> Client:
         address = self.address
+        if self._inherited:
+            raise inherited(address.shown)
         options = self._options()
         if address.topology == "sentinel":
             if self._sentinel is None:  # one for all, which asks the one first that helped last

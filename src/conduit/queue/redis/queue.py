@@ -53,6 +53,7 @@ from conduit.queue.base import (
     SweepReport,
     registration_conflict,
 )
+from conduit.queue.forks import keep_for_ever, open_queues
 from conduit.queue.gate import Gated
 from conduit.queue.redis import checks, finding, records, stream
 from conduit.queue.redis.address import parse
@@ -104,11 +105,19 @@ class RedisQueue(Gated):
             await self._server.close()
             raise
         self._opened = True
+        open_queues.add(self)
 
     async def close(self) -> None:
         self._opened = False
+        open_queues.discard(self)
         await self._hints.close()
         await self._server.close()
+
+    def abandon(self) -> None:
+        """In a forked child: leave what is open to the parent."""
+        keep_for_ever(self._hints)
+        self._hints = Hints(self._server)
+        self._server.abandon()
 
     async def __aenter__(self) -> Self:
         await self.open()

@@ -7,6 +7,8 @@ someone waits for a change, looks at the file's change counter: a few microsecon
 times a second when something has just happened, down to fifty times at rest, so that other
 processes' commits are seen within 20 ms. Instances on the same file in the same process tell each
 other at once.
+
+Both threads close their connections before the process forks; see `conduit.queue.forks`.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import asyncio
 import sqlite3
 import threading
 import time
-import weakref
+import traceback
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from importlib import resources
@@ -29,46 +31,23 @@ from conduit.core.errors import (
     QueueSchemaError,
     QueueUnavailableError,
 )
+from conduit.queue.forks import inherited, open_queues
+from conduit.queue.sqlite.connection import ThreadConnection, connect, is_busy, translate
 
 T = TypeVar("T")
 Piece = Callable[[sqlite3.Connection], T]
 
 APPLICATION_ID = 0x436F6E64  # "Cond"
 SCHEMA_VERSION = 5
-OLDEST_SQLITE = (3, 38, 0)  # JSON functions built in; also RETURNING, STRICT, UPDATE FROM
-BUSY_TIMEOUT_S = 5.0
 WATCH_FIRST_S = 0.001
 WATCH_REST_S = 0.02
 WATCH_KEEN = 50
 CHECK_PLACE_S = 1.0
 MAX_GROUP = 64
-PRIMARY = 0xFF  # the part of a result code that says what, without the details
 
 
-class _Neighbours:
-    """The open databases of this process, by file."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._by_path: dict[Path, weakref.WeakSet[Database]] = {}
-
-    def add(self, database: Database) -> None:
-        with self._lock:
-            self._by_path.setdefault(database.place, weakref.WeakSet()).add(database)
-
-    def remove(self, database: Database) -> None:
-        with self._lock:
-            self._by_path[database.place].discard(database)
-            if not self._by_path[database.place]:
-                del self._by_path[database.place]
-
-    def of(self, database: Database) -> list[Database]:
-        with self._lock:
-            others = self._by_path.get(database.place, ())
-            return [other for other in others if other is not database]
-
-
-_neighbours = _Neighbours()
+_open: set[Database] = set()
+"""The open databases of this process. Changed without a lock, which a signal handler might need."""
 
 
 class _Call:
@@ -84,6 +63,9 @@ class _Call:
 Inbox = SimpleQueue[_Call | None]
 """What a thread is asked to do; None asks it to end."""
 
+_LOOK_UP = _Call(lambda _connection: None)
+"""Wakes a thread: the reader to watch for changes, or either to close its file before a fork."""
+
 
 class Database:
     """Access to the file from one event loop. Open it first; close it last."""
@@ -94,6 +76,7 @@ class Database:
         """The path with links resolved, once open."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._accepting = False
+        self._inherited = False  # from the process that forked this one
         self._writes: Inbox = SimpleQueue()
         self._reads: Inbox = SimpleQueue()
         self._threads: list[tuple[Inbox, threading.Thread, asyncio.Future[None]]] = []
@@ -111,9 +94,10 @@ class Database:
             raise QueueError(f"{self.path} is open already")
         self._loop = asyncio.get_running_loop()
         self._writes, self._reads, self._threads = SimpleQueue(), SimpleQueue(), []
+        self._identity, self._inherited = None, False
         try:
-            await self._start(_connect_checked, self._write_forever, self._writes)
-            await self._start(connect, self._read_forever, self._reads)
+            await self._start(self._write_forever, self._writes)
+            await self._start(self._read_forever, self._reads)
             self.place = self.path.resolve()
             self._identity = _identity(self.path)
         except BaseException:
@@ -122,14 +106,10 @@ class Database:
             self._loop = None
             raise
         self._accepting = True
-        _neighbours.add(self)
+        _open.add(self)
+        open_queues.add(self)
 
-    async def _start(
-        self,
-        connect: Callable[[Path], sqlite3.Connection],
-        serve: Callable[[sqlite3.Connection, Inbox], None],
-        inbox: Inbox,
-    ) -> None:
+    async def _start(self, serve: Callable[[ThreadConnection, Inbox], None], inbox: Inbox) -> None:
         """Start a thread, which connects and then serves; raises why it can't connect.
 
         Not one of asyncio's: those may all be busy, and there are none any more once the main
@@ -140,10 +120,13 @@ class Database:
         ended: asyncio.Future[None] = loop.create_future()
 
         def run() -> None:
+            connection = ThreadConnection(self.path, self._connect, lambda: inbox.put(_LOOK_UP))
             try:
-                connection = connect(self.path)
+                _make_folder(self.path)
+                connection.patiently(lambda db: _ensure_schema(db, self.path))
             except BaseException as error:
-                _tell(loop, _answer, connected, None, error)
+                connection.close()
+                _tell(loop, _answer, connected, None, translate(error, self.path))
                 return
             _tell(loop, _answer, connected, None, None)
             try:
@@ -157,11 +140,17 @@ class Database:
         await connected
         self._threads.append((inbox, thread, ended))
 
+    def _connect(self) -> sqlite3.Connection:
+        if self._identity is not None:  # opened anew after a fork: a file that is gone isn't made
+            self._check_place()
+        return connect(self.path)
+
     async def close(self) -> None:
         """Finish and answer what was asked for, wake who waits, and close the connections."""
         if self._accepting:
             self._accepting = False
-            _neighbours.remove(self)
+            _open.discard(self)
+            open_queues.discard(self)
             self._note_change()
         # One after the other: the last connection to close tidies the file up, and of two that
         # close at once neither is the last.
@@ -172,6 +161,12 @@ class Database:
                 await asyncio.shield(ended)
             thread.join()
         self._loop = None
+
+    def abandon(self) -> None:
+        """In a forked child: the threads aren't here, and nothing is open."""
+        _open.discard(self)
+        self._inherited, self._accepting = True, False
+        self._loop, self._threads = None, []
 
     async def write(self, piece: Piece[T]) -> T:
         """Run `piece` in a transaction; durable when this returns, undone when it raises."""
@@ -187,6 +182,8 @@ class Database:
         return await future
 
     def _put(self, inbox: Inbox, call: _Call) -> None:
+        if self._inherited:
+            raise inherited(str(self.path))
         if not self._accepting:
             raise QueueError(f"{self.path} isn't open")
         inbox.put(call)
@@ -197,7 +194,7 @@ class Database:
         """Wait until `version` is past `since`; False after `timeout` seconds."""
         self._watchers += 1
         try:
-            self._put(self._reads, _Call(_nothing))  # wakes the reader to watch
+            self._put(self._reads, _LOOK_UP)
             async with asyncio.timeout(max(0.0, timeout)):
                 while self.version == since:
                     self._changed.clear()
@@ -214,17 +211,23 @@ class Database:
 
     # --- the threads --------------------------------------------------------------------------
 
-    def _write_forever(self, connection: sqlite3.Connection, inbox: Inbox) -> None:
+    def _write_forever(self, connection: ThreadConnection, inbox: Inbox) -> None:
         for calls in _groups(inbox):
-            changes = connection.total_changes
-            self._commit(connection, calls)
-            changed = connection.total_changes != changes
-            self._tell_loop(self._settle, calls, changed)
-            if changed:
-                for neighbour in _neighbours.of(self):
-                    neighbour._tell_loop(neighbour._note_change)
+            if calls:
+                self._write(connection, calls)
+            connection.give_way()
 
-    def _commit(self, connection: sqlite3.Connection, calls: list[_Call]) -> None:
+    def _write(self, connection: ThreadConnection, calls: list[_Call]) -> None:
+        changes = connection.changes
+        self._commit(connection, calls)
+        changed = connection.changes != changes
+        self._tell_loop(self._settle, calls, changed)
+        if changed:
+            for other in _open.copy():
+                if other.place == self.place and other is not self:
+                    other._tell_loop(other._note_change)
+
+    def _commit(self, connection: ThreadConnection, calls: list[_Call]) -> None:
         """Commit the calls together; should that fail as a whole, each on its own.
 
         Not when the file was locked, though: each would wait as long as all have waited already.
@@ -233,28 +236,33 @@ class Database:
             for call in calls:
                 self._commit_together(connection, [call])
 
-    def _commit_together(self, connection: sqlite3.Connection, calls: list[_Call]) -> bool:
+    def _commit_together(self, connection: ThreadConnection, calls: list[_Call]) -> bool:
         alone = len(calls) == 1
+        db: sqlite3.Connection | None = None
         try:
-            self._check_place()
-            connection.execute("BEGIN IMMEDIATE")
+            db = connection.patiently(self._begin)
             for call in calls:
                 call.error = None
                 if alone:
-                    call.value = _run(connection, call)
+                    call.value = _run(db, call)
                 else:
-                    _run_in_savepoint(connection, call)
-            connection.execute("COMMIT")
+                    _run_in_savepoint(db, call)
+            db.execute("COMMIT")
         except BaseException as error:
-            if connection.in_transaction:
+            if db is not None and db.in_transaction:
                 with suppress(sqlite3.Error):
-                    connection.execute("ROLLBACK")
+                    db.execute("ROLLBACK")
             for call in calls:
-                call.error = translate(error, self.path)
-            return _is_busy(error)
+                call.error = _told(error, self.path)
+            return is_busy(error)
         return True
 
-    def _read_forever(self, connection: sqlite3.Connection, inbox: Inbox) -> None:
+    def _begin(self, db: sqlite3.Connection) -> sqlite3.Connection:
+        self._check_place()
+        db.execute("BEGIN IMMEDIATE")
+        return db
+
+    def _read_forever(self, connection: ThreadConnection, inbox: Inbox) -> None:
         seen = _data_version(connection)
         check_at = time.monotonic() + CHECK_PLACE_S
         quiet = 0  # looks at the counter since something last happened
@@ -264,9 +272,11 @@ class Database:
                 if call is None:
                     return
                 quiet = 0
-                self._read(connection, call)
+                if call is not _LOOK_UP:
+                    self._read(connection, call)
             except Empty:
                 quiet += 1
+            connection.give_way()
             if self._watchers:
                 version, gone = _data_version(connection), False
                 if time.monotonic() >= check_at:
@@ -276,12 +286,14 @@ class Database:
                     seen, quiet = version, 0
                     self._tell_loop(self._note_change)
 
-    def _read(self, connection: sqlite3.Connection, call: _Call) -> None:
+    def _read(self, connection: ThreadConnection, call: _Call) -> None:
         try:
             self._check_place()
-            call.value = _run(connection, call, told=(ValueError,))  # for a foreign cursor
+            call.value = connection.patiently(
+                lambda db: _run(db, call, told=(ValueError,))  # for a foreign cursor
+            )
         except BaseException as error:
-            call.error = translate(error, self.path)
+            call.error = _told(error, self.path)
         self._tell_loop(self._settle, [call], False)
 
     def _is_in_place(self) -> bool:
@@ -320,6 +332,12 @@ def _tell(loop: asyncio.AbstractEventLoop, callback: Callable[..., None], *args:
         loop.call_soon_threadsafe(callback, *args)
 
 
+def _told(error: BaseException, path: Path) -> BaseException:
+    """What a caller is told. Who keeps the error mustn't keep a statement, and the file open."""
+    traceback.clear_frames(error.__traceback__)
+    return translate(error, path)
+
+
 def _answer(future: asyncio.Future[Any], value: object, error: BaseException | None) -> None:
     if future.done():
         return  # whoever asked has been cancelled
@@ -330,20 +348,21 @@ def _answer(future: asyncio.Future[Any], value: object, error: BaseException | N
 
 
 def _groups(inbox: Inbox) -> Generator[list[_Call]]:
-    """Whatever has piled up, again and again, until a None comes."""
+    """Whatever has piled up, perhaps nothing, again and again, until a None comes."""
     stopping = False
     while not stopping:
         calls: list[_Call] = []
         call = inbox.get()
         with suppress(Empty):
             while call is not None:
+                if call is _LOOK_UP:
+                    break
                 calls.append(call)
                 if len(calls) == MAX_GROUP:
                     break
                 call = inbox.get_nowait()
         stopping = call is None
-        if calls:
-            yield calls
+        yield calls
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
@@ -355,30 +374,7 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def connect(path: Path) -> sqlite3.Connection:
-    """A connection to the file with the settings that every part of Conduit relies on."""
-    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
-        raise QueueSchemaError(
-            f"this Python comes with SQLite {sqlite3.sqlite_version}; the embedded queue needs "
-            f"{'.'.join(map(str, OLDEST_SQLITE))} or newer: use a newer Python build"
-        )
-    connection: sqlite3.Connection | None = None
-    try:
-        connection = sqlite3.connect(
-            path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
-        )
-        # FULL: a commit is on the disk before it is answered, also over a power cut.
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA cache_size = -16000")
-        connection.execute("PRAGMA journal_size_limit = 67108864")
-    except sqlite3.Error as error:
-        if connection is not None:
-            connection.close()
-        raise translate(error, path) from error
-    return connection
-
-
-def _connect_checked(path: Path) -> sqlite3.Connection:
+def _make_folder(path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -386,30 +382,6 @@ def _connect_checked(path: Path) -> sqlite3.Connection:
             f"the folder {path.parent} can't be made: {error.strerror}; "
             "choose another with CONDUIT_DATA_DIR or CONDUIT_QUEUE_URL"
         ) from error
-    connection = connect(path)
-    try:
-        _ensure_schema_in_turn(connection, path)
-    except sqlite3.Error as error:
-        connection.close()
-        raise translate(error, path) from error
-    except QueueError:
-        connection.close()
-        raise
-    return connection
-
-
-def _ensure_schema_in_turn(connection: sqlite3.Connection, path: Path) -> None:
-    """Several processes may make the file at once. Changing to WAL then fails without waiting:
-    SQLite doesn't ask the busy handler where two that hold a shared lock want the exclusive one.
-    """
-    deadline = time.monotonic() + BUSY_TIMEOUT_S
-    while True:
-        try:
-            return _ensure_schema(connection, path)
-        except sqlite3.OperationalError as error:
-            if not _is_busy(error) or time.monotonic() > deadline:
-                raise
-            time.sleep(WATCH_REST_S)
 
 
 def _ensure_schema(connection: sqlite3.Connection, path: Path) -> None:
@@ -503,6 +475,7 @@ def _run_in_savepoint(connection: sqlite3.Connection, call: _Call) -> None:
         raise
     except Exception as error:
         connection.execute("ROLLBACK TO piece")
+        traceback.clear_frames(error.__traceback__)
         call.error = error
     connection.execute("RELEASE piece")
 
@@ -512,51 +485,13 @@ def _pause(quiet: int) -> float:
     return WATCH_FIRST_S if quiet < WATCH_KEEN else WATCH_REST_S
 
 
-def _nothing(_connection: sqlite3.Connection) -> None:
-    return None
+def _data_version(connection: ThreadConnection) -> tuple[int, int]:
+    """The file's change counter, which counts anew for each connection that was opened.
 
-
-def _data_version(connection: sqlite3.Connection) -> int:
-    """The file's change counter; -1 where it can't be read, which who asks next will be told."""
+    -1 where it can't be read, which who asks next will be told.
+    """
     try:
-        return connection.execute("PRAGMA data_version").fetchone()[0]
-    except sqlite3.Error:
-        return -1
-
-
-def _is_busy(error: BaseException) -> bool:
-    return _code(error) & PRIMARY == sqlite3.SQLITE_BUSY
-
-
-def _code(error: BaseException) -> int:
-    """SQLite's extended result code; 0 for errors that have none."""
-    return getattr(error, "sqlite_errorcode", None) or 0
-
-
-def translate(error: BaseException, path: Path) -> BaseException:
-    """What a caller should hear of an error out of SQLite; others pass through."""
-    if not isinstance(error, sqlite3.Error):
-        return error
-    code = _code(error)
-    primary = code & PRIMARY
-    if primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-        words = (
-            f"{path} has been locked by another process for {BUSY_TIMEOUT_S:.0f} s; "
-            "look for a stopped process or an open transaction on that file"
-        )
-    elif primary == sqlite3.SQLITE_FULL or code == sqlite3.SQLITE_IOERR_SHMSIZE:
-        words = f"the disk of {path} is full; nothing was written: make room and try again"
-    elif primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        return QueueCorruptError(
-            f"{path} is damaged or isn't a SQLite file ({error}); restore it from a backup, or "
-            "move it away to start with an empty queue"
-        )
-    elif primary == sqlite3.SQLITE_READONLY:
-        words = f"{path} can't be written: check the file's and the folder's permissions"
-    elif primary == sqlite3.SQLITE_CANTOPEN:
-        words = f"{path} can't be opened: check that the folder exists and may be written"
-    elif primary == sqlite3.SQLITE_IOERR:
-        words = f"the disk of {path} gave an error ({error}); nothing was written"
-    else:
-        return QueueError(f"{path}: {error}")
-    return QueueUnavailableError(words)
+        (counter,) = connection.get().execute("PRAGMA data_version").fetchone()
+    except (sqlite3.Error, QueueError):
+        counter = -1
+    return connection.opened, counter
