@@ -571,6 +571,10 @@ class Attempt:
             self.end_wait(id(wait))
         return id(wait)
 
+    def awaited(self) -> list[str]:
+        """The jobs that it waits for now. From any thread."""
+        return [wait.awaited for wait in list(self._waits.values())]
+
     def end_wait(self, number: int) -> None:
         """See `Port.end_wait`."""
         wait = self._waits.pop(number, None)
