@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 import conduit
-from conduit import Worker
+from conduit import JobStatus, Worker
 from conduit.core.standstill import deadlocks
 from conduit.queue import Queue
+from conduit.queue.base import JobFilter
 from tests.engine.heard import Heard
 from tests.sdk import waiting_jobs
 
@@ -49,6 +52,19 @@ async def stuck(queue: Queue) -> list[str]:
     return sorted(worker.name for worker, _ in found)
 
 
+@asynccontextmanager
+async def until_all_wait(queue: Queue, *children: str) -> AsyncIterator[None]:
+    """Let no child start before each of two parents has submitted its own and waits for it."""
+    for each in children:
+        await queue.pause_function(each)
+    yield
+    wanted = JobFilter(statuses=(JobStatus.QUEUED,), functions=children)
+    while (await queue.find(wanted)).total < 2:  # noqa: ASYNC110 - a count can only be asked
+        await asyncio.sleep(0.05)
+    for each in children:
+        await queue.resume_function(each)
+
+
 async def test_parents_that_hold_all_slots_for_their_children_are_told_of(
     queue: Queue, heard: Heard
 ) -> None:
@@ -65,7 +81,8 @@ async def test_parents_that_hold_all_slots_for_their_children_are_told_of(
         return double.options(after=first).submit_sync(number).value_sync()
 
     async with worker:
-        first, second = await parent.submit(1), await patient_parent.submit(2)
+        async with until_all_wait(queue, "child"):
+            first, second = await parent.submit(1), await patient_parent.submit(2)
         (line,) = await heard.lines(1)
         assert line.startswith("all 2 slots of worker orders-")
         assert "(parent waits for child, patient_parent waits for child)" in line
@@ -91,8 +108,9 @@ async def test_workers_that_are_full_of_jobs_that_wait_for_the_other_are_told_of
         return await (await left_child.submit(1)).value()
 
     async with left, right:
-        await wait_for_right.submit()
-        await wait_for_left.submit()
+        async with until_all_wait(queue, "left", "right"):
+            await wait_for_right.submit()
+            await wait_for_left.submit()
         lines = await heard.lines(2)
         assert await stuck(queue) == ["left", "right"]
     assert any("wait_for_right waits for right" in line for line in lines)
@@ -100,8 +118,9 @@ async def test_workers_that_are_full_of_jobs_that_wait_for_the_other_are_told_of
 
 async def test_processes_that_are_full_of_parents_are_told_of(queue: Queue, heard: Heard) -> None:
     async with waiting_jobs.worker:
-        await waiting_jobs.parent_of_double.submit(1)
-        await waiting_jobs.parent_of_double.submit(2)
+        async with until_all_wait(queue, "double"):
+            await waiting_jobs.parent_of_double.submit(1)
+            await waiting_jobs.parent_of_double.submit(2)
         (line,) = await heard.lines(1)
         assert await stuck(queue) == ["heavy"]
     assert line.startswith("all 2 slots of worker heavy-")
