@@ -16,6 +16,8 @@ from msgspec import Raw, Struct
 
 DEFAULT_QUEUE = "default"
 DEFAULT_MAX_DELIVERIES = 3
+NO_TIMEOUT = 0
+"""As a job's `timeout_ms`: it has none, whatever its function says."""
 MIN_PRIORITY, MAX_PRIORITY = -100, 100
 MAX_AFTER = 1000
 """For how many jobs one job can wait."""

@@ -21,7 +21,7 @@ from typing import Any
 from msgspec import structs
 
 from conduit.core.errors import ConduitError, PayloadError, SerializationError
-from conduit.core.model import Job, Lease, Reason
+from conduit.core.model import NO_TIMEOUT, Job, Lease, Reason
 from conduit.core.transitions import OutcomeKind
 from conduit.engine import context as current
 from conduit.engine.context import Context, Fail, JobView, Retry
@@ -326,6 +326,8 @@ class Attempt:
 
     def _timeout(self) -> float | None:
         own = self.job.timeout_ms
+        if own == NO_TIMEOUT:
+            return None
         return own / 1000 if own is not None else self.function.timeout
 
     def _view(self) -> JobView:
