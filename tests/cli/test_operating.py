@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 from msgspec import structs
 
-from conduit.core.model import NewJob
+from conduit.core.model import NewJob, Standstill, StandstillWait
 from conduit.queue.base import Claim, Queue
 from tests.cli import stock
 from tests.cli.conftest import Cli
@@ -210,3 +210,20 @@ def test_doctor_looks_at_a_store_of_artifacts(stocked: Cli, objects_url: str) ->
     code, found = look(objects_url.replace("s3://test-", "s3://other-"))
     assert (code, found["verdict"]) == (3, "error")
     assert "NoSuchBucket" in found["detail"]
+
+
+async def stand_still(queue: Queue) -> None:
+    """The worker's slots are all held by jobs that wait for what only it can run."""
+    await stock.fill(queue)
+    (worker,) = await queue.workers()
+    wait = StandstillWait(waiter="report", awaited="charge", queue="default")
+    standstill = Standstill(places=2, functions=("charge", "report", "zip_up"), waits=(wait,))
+    await queue.update_worker(structs.replace(worker, standstills=(standstill,)))
+
+
+def test_doctor_tells_of_slots_held_by_jobs_that_wait_for_a_slot(cli: Cli) -> None:
+    cli.with_queue(stand_still)
+    checks = {each["name"]: each for each in json.loads(cli("doctor", "--json").stdout)}
+    assert checks["deadlock"]["verdict"] == "warning"
+    assert checks["deadlock"]["detail"].startswith("all 2 slots of worker ")
+    assert "report waits for charge" in checks["deadlock"]["detail"]

@@ -21,7 +21,7 @@ from typing import Any
 from msgspec import structs
 
 from conduit.core.errors import ConduitError, PayloadError, SerializationError
-from conduit.core.model import Job, Lease, Reason
+from conduit.core.model import NO_TIMEOUT, Job, Lease, Reason
 from conduit.core.transitions import OutcomeKind
 from conduit.engine import context as current
 from conduit.engine import forks
@@ -340,6 +340,8 @@ class Attempt:
 
     def _timeout(self) -> float | None:
         own = self.job.timeout_ms
+        if own == NO_TIMEOUT:
+            return None
         return own / 1000 if own is not None else self.function.timeout
 
     def _view(self) -> JobView:
@@ -589,6 +591,10 @@ class Attempt:
         if self.reported:  # what was left behind holds nobody up
             self.end_wait(id(wait))
         return id(wait)
+
+    def awaited(self) -> list[str]:
+        """The jobs that it waits for now. From any thread."""
+        return [wait.awaited for wait in list(self._waits.values())]
 
     def end_wait(self, number: int) -> None:
         """See `Port.end_wait`."""

@@ -66,6 +66,25 @@ class Slots:
             if attempt.task is not None and not attempt.reported
         ]
 
+    def rooms_that_wait(self) -> list[tuple[Room, list[Attempt]]]:
+        """Rooms whose every place is held by a job that waits for other jobs, with these jobs."""
+        found: list[tuple[Room, list[Attempt]]] = []
+        for room in self._rooms:
+            if room.running >= room.size:
+                attempts = self._running_in(room)
+                if all(attempt.awaited() for attempt in attempts):
+                    found.append((room, attempts))
+        return found
+
+    def _running_in(self, room: Room) -> list[Attempt]:
+        return [
+            attempt
+            for attempt in self._attempts.values()
+            if attempt.task is not None
+            and not attempt.reported
+            and self._room_of[attempt.function.name] is room
+        ]
+
     def leases(self) -> list[Lease]:
         """Of every job that isn't settled. From any thread."""
         with self._lock:

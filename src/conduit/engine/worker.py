@@ -40,6 +40,7 @@ from conduit.engine.processes import ProcessPool
 from conduit.engine.reporter import Reporter
 from conduit.engine.rooms import rooms_of
 from conduit.engine.slots import Slots
+from conduit.engine.standstill import StandstillWatch
 from conduit.engine.stopping import StopSequence
 from conduit.engine.sweeper import sweep_forever
 from conduit.engine.threads import ThreadPool
@@ -233,18 +234,21 @@ class WorkerService:
         await warn_of_namesakes(self._queue, self._registration())
         await self._queue.register(self._registration())
 
+    def _info(self) -> WorkerInfo:
+        return WorkerInfo(
+            id=self.id,
+            name=self.name,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            version=version("conduit"),
+            queues=tuple(self._spec.queues),
+            concurrency=sum(room.size for room in self._rooms),
+        )
+
     def _registration(self) -> Registration:
         spec = self._spec
         return Registration(
-            worker=WorkerInfo(
-                id=self.id,
-                name=spec.name,
-                host=socket.gethostname(),
-                pid=os.getpid(),
-                version=version("conduit"),
-                queues=tuple(spec.queues),
-                concurrency=sum(room.size for room in self._rooms),
-            ),
+            worker=self._info(),
             functions=tuple(function.info(spec.name) for function in spec.functions.values()),
             crons=tuple(cron.info(spec.name) for cron in spec.crons),
         )
@@ -279,6 +283,7 @@ class WorkerService:
                 tick_forever(self._queue, self._spec.crons, self._unknown.set, self._voice)
             ),
             asyncio.create_task(self._stay_registered()),
+            asyncio.create_task(StandstillWatch(self._queue, self._slots, self._info()).run()),
         ]
         if self._lifespan is not None:
             duties.append(asyncio.create_task(self._lifespan.broken()))

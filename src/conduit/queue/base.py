@@ -506,6 +506,13 @@ class Queue(Protocol):
         """Say that a worker lives. False: it isn't known, or no longer, and has to register."""
         ...
 
+    async def update_worker(self, worker: WorkerInfo) -> None:
+        """Replace what a worker says of itself, save for its times and how many jobs it runs.
+
+        One that isn't registered stays unknown.
+        """
+        ...
+
     async def unregister(self, worker_id: str) -> None:
         """Say that a worker has stopped; its functions and crons stay known.
 

@@ -142,7 +142,7 @@ function About({ job }: { job: Job }) {
           ["Rescued", job.rescues > 0 && `${count(job.rescues, "time")}: its worker was lost`],
           ["Retried", job.generation > 1 && `by hand, ${count(job.generation - 1, "time")}`],
           ["Priority", job.priority !== 0 && number(job.priority)],
-          ["Timeout", job.timeout_ms !== null && duration(job.timeout_ms)],
+          ["Timeout", job.timeout_ms !== null && (job.timeout_ms === 0 ? "none" : duration(job.timeout_ms))],
           ["Submitted", <Time at={job.submitted_at} />],
           ["Due", job.run_at !== job.submitted_at && <Time at={job.run_at} />],
           ["Expires", job.expires_at && !job.finished_at && <Time at={job.expires_at} />],

@@ -446,6 +446,9 @@ class RedisQueue(Gated):
     async def heartbeat(self, worker_id: str, running: int) -> bool:
         return bool(await self._insist("heartbeat", worker_id, running))
 
+    async def update_worker(self, worker: WorkerInfo) -> None:
+        await self._run("update_worker", worker.id, to_json(worker))
+
     async def unregister(self, worker_id: str) -> None:
         await self._run("unregister", worker_id)
 

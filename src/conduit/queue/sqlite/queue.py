@@ -243,6 +243,9 @@ class SqliteQueue(Gated):
     async def heartbeat(self, worker_id: str, running: int) -> bool:
         return await self._write(partial(registry.heartbeat, worker_id=worker_id, running=running))
 
+    async def update_worker(self, worker: WorkerInfo) -> None:
+        await self._write(partial(registry.update_worker, worker=worker))
+
     async def unregister(self, worker_id: str) -> None:
         await self._write(partial(registry.unregister, worker_id=worker_id))
 
