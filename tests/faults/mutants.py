@@ -34,17 +34,16 @@ _WRONG = re.compile(r"^WRONG (\w+):", re.MULTILINE)
 class Lab(Struct, frozen=True, kw_only=True):
     """A run of the laboratory, once per seed; the checker's complaints are what counts."""
 
-    queue: str
-    history: str = "sqlite"
+    pair: str
     scenario: str = "short"
 
     def __str__(self) -> str:
-        return f"lab {self.scenario}, {self.queue} + {self.history}"
+        return f"lab {self.scenario}, {self.pair}"
 
     def complaints(self, sources: Path, seed: int) -> list[str]:
         """The names of the checks that complain; none where the run holds, or is void."""
-        command = ["tests.faults.lab", "--scenario", self.scenario, "--seed", str(seed)]
-        done = _run(sources, *command, "--queue", self.queue, "--history", self.history)
+        command = ["tests.faults.lab", "--scenario", self.scenario, "--seeds", str(seed)]
+        done = _run(sources, *command, "--pairs", self.pair)
         return sorted(set(_WRONG.findall(done)))
 
 
@@ -105,9 +104,9 @@ _LEASES = "tests/conformance/test_leases.py"
 _DEPENDENCIES = "tests/conformance/test_dependencies.py"
 _ACTIONS = "tests/server/http/test_actions.py"
 _LIVE = "tests/server/http/test_live.py"
-_SQLITE = Lab(queue="sqlite")
-_VALKEY = Lab(queue="valkey-always", history="postgres")
-_AWAY = Lab(queue="valkey-direct", history="postgres", scenario="away")
+_SQLITE = Lab(pair="sqlite")
+_VALKEY = Lab(pair="always-postgres")
+_AWAY = Lab(pair="direct-postgres", scenario="away")
 
 MUTANTS: tuple[Mutant, ...] = (
     # --- the fence -------------------------------------------------------------------------------

@@ -74,6 +74,8 @@ class Evidence(Struct, frozen=True, kw_only=True):
     """What the stream of changes told; None where nobody listened."""
     changes: Mapping[int, str] = {}
     """What there was to be told, in words, by its id."""
+    damage: str = ""
+    """What is wrong with the files of the stores, in words."""
     ended_at: int = 0
     """When the schedules were paused."""
 
@@ -165,6 +167,7 @@ async def gather(
         planted=broken_by(strikes),
         heard=heard,
         changes=told,
+        damage=system.queue.damage() or system.history.damage(),
         ended_at=ended_at,
     )
 

@@ -36,6 +36,8 @@ class What(StrEnum):
     """An attempt begins to have effects."""
     END = "end"
     """It is about to return, or to raise."""
+    HANGS = "hangs"
+    """It never will: whoever runs it has to let go of it."""
     RESUMED = "resumed"
     """An attempt found the checkpoint `number`; -1: none."""
     SAVED = "saved"
@@ -54,6 +56,11 @@ class What(StrEnum):
     """It was answered; `number` is 1 if it took effect."""
     BULK = "bulk"
     """A cancel of all jobs in `among` was answered: so many as `number` says took effect."""
+    MEMBER = "member"
+    """A process of a family that submits begins: `label` is what its orders are called by, `detail`
+    the manner in which its family forks."""
+    LEFT = "left"
+    """It is through with them."""
     ODD = "odd"
     """A server answered with a status that it should not: `detail` has it."""
 

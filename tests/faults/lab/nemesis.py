@@ -5,6 +5,7 @@ To add a fault, subclass `Fault`, say which stores it needs, and put it into `FA
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import sqlite3
@@ -159,6 +160,27 @@ class KillSubmitter(_Signal):
     def victims(self, system: System) -> Sequence[Process]:
         """See `_Signal`."""
         return system.submitters
+
+
+class KillMember(Fault):
+    """kill -9 of one of those that fork, or of one that was forked."""
+
+    name = "member-kill"
+
+    def strike(self, system: System, chance: random.Random) -> Harm | None:
+        """See `Fault`."""
+        there = system.members
+        if not there:
+            return None
+        pid = chance.choice(there)
+        struck = _struck(self.name, "a member of a family", pid)
+        for process in system.forkers:
+            if process.running and process.pid == pid:
+                process.send(signal.SIGKILL)
+                return Harm(struck)
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        return Harm(struck)
 
 
 class FreezeWorker(Fault):
@@ -622,6 +644,7 @@ FAULTS: tuple[Fault, ...] = (
     EndWorker(),
     KillServer(),
     KillSubmitter(),
+    KillMember(),
     KillRedis(),
     PauseRedis(),
     DropClients(),

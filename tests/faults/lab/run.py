@@ -30,7 +30,7 @@ from tests.faults.lab.figures import Figures, figures_of
 from tests.faults.lab.listener import Listener
 from tests.faults.lab.nemesis import Nemesis, Strike
 from tests.faults.lab.scenarios import Scenario
-from tests.faults.lab.stores import HISTORIES, QUEUES
+from tests.faults.lab.stores import HISTORIES, PAIRS, QUEUES
 from tests.faults.lab.system import System
 from tests.servers.process import until
 
@@ -46,8 +46,7 @@ class Verdict(Struct, frozen=True, kw_only=True):
     """What came of a run. It is `void` where too little happened to prove anything."""
 
     scenario: str
-    queue: str
-    history: str
+    pair: str
     seed: int
     took_s: float
     phases: Mapping[str, float]
@@ -64,10 +63,14 @@ class Verdict(Struct, frozen=True, kw_only=True):
         """Whether all held, and that means something."""
         return not self.complaints and not self.void
 
+    @property
+    def word(self) -> str:
+        """The verdict."""
+        return "holds" if self.holds else "FAILS" if self.complaints else "is VOID"
+
     def __str__(self) -> str:
-        verdict = "holds" if self.holds else "FAILS" if self.complaints else "is VOID"
         lines = [
-            f"{self.scenario} on {self.queue} + {self.history}, seed {self.seed}: {verdict} "
+            f"{self.scenario} on {self.pair}, seed {self.seed}: {self.word} "
             f"({self.took_s:.0f} s: {_spans(self.phases)})",
             str(self.figures),
         ]
@@ -99,14 +102,14 @@ class Watch(Protocol):
 async def run(
     scenario: Scenario,
     *,
-    queue: str,
-    history: str,
+    pair: str,
     seed: int,
     folder: Path,
     watch: Watch | None = None,
 ) -> Verdict:
     """Start everything in `folder`, do harm, let it settle, and judge."""
     begun_at, begun = time.time_ns() // 1_000_000, time.monotonic()
+    queue, history = PAIRS[pair]
     with ExitStack() as stack:
         queue_store = await asyncio.to_thread(stack.enter_context, QUEUES[queue](folder))
         history_store = await asyncio.to_thread(stack.enter_context, HISTORIES[history](folder))
@@ -126,6 +129,7 @@ async def run(
             acts=[[str(seed), "yes" if queue_store.forgets_s is None else "no"]]
             if scenario.front_door
             else (),
+            families=[[str(seed), f"family{number}"] for number in range(scenario.families)],
         )
         stack.callback(system.end)
         await asyncio.to_thread(system.start, servers_first=scenario.servers_first)
@@ -143,8 +147,7 @@ async def run(
     figures = figures_of(evidence)
     return Verdict(
         scenario=scenario.name,
-        queue=queue,
-        history=history,
+        pair=pair,
         seed=seed,
         took_s=time.monotonic() - begun,
         phases=phases,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
+from tests.faults.lab.figures import KINDS
 from tests.faults.lab.nemesis import BY_NAME, Planned, plan
 from tests.faults.lab.stores import HistoryStore, QueueStore
 
@@ -17,6 +18,7 @@ PROCESSES: Weights = {
     "worker-term": 1,
     "server-kill": 1,
     "submitter-kill": 1,
+    "member-kill": 1,
 }
 REDIS: Weights = {
     "queue-kill": 1,
@@ -82,6 +84,8 @@ class Scenario(Struct, frozen=True, kw_only=True):
     that comes back without its last moments would be read nevertheless."""
     sets_clocks: bool = False
     """Whether clocks can be set; see `clock.py`."""
+    families: int = 0
+    """How many processes there are that fork and submit; see `forker.py`."""
     front_door: bool = False
     """Whether somebody acts on jobs over HTTP, and somebody listens; see `operator.py` and
     `listener.py`."""
@@ -121,6 +125,7 @@ SHORT = Scenario(
     name="short",
     servers_first=True,
     front_door=True,
+    families=1,
     jobs=120,
     rate=12,
     faults={**EVERYTHING, "server-kill": 0},
@@ -149,12 +154,14 @@ SHORT = Scenario(
         "server-kill": 1,
         "history-cut": 1,
         "history-lose-replies": 1,
+        "kinds": KINDS,
     },
 )
 LONG = Scenario(
     name="long",
     servers_first=True,
     front_door=True,
+    families=1,
     jobs=600,
     rate=20,
     faults=EVERYTHING,
@@ -180,6 +187,7 @@ LONG = Scenario(
         "server-kill": 4,
         "history-cut": 2,
         "history-lose-replies": 1,
+        "kinds": KINDS,
     },
 )
 MANY = Scenario(

@@ -11,6 +11,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -18,7 +19,16 @@ import httpx
 from msgspec import Struct
 
 import conduit
-from tests.faults.lab import clock, journal, operator, service, submitter, workload
+from tests.faults.lab import (
+    clock,
+    forker,
+    impolite,
+    journal,
+    operator,
+    service,
+    submitter,
+    workload,
+)
 from tests.faults.lab.clock import Clock
 from tests.faults.lab.journal import What
 from tests.faults.lab.stores import HistoryStore, QueueStore
@@ -34,7 +44,8 @@ _ROOTS = (Path(__file__).parents[3], Path(conduit.__file__).parents[1])
 class Exit(Struct, frozen=True):
     """How a process ended: `code` as `Popen` has it; `asked`, the signal that it was sent.
 
-    `lived_ms`: from its start to the first signal that asked it to end.
+    `lived_ms`: from its start to the first signal that asked it to end. `took_ms`: from there to
+    its end, as far as it wasn't frozen.
     """
 
     name: str
@@ -43,6 +54,7 @@ class Exit(Struct, frozen=True):
     code: int
     asked: int | None
     lived_ms: int = 60_000
+    took_ms: int = 0
 
 
 class Process(ServerProcess):
@@ -144,22 +156,25 @@ class System:
         due_at: float,
         orders: Sequence[Sequence[str]],
         acts: Sequence[Sequence[str]] = (),
+        families: Sequence[Sequence[str]] = (),
         sets_clocks: bool = False,
     ) -> None:
-        """`orders`: what each submitter is told. `acts`: what each operator is. `due_at`: when
+        """`orders`: what each submitter is told. `acts`: what each operator is. `families`: what
+        each is that forks. `due_at`: when
         those of `workload.DUE` are due. `sets_clocks`: whether clocks can be set."""
         self.ahead_ms = 0
         """How far the queue's clock is ahead of the machine's."""
         self.queue = queue
         self.history = history
-        self.journal = journal.Reader(folder / "journal")
+        self._journal = folder / "journal"
+        self.journal = journal.Reader(self._journal)
         self._enough = folder / "enough"
         environment = {
             "PYTHONPATH": ":".join(map(str, _ROOTS)),
             "CONDUIT_QUEUE_URL": queue.url,
             "CONDUIT_DATABASE_URL": history.url,
             "CONDUIT_DATA_DIR": str(folder / "data"),
-            journal.VARIABLE: str(folder / "journal"),
+            journal.VARIABLE: str(self._journal),
             submitter.ENOUGH: str(self._enough),
             service.CONCURRENCY: str(concurrency),
             workload.DUE: str(due_at),
@@ -168,7 +183,7 @@ class System:
         environment[operator.SERVERS] = " ".join(self.server_urls)
         new = partial(Process, folder=folder, environment=environment, can_be_set=sets_clocks)
         self.workers = [
-            new(f"worker-{number}", command=["conduit", "run", service.__name__])
+            new(f"worker-{number}", command=["conduit", "run", service.__name__, impolite.__name__])
             for number in range(workers)
         ]
         self.servers = [
@@ -186,6 +201,10 @@ class System:
             new(f"operator-{number}", command=[operator.__name__, *told])
             for number, told in enumerate(acts)
         ]
+        self.forkers = [
+            new(f"forker-{number}", command=[forker.__name__, *told])
+            for number, told in enumerate(families)
+        ]
         self._is_over: set[str] = set()
 
     @property
@@ -196,7 +215,23 @@ class System:
     @property
     def callers(self) -> list[Process]:
         """Those who end by themselves, once they are through."""
-        return [*self.submitters, *self.operators]
+        return [*self.submitters, *self.operators, *self.forkers]
+
+    @property
+    def members(self) -> list[int]:
+        """The pids of all who live in families, be they of ours or of their parents.
+
+        A pid may be somebody else's by now: one of ours knows of the journal.
+        """
+        born = [line.pid for line in self.journal.lines() if line.what is What.MEMBER]
+        return [pid for pid in dict.fromkeys(born) if self._is_ours(pid)]
+
+    def _is_ours(self, pid: int) -> bool:
+        named = f"{journal.VARIABLE}={self._journal}".encode()
+        try:
+            return named in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        except OSError:
+            return False
 
     @property
     def processes(self) -> list[Process]:
@@ -227,7 +262,7 @@ class System:
         for line in self.journal.lines():
             if line.what is What.BEGIN:
                 running[line.pid] += 1
-            elif line.what is What.END:
+            elif line.what in (What.END, What.HANGS):
                 running[line.pid] -= 1
         there = [
             each
@@ -252,10 +287,16 @@ class System:
             ended = process.has_ended()
             if ended is None:
                 continue
-            if process in self.callers and ended.code == 0:
+            if process in self.callers and ended.code == 0 and not self._goes_on(process):
                 self._is_over.add(process.name)
             else:
                 process.start()
+
+    def _goes_on(self, process: Process) -> bool:
+        """Whether it lives again though it was through: one that forks, until all was met."""
+        met = {line.detail for line in self.journal.lines() if line.what is What.MEMBER}
+        is_enough = self._enough.exists() and len(met) == len(forker.MANNERS)
+        return process in self.forkers and not is_enough
 
     def say_enough(self) -> None:
         """Let callers end once they are through: until then submitters add to their orders."""
@@ -263,8 +304,8 @@ class System:
 
     @property
     def all_is_submitted(self) -> bool:
-        """Whether every caller is through."""
-        return len(self._is_over) == len(self.callers)
+        """Whether every caller is through, and all that have come of one."""
+        return len(self._is_over) == len(self.callers) and not self.members
 
     def resume_all(self) -> None:
         """Let go on what is frozen."""
@@ -277,15 +318,18 @@ class System:
             process.send(signal.SIGCONT)
             process.send(signal.SIGTERM)
         deadline = time.monotonic() + patience_s
-        for process in processes:
-            while process.running and time.monotonic() < deadline:
-                time.sleep(0.02)
-            process.has_ended()
+        while any(each.running for each in processes) and time.monotonic() < deadline:
+            time.sleep(0.02)
+            for process in processes:
+                process.has_ended()
 
     def end(self) -> None:
         """Kill all that is left."""
         for process in self.processes:
             process.kill()
+        for pid in self.members:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def exits(self) -> list[Exit]:
         """How processes ended, in order."""
