@@ -14,7 +14,7 @@ from msgspec import Struct
 from sqlalchemy import func, select
 
 from conduit.core.errors import ConduitError
-from conduit.core.events import Event
+from conduit.core.events import Event, Report
 from conduit.core.model import FINISHED, Job, JobStatus, QueueInfo
 from conduit.queue import Queue, open_queue
 from conduit.queue.base import JobFilter, StoredEntry
@@ -55,6 +55,7 @@ class Evidence(Struct, frozen=True, kw_only=True):
     lines: Sequence[Line] = ()
     jobs: Mapping[str, Job] = {}
     events: Sequence[Event] = ()
+    reports: Sequence[Report] = ()
     rows: Mapping[str, JobRow] = {}
     attempts: Sequence[AttemptRow] = ()
     dead_letters: Sequence[str] = ()
@@ -150,6 +151,7 @@ async def gather(
         lines=system.journal.lines(),
         jobs=jobs,
         events=[event for stored in entries for event in stored.entry.events],
+        reports=[report for stored in entries for report in stored.entry.reports],
         rows={row.id: row for row in rows},
         attempts=attempts,
         dead_letters=dead_letters,

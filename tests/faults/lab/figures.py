@@ -12,14 +12,14 @@ from msgspec import Struct
 from conduit.core.events import EventKind
 from conduit.core.model import Job, JobStatus
 from conduit.server.ingest.fold import DATA_LOST
-from tests.faults.lab import forker, impolite
+from tests.faults.lab import forker, impolite, ticks
+from tests.faults.lab.case import Case
 from tests.faults.lab.evidence import Evidence
 from tests.faults.lab.journal import What
 from tests.faults.lab.listener import Heard
 from tests.faults.lab.nemesis import KillWorker, SetStoreClock
 
-IMPOLITE = [name for each in impolite.WORKERS for name in each.functions]
-KINDS = len(IMPOLITE) + len(forker.MANNERS)
+KINDS = len(impolite.FUNCTIONS) + len(forker.MANNERS) + len(ticks.BEFALLS)
 """So many kinds of impoliteness there are."""
 _COUNTED = (
     *("rescues", "stale", "jobs", "refused", "freed", "abandoned", "acted", "resumed", "lost"),
@@ -138,7 +138,8 @@ def _kinds(evidence: Evidence) -> Mapping[str, int]:
         functions.get(line.job_id, "") for line in evidence.lines if line.what is What.BEGIN
     )
     manners = Counter(line.detail for line in evidence.lines if line.what is What.MEMBER)
-    return manners + Counter({name: began[name] for name in IMPOLITE})
+    rude = Counter({name: began[name] for name in impolite.FUNCTIONS})
+    return {**ticks.met(Case(evidence)), **(manners + rude)}
 
 
 def _in_vain(job: Job) -> bool:

@@ -145,3 +145,7 @@ def close_stderr(label: str) -> int:
     began(label)
     sys.stderr.close()
     return is_ending()
+
+
+FUNCTIONS = tuple(name for each in WORKERS for name in each.functions)
+"""All of them, by name."""

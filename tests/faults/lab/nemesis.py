@@ -44,6 +44,9 @@ _IN_VAIN_S = 60.0
 """The same for what harms nobody until it has its effect: a server may take long to start."""
 
 
+_CHANGED = "changed"
+
+
 class Strike(Struct, frozen=True, kw_only=True):
     """A fault that was struck: at a wall clock time in milliseconds, at what, with which pid.
 
@@ -140,6 +143,36 @@ class EndWorker(KillWorker):
 
     name = "worker-term"
     number = signal.SIGTERM
+
+
+class HangUpWorker(EndWorker):
+    """SIGHUP, as from a terminal that is closed."""
+
+    name = "worker-hangup"
+    number = signal.SIGHUP
+
+
+class Visit(Fault):
+    """A newer version of the schedules runs beside the others for a while, as a canary does, and
+    with it somebody whose schedules nobody else has."""
+
+    name = "visit"
+    who = "guest"
+    lasts = (1.0, 2.0)
+
+    def strike(self, system: System, chance: random.Random) -> Harm | None:
+        """See `Fault`."""
+        guest = system.guest
+        if guest.running:
+            return None
+        guest.start()
+        struck, pid = _struck(self.name, guest.name, guest.pid), guest.pid
+        return Harm(
+            struck,
+            lambda: guest.send(signal.SIGTERM),
+            lambda: any(x.what is What.BEGIN and x.pid == pid for x in system.journal.lines()),
+            harms_by_telling=True,
+        )
 
 
 class KillServer(_Signal):
@@ -299,6 +332,27 @@ class DestroyGroup(_RedisFault):
         return None
 
 
+class ChangePassword(_RedisFault):
+    """Ask for another password, of those too who are connected, and for none again."""
+
+    name = "queue-password"
+    lasts = (0.5, 3.0)
+
+    def harm(self, store: RedisQueueStore, chance: random.Random) -> Undo | None:
+        """See `_RedisFault`."""
+        store.server.execute("CONFIG", "SET", "requirepass", _CHANGED)
+        store.server.password = _CHANGED
+        for kind in ("normal", "pubsub"):
+            store.server.execute("CLIENT", "KILL", "TYPE", kind)
+
+        def undo() -> None:
+            with suppress(RedisError):  # one that was started again meanwhile has none
+                store.server.execute("CONFIG", "SET", "requirepass", "")
+            store.server.password = None
+
+        return undo
+
+
 class FlushRedis(_RedisFault):
     """FLUSHALL: all that it had is gone."""
 
@@ -354,6 +408,18 @@ class CutNetwork(_NetworkFault):
     def strike_at(self, proxy: Proxy, chance: random.Random) -> Harm | None:
         """See `_NetworkFault`."""
         return super().strike_at(proxy, chance) if proxy.connections else None
+
+
+class ForgetConnections(_NetworkFault):
+    """Lose in silence all that comes over the connections of now, as a firewall does that has
+    forgotten them; new ones work."""
+
+    name = "network-forget"
+
+    def harm(self, proxy: Proxy, chance: random.Random) -> Undo | None:
+        """See `_NetworkFault`."""
+        proxy.forget()
+        return None
 
 
 class SlowNetwork(_NetworkFault):
@@ -642,6 +708,8 @@ FAULTS: tuple[Fault, ...] = (
     KillWorker(),
     FreezeWorker(),
     EndWorker(),
+    HangUpWorker(),
+    Visit(),
     KillServer(),
     KillSubmitter(),
     KillMember(),
@@ -649,9 +717,11 @@ FAULTS: tuple[Fault, ...] = (
     PauseRedis(),
     DropClients(),
     FlushScripts(),
+    ChangePassword(),
     DestroyGroup(),
     FlushRedis(),
     CutNetwork(),
+    ForgetConnections(),
     SlowNetwork(),
     HalfOpenNetwork(),
     LoseReplies(),

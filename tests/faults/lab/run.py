@@ -209,7 +209,7 @@ async def _carry_out(
         for helper in helpers:
             helper.cancel()
         await asyncio.gather(*helpers, return_exceptions=True)
-    ours = [*system.workers, *system.callers, *system.servers]
+    ours = [*system.workers, system.guest, *system.callers, *system.servers]
     await asyncio.to_thread(system.stop, ours, _STOP_S)
     return await gather(
         system,

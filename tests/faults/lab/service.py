@@ -12,12 +12,14 @@ from dataclasses import replace
 from datetime import timedelta
 
 import conduit
-from conduit.engine import sweeper
+from conduit.engine import sweeper, ticker
 from conduit.engine.function import WorkerSpec
 from tests.faults.lab.journal import What, note
 
 LEASE_MS = 1500
 SHUTDOWN_S = 4.0
+LOOK_S = 1.5
+"""The longest that a worker doesn't look which of its schedules are in force."""
 MANY_DELIVERIES = 1000
 """Kills are frequent here: jobs aren't to fail of that, save for those that do the killing."""
 TICK = timedelta(seconds=1)
@@ -37,6 +39,7 @@ class QuickWorker(conduit.Worker):
     async def start(self) -> None:
         """See `conduit.Worker`. Whoever only imports this file sweeps as ever."""
         sweeper.INTERVAL_S, sweeper.LOCK_MS = 0.2, 500
+        ticker.MAX_SLEEP_S = LOOK_S
         await super().start()
 
 

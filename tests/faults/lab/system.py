@@ -38,6 +38,7 @@ _OTHERS = 2
 """So many workers are left alone at any time."""
 _STARTING_S = 120.0
 """For so long servers may take to answer at first, on a machine that has much else to do."""
+_SERVICES = tuple(each.__name__ for each in (service, impolite, clockwork))
 _ROOTS = (Path(__file__).parents[3], Path(conduit.__file__).parents[1])
 
 
@@ -82,7 +83,7 @@ class Process(ServerProcess):
         self.frozen = False
         self._pid = 0
         self._asked: int | None = None
-        self._begun = self._lived_s = 0.0
+        self._begun = self._lived_s = self._asked_at = self._frozen_at = 0.0
 
     def answers(self) -> bool:
         """It isn't waited for: what it does shows elsewhere."""
@@ -92,7 +93,7 @@ class Process(ServerProcess):
         """Start it, as what was never asked to end."""
         super().start()
         self._pid, self._asked, self.frozen = self.pid, None, False
-        self._begun, self._lived_s = time.monotonic(), 0.0
+        self._begun, self._lived_s, self._asked_at = time.monotonic(), 0.0, 0.0
 
     def send(self, number: signal.Signals) -> None:
         """Send it a signal, without waiting for what comes of it."""
@@ -100,11 +101,16 @@ class Process(ServerProcess):
             return
         if self._asked == signal.SIGKILL:
             return  # it is on its way out, and would seem to have been asked for something else
-        if number in (signal.SIGTERM, signal.SIGKILL, signal.SIGINT):
+        now = time.monotonic()
+        if number in (signal.SIGTERM, signal.SIGKILL, signal.SIGINT, signal.SIGHUP):
             if self._asked is None:
-                self._lived_s = time.monotonic() - self._begun
+                self._lived_s, self._asked_at = now - self._begun, now
             self._asked = int(number)
-        self.frozen = {signal.SIGSTOP: True, signal.SIGCONT: False}.get(number, self.frozen)
+        elif number == signal.SIGSTOP:
+            self.frozen, self._frozen_at = True, now
+        elif number == signal.SIGCONT and self.frozen:
+            self.frozen = False
+            self._asked_at += now - self._frozen_at
         self._process.send_signal(number)
 
     def freeze(self) -> None:
@@ -124,6 +130,7 @@ class Process(ServerProcess):
             self._process.returncode,
             self._asked,
             round(self._lived_s * 1000),
+            0 if self._asked is None else round((time.monotonic() - self._asked_at) * 1000),
         )
         self._process = None
         self.exits.append(ended)
@@ -183,9 +190,18 @@ class System:
         environment[operator.SERVERS] = " ".join(self.server_urls)
         new = partial(Process, folder=folder, environment=environment, can_be_set=sets_clocks)
         self.workers = [
-            new(f"worker-{number}", command=["conduit", "run", service.__name__, impolite.__name__])
+            new(f"worker-{number}", command=["conduit", "run", *_SERVICES])
             for number in range(workers)
         ]
+        newer = environment | {clockwork.RHYTHM: str(clockwork.NEWER_MS)}
+        self.guest = Process(
+            "guest",
+            folder,
+            ["conduit", "run", clockwork.__name__, visitor.__name__],
+            newer,
+            can_be_set=sets_clocks,
+        )
+        """A worker that comes and goes."""
         self.servers = [
             new(
                 f"server-{number}",
@@ -236,7 +252,7 @@ class System:
     @property
     def processes(self) -> list[Process]:
         """All of them."""
-        return [*self.servers, *self.workers, *self.callers]
+        return [*self.servers, *self.workers, self.guest, *self.callers]
 
     def start(self, *, servers_first: bool = False) -> None:
         """Start all; the others once the servers answer, where that is wanted."""
@@ -285,7 +301,7 @@ class System:
         """Start again what has ended, save for callers that are through."""
         for process in self.processes:
             ended = process.has_ended()
-            if ended is None:
+            if ended is None or process is self.guest:
                 continue
             if process in self.callers and ended.code == 0 and not self._goes_on(process):
                 self._is_over.add(process.name)

@@ -30,7 +30,7 @@ Ending = tuple[JobStatus, str | None]
 
 _COMPLETED: Ending = (JobStatus.COMPLETED, None)
 _ERROR: Ending = (JobStatus.FAILED, Reason.ERROR)
-_TIMEOUT: Ending = (JobStatus.FAILED, Reason.TIMEOUT)
+TIMEOUT: Ending = (JobStatus.FAILED, Reason.TIMEOUT)
 
 ENDINGS: Mapping[str, Ending] = {
     "work": _COMPLETED,
@@ -47,17 +47,23 @@ ENDINGS: Mapping[str, Ending] = {
     "use_a_pool": _COMPLETED,
     "fork_and_exit": _COMPLETED,
     "fork_and_return": _COMPLETED,
-    "hang_in_a_thread": _TIMEOUT,
-    "swallow_the_cancel": _TIMEOUT,
+    "hang_in_a_thread": TIMEOUT,
+    "swallow_the_cancel": TIMEOUT,
     "come_after": _COMPLETED,
     "block_the_loop": _COMPLETED,
-    "block_beyond_the_timeout": _TIMEOUT,
+    "block_beyond_the_timeout": TIMEOUT,
     "close_stderr": _COMPLETED,
     "tick": _COMPLETED,
     "tick_or_skip": _COMPLETED,
+    "slow_or_skip": _COMPLETED,
+    "slow_in_turn": _COMPLETED,
+    "rest": _COMPLETED,
+    "steady": _COMPLETED,
+    "visit_all": _COMPLETED,
+    "visit_last": _COMPLETED,
     "fail": _ERROR,
     "give_up": (JobStatus.FAILED, Reason.FAIL),
-    "hang": _TIMEOUT,
+    "hang": TIMEOUT,
     "poison": (JobStatus.FAILED, Reason.MAX_DELIVERIES),
 }
 """How a job of each function ends, unless it is cancelled. `ending_of` knows the others."""
