@@ -21,12 +21,14 @@ from msgspec import Struct
 import conduit
 from tests.faults.lab import (
     clock,
+    clockwork,
     forker,
     impolite,
     journal,
     operator,
     service,
     submitter,
+    visitor,
     workload,
 )
 from tests.faults.lab.clock import Clock

@@ -148,7 +148,7 @@ def a_rolled_back_rhythm_is_in_force(case: Case) -> Iterator[str]:
     for ended in _visits(case):
         is_long_ago = ended < case.evidence.ended_at - LATE_MS
         if is_long_ago and not case.clock_was_set and not _ticks_of_old(case, ended):
-            yield f"schedule steady doesn't tick as before, though the newer version ended at {ended}"
+            yield f"schedule steady is silent, though its newer version ended at {ended}"
 
 
 def _visits(case: Case) -> list[int]:
