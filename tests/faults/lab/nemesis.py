@@ -33,6 +33,7 @@ from tests.faults.lab.stores import (
     SqliteQueueStore,
 )
 from tests.faults.lab.system import Process, System
+from tests.faults.lab.visitor import VISIT
 from tests.servers.process import until
 from tests.servers.proxy import Proxy
 
@@ -170,9 +171,13 @@ class Visit(Fault):
         return Harm(
             struck,
             lambda: guest.send(signal.SIGTERM),
-            lambda: any(x.what is What.BEGIN and x.pid == pid for x in system.journal.lines()),
+            lambda: any(_is_of_a_visit(line, pid) for line in system.journal.lines()),
             harms_by_telling=True,
         )
+
+
+def _is_of_a_visit(line: Line, pid: int) -> bool:
+    return line.what is What.BEGIN and line.pid == pid and line.job_id.startswith(f"cron:{VISIT}:")
 
 
 class KillServer(_Signal):

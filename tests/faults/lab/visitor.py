@@ -36,3 +36,6 @@ async def visit_last() -> int:
     """Make up for the last tick that was missed."""
     began("tick")
     return is_ending()
+
+
+VISIT = visit_all.name
