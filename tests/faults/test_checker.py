@@ -989,6 +989,13 @@ def test_a_server_may_find_no_history_as_long_as_a_fault_is_felt() -> None:
     assert [each.text for each in check(evidence)] == ["server-0 (pid 7) ended with 4, sent None"]
 
 
+def test_only_what_has_not_begun_may_be_refused_for_its_password() -> None:
+    changed = Strike(fault="queue-password", at=1_000, target="valkey", until=3_000)
+    ended = [Exit("worker-0", pid, 3_500, 3, None) for pid in (7, 99)]
+    evidence = structs.replace(a_good_run().evidence(), strikes=[*_a_kill(), changed], exits=ended)
+    assert [each.text for each in check(evidence)] == ["worker-0 (pid 7) ended with 3, sent None"]
+
+
 def test_what_the_stream_says_that_it_left_out_is_excused() -> None:
     evidence = a_good_run().evidence()
     gap = _with_heard(evidence, [x for x in _heard(evidence) if x.id > 3], resets=[(0, 3)])

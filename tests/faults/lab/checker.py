@@ -27,6 +27,7 @@ from tests.faults.lab.journal import What
 from tests.faults.lab.nemesis import (
     STEP_MS,
     UNREACHABLE,
+    ChangePassword,
     FillDisk,
     SetStoreClock,
 )
@@ -35,6 +36,8 @@ from tests.faults.lab.workload import FAILURES, TIMEOUT, ending_of
 
 _UNREACHABLE = 4
 """The exit code of what finds no queue or no history as it starts."""
+_DENIED = 3
+"""That of what is refused by its queue as it starts."""
 _STARTED_IN_VAIN_MS = 60_000
 """So long after a fault its store may be missed by what starts: a busy machine takes its time."""
 _STARTING_MS = 5_000
@@ -580,10 +583,13 @@ def dead_letters_are_those_planted(case: Case) -> Iterator[str]:
 def processes_end_as_they_are_told(case: Case) -> Iterator[str]:
     """No process of ours ends by itself, save for poison; SIGTERM leads to 0.
 
-    Save where it comes before the interpreter has come to handle it: that ends the process.
+    Save where it comes before the interpreter has come to handle it: that ends the process. What
+    starts while its store is away, or wants another password, may end of that.
     """
     strikes = case.evidence.strikes
     full = [strike for strike in strikes if strike.fault == FillDisk.name]
+    denied = [strike for strike in strikes if strike.fault == ChangePassword.name]
+    at_work = {line.pid for line in case.lines(What.BEGIN)}
     away = [strike for strike in strikes if strike.fault in UNREACHABLE]
     for ended in case.evidence.exits:
         allowed = {-9} if ended.asked == 9 else {0} if ended.asked else {POISONED}
@@ -595,6 +601,10 @@ def processes_end_as_they_are_told(case: Case) -> Iterator[str]:
             allowed.add(0)
         elif ended.name.startswith("server"):
             allowed.discard(POISONED)
+        if ended.pid not in at_work and any(
+            strike.may_be_felt(ended.at, _STARTED_IN_VAIN_MS) for strike in denied
+        ):
+            allowed.add(_DENIED)
         absent = [*full, *away] if ended.name.startswith("server") else full
         if any(each.may_be_felt(ended.at, _STARTED_IN_VAIN_MS) for each in absent):
             allowed.add(_UNREACHABLE)

@@ -25,6 +25,8 @@ MANY_DELIVERIES = 1000
 TICK = timedelta(seconds=1)
 MOST_BYTES = 64 * 1024
 CRUNCH_TIMEOUT_S = 1.5
+REFUSALS = (conduit.QueueUnavailableError, conduit.QueueAccessError)
+"""What is raised of a call that wasn't carried out, as the store is away or lets nobody in."""
 CONCURRENCY = "LAB_CONCURRENCY"
 """Names the variable that says how many jobs a worker runs at once."""
 
@@ -217,7 +219,7 @@ async def _submit_child(
         future = await task.submit(label, seconds)
     except conduit.SubmitUnknownError as error:
         note(What.UNKNOWN, label=label, job_id=error.job_id, detail=str(error))
-    except conduit.QueueUnavailableError as error:
+    except REFUSALS as error:
         note(What.REFUSED, label=label, detail=str(error))
     else:
         note(What.OK, label=label, job_id=future.job_id)

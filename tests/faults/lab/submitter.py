@@ -90,7 +90,7 @@ def _submit_blocking(order: Order) -> conduit.Future[Any] | None:
         except conduit.SubmitUnknownError as error:
             note(What.UNKNOWN, label=order.label, job_id=error.job_id, detail=str(error))
             return None
-        except conduit.QueueUnavailableError as error:
+        except service.REFUSALS as error:
             note(What.REFUSED, label=order.label, detail=str(error))
             time.sleep(PAUSE_S)
         else:
@@ -141,7 +141,7 @@ async def _submit(order: Order, ids: Ids) -> conduit.Future[Any] | None:
             note(What.ORPHANED, label=order.label, job_id=error.awaited, detail=str(error))
             ids[order.label].set_result(None)
             return None
-        except conduit.QueueUnavailableError as error:
+        except service.REFUSALS as error:
             note(What.REFUSED, label=order.label, detail=str(error))
             await asyncio.sleep(PAUSE_S)
         else:
@@ -155,7 +155,7 @@ async def _cancel(future: conduit.Future[Any]) -> None:
         note(What.CANCEL, job_id=future.job_id)
         try:
             cancelled = await future.cancel()
-        except conduit.QueueUnavailableError:
+        except service.REFUSALS:
             await asyncio.sleep(PAUSE_S)
         except JobNotFoundError as error:
             note(What.CANCELLED, job_id=future.job_id, number=0, detail=repr(error))
@@ -171,7 +171,7 @@ async def _retry(future: conduit.Future[Any]) -> None:
             await future.outcome()
             note(What.RETRY, job_id=future.job_id)
             await future.retry()
-        except conduit.QueueUnavailableError:
+        except service.REFUSALS:
             await asyncio.sleep(PAUSE_S)
         except (JobStateError, JobNotFoundError) as error:
             note(What.RETRIED, job_id=future.job_id, number=0, detail=repr(error))

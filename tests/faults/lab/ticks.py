@@ -157,7 +157,11 @@ def a_rolled_back_rhythm_is_in_force(case: Case) -> Iterator[str]:
 
 def _visits(case: Case) -> list[int]:
     """When newer versions ended, after which none came."""
-    ends = [each.at for each in case.evidence.exits if each.name == Visit.who]
+    ends = [
+        each.at
+        for each in case.evidence.exits
+        if each.name == Visit.who and each.at < case.evidence.ended_at
+    ]
     return ends[-1:]
 
 
