@@ -192,8 +192,7 @@ async def _carry_out(
         phases["submitted"] = time.monotonic() - begun
         async with open_queue(system.queue.direct_url) as queue:
             ended_at = await _pause_schedules(queue) + system.ahead_ms
-            if system.guest.exits:  # it may have left jobs that nobody else runs
-                await asyncio.to_thread(system.guest.start)
+            await asyncio.to_thread(system.bring_guest_back)
             await until_finished(queue, deadline - time.monotonic())
             phases["finished"] = time.monotonic() - begun
             await until_told(

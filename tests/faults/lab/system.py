@@ -121,6 +121,11 @@ class Process(ServerProcess):
         self.send(signal.SIGSTOP)
         until(lambda: not self.running or _is_stopped(self._pid), f"{self.name} stands still")
 
+    @property
+    def is_away(self) -> bool:
+        """Whether it has no life just now, and `has_ended` has told of the last one."""
+        return self._process is None
+
     def has_ended(self) -> Exit | None:
         """How its present life ended, told once; None while it goes on, or was told."""
         if self._process is None or self._process.poll() is None:
@@ -315,6 +320,12 @@ class System:
         met = {line.detail for line in self.journal.lines() if line.what is What.MEMBER}
         is_enough = self._enough.exists() and len(met) == len(forker.MANNERS)
         return process in self.forkers and not is_enough
+
+    def bring_guest_back(self) -> None:
+        """Let the guest run what it has left, which nobody else can; where there was one."""
+        if self.guest.exits or not self.guest.is_away:
+            until(lambda: self.guest.is_away, "the guest has left")
+            self.guest.start()
 
     def say_enough(self) -> None:
         """Let callers end once they are through: until then submitters add to their orders."""
