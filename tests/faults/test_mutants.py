@@ -8,7 +8,8 @@ import pytest
 
 from tests.faults.lab.scenarios import SCENARIOS
 from tests.faults.lab.stores import PAIRS
-from tests.faults.mutants import HERE, MUTANTS, SOURCES, Lab, Mutant
+from tests.faults.mutant import HERE, SOURCES, Lab, Mutant
+from tests.faults.mutants import MUTANTS
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
