@@ -19,7 +19,8 @@ from tests.faults.lab.journal import What
 from tests.faults.lab.listener import Heard
 from tests.faults.lab.nemesis import KillWorker, SetStoreClock
 
-KINDS = len(impolite.FUNCTIONS) + len(forker.MANNERS) + len(ticks.BEFALLS)
+REPLACED = "replaced workers"
+KINDS = len(impolite.FUNCTIONS) + len(forker.MANNERS) + len(ticks.BEFALLS) + 1
 """So many kinds of impoliteness there are."""
 _COUNTED = (
     *("rescues", "stale", "jobs", "refused", "freed", "abandoned", "acted", "resumed", "lost"),
@@ -139,7 +140,16 @@ def _kinds(evidence: Evidence) -> Mapping[str, int]:
     )
     manners = Counter(line.detail for line in evidence.lines if line.what is What.MEMBER)
     rude = Counter({name: began[name] for name in impolite.FUNCTIONS})
-    return {**ticks.met(Case(evidence)), **(manners + rude)}
+    worn = {REPLACED: replaced} if (replaced := _replaced(evidence)) else {}
+    return {**ticks.met(Case(evidence)), **(manners + rude), **worn}
+
+
+def _replaced(evidence: Evidence) -> int:
+    """How often a worker's process was replaced: by one that is a child of what was started."""
+    started = {ended.pid for ended in evidence.exits}
+    workers = {event.worker_id for event in evidence.events if event.kind is EventKind.STARTED}
+    pids = {int(worker.split("-")[-2]) for worker in workers if worker}
+    return max(0, len(pids - started) - 1)
 
 
 def _in_vain(job: Job) -> bool:

@@ -121,6 +121,7 @@ async def run(
             servers=scenario.servers,
             concurrency=scenario.concurrency,
             due_at=time.time() + scenario.due_after_s,
+            wears_out=scenario.wears_out,
             sets_clocks=scenario.sets_clocks,
             orders=[
                 [scenario.draw, *map(str, (seed, number, scenario.jobs, scenario.rate))]
@@ -210,7 +211,7 @@ async def _carry_out(
         for helper in helpers:
             helper.cancel()
         await asyncio.gather(*helpers, return_exceptions=True)
-    ours = [*system.workers, system.guest, *system.callers, *system.servers]
+    ours = [*system.workers, *system.worn, system.guest, *system.callers, *system.servers]
     await asyncio.to_thread(system.stop, ours, _STOP_S)
     return await gather(
         system,

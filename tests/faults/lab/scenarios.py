@@ -89,6 +89,8 @@ class Scenario(Struct, frozen=True, kw_only=True):
     """Whether clocks can be set; see `clock.py`."""
     families: int = 0
     """How many processes there are that fork and submit; see `forker.py`."""
+    wears_out: int = 0
+    """How many workers there are beside the others whose processes are replaced after some jobs."""
     front_door: bool = False
     """Whether somebody acts on jobs over HTTP, and somebody listens; see `operator.py` and
     `listener.py`."""
@@ -129,6 +131,7 @@ SHORT = Scenario(
     servers_first=True,
     front_door=True,
     families=1,
+    wears_out=1,
     jobs=120,
     rate=12,
     faults={**EVERYTHING, "server-kill": 0},
@@ -172,6 +175,7 @@ LONG = Scenario(
     servers_first=True,
     front_door=True,
     families=1,
+    wears_out=1,
     jobs=600,
     rate=20,
     faults=EVERYTHING,

@@ -40,6 +40,8 @@ _OTHERS = 2
 """So many workers are left alone at any time."""
 _STARTING_S = 120.0
 """For so long servers may take to answer at first, on a machine that has much else to do."""
+WORN_AFTER = 40
+"""So many jobs have the processes of one worker, before they are replaced."""
 _SERVICES = tuple(each.__name__ for each in (service, impolite, clockwork))
 _ROOTS = (Path(__file__).parents[3], Path(conduit.__file__).parents[1])
 
@@ -171,11 +173,12 @@ class System:
         orders: Sequence[Sequence[str]],
         acts: Sequence[Sequence[str]] = (),
         families: Sequence[Sequence[str]] = (),
+        wears_out: int = 0,
         sets_clocks: bool = False,
     ) -> None:
         """`orders`: what each submitter is told. `acts`: what each operator is. `families`: what
         each is that forks. `due_at`: when
-        those of `workload.DUE` are due. `sets_clocks`: whether clocks can be set."""
+        those of `workload.DUE` are due. `wears_out`: how many workers are replaced after some jobs. `sets_clocks`: whether clocks can be set."""
         self.ahead_ms = 0
         """How far the queue's clock is ahead of the machine's."""
         self.queue = queue
@@ -200,6 +203,9 @@ class System:
             new(f"worker-{number}", command=["conduit", "run", *_SERVICES])
             for number in range(workers)
         ]
+        worn = ["conduit", "run", *_SERVICES, "--max-jobs", str(WORN_AFTER)]
+        self.worn = [new(f"worker-worn-{number}", command=worn) for number in range(wears_out)]
+        """Workers whose processes are replaced. These aren't ours, and no fault strikes them."""
         newer = environment | {clockwork.RHYTHM: str(clockwork.NEWER_MS)}
         self.guest = Process(
             "guest",
@@ -259,7 +265,7 @@ class System:
     @property
     def processes(self) -> list[Process]:
         """All of them."""
-        return [*self.servers, *self.workers, self.guest, *self.callers]
+        return [*self.servers, *self.workers, *self.worn, self.guest, *self.callers]
 
     def start(self, *, servers_first: bool = False) -> None:
         """Start all; the others once the servers answer, where that is wanted."""
@@ -267,7 +273,7 @@ class System:
             process.start()
         if servers_first:
             until(self._servers_answer, "the servers answer", patience_s=_STARTING_S)
-        for process in (*self.workers, *self.callers):
+        for process in (*self.workers, *self.worn, *self.callers):
             process.start()
 
     def _servers_answer(self) -> bool:
