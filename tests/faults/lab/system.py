@@ -177,8 +177,8 @@ class System:
         sets_clocks: bool = False,
     ) -> None:
         """`orders`: what each submitter is told. `acts`: what each operator is. `families`: what
-        each is that forks. `due_at`: when
-        those of `workload.DUE` are due. `wears_out`: how many workers are replaced after some jobs. `sets_clocks`: whether clocks can be set."""
+        each is that forks. `wears_out`: how many workers are replaced after some jobs. `due_at`:
+        when those of `workload.DUE` are due. `sets_clocks`: whether clocks can be set."""
         self.ahead_ms = 0
         """How far the queue's clock is ahead of the machine's."""
         self.queue = queue
