@@ -18,10 +18,11 @@ from conduit.server.db.rows import AttemptRow
 from conduit.server.ingest.fold import DATA_LOST, row_of
 from tests.faults.lab.checker import CHECKS, CHECKS_OF_A_LOSS, attempts_of, check
 from tests.faults.lab.evidence import Evidence, Totals
+from tests.faults.lab.faults import Strike
 from tests.faults.lab.figures import figures_of
 from tests.faults.lab.journal import Line, Told, What
 from tests.faults.lab.listener import Heard, News
-from tests.faults.lab.nemesis import STEP_MS, Strike
+from tests.faults.lab.store_faults import STEP_MS
 from tests.faults.lab.system import Exit
 
 _K = EventKind

@@ -18,7 +18,8 @@ which job is up to the machine.
 * `workload.py`: which tasks are submitted, `submitter.py`: who does it, `forker.py`: who forks
 * `operator.py`: who cancels, retries and deletes over HTTP, `listener.py`: who listens there
 * `stores.py`: the queues and histories to run on, `system.py`: the processes
-* `nemesis.py`: the faults and their schedule
+* `process_faults.py`, `network_faults.py`, `store_faults.py`: the faults, `nemesis.py`: when they
+  strike
 * `evidence.py`: what a run left behind, `case.py`: the same job by job, `checker.py`,
   `front_door.py`, `manners.py` and `ticks.py`: what must hold of it
 * `scenarios.py`: what is run, `run.py`: one run from its start to its verdict, `results.py`: the

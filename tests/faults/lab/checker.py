@@ -24,14 +24,9 @@ from tests.faults.lab import front_door, impolite, manners, ticks
 from tests.faults.lab.case import Case
 from tests.faults.lab.evidence import Evidence
 from tests.faults.lab.journal import What
-from tests.faults.lab.nemesis import (
-    STEP_MS,
-    UNREACHABLE,
-    ChangePassword,
-    FillDisk,
-    SetStoreClock,
-)
+from tests.faults.lab.nemesis import UNREACHABLE
 from tests.faults.lab.service import BLOCK, LEASE_MS, POISONED
+from tests.faults.lab.store_faults import STEP_MS, ChangePassword, FillDisk, SetStoreClock
 from tests.faults.lab.workload import FAILURES, TIMEOUT, ending_of
 
 _UNREACHABLE = 4

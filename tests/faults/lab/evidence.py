@@ -22,9 +22,10 @@ from conduit.server.db import tables
 from conduit.server.db.database import Database
 from conduit.server.db.rows import AttemptRow, JobRow, job_row
 from conduit.server.ingest.healing import HEALED
+from tests.faults.lab.faults import Strike
 from tests.faults.lab.journal import Line
 from tests.faults.lab.listener import Heard
-from tests.faults.lab.nemesis import FailOver, FlushRedis, KillRedis, Strike
+from tests.faults.lab.store_faults import FailOver, FlushRedis, KillRedis
 from tests.faults.lab.stores import ForgetfulQueueStore
 from tests.faults.lab.system import Exit, System
 

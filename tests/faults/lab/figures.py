@@ -17,7 +17,8 @@ from tests.faults.lab.case import Case
 from tests.faults.lab.evidence import Evidence
 from tests.faults.lab.journal import What
 from tests.faults.lab.listener import Heard
-from tests.faults.lab.nemesis import KillWorker, SetStoreClock
+from tests.faults.lab.process_faults import KillWorker
+from tests.faults.lab.store_faults import SetStoreClock
 
 REPLACED = "replaced workers"
 KINDS = len(impolite.FUNCTIONS) + len(forker.MANNERS) + len(ticks.BEFALLS) + 1

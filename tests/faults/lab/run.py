@@ -26,9 +26,10 @@ from tests.faults.lab.evidence import (
     until_finished,
     until_told,
 )
+from tests.faults.lab.faults import Strike
 from tests.faults.lab.figures import Figures, figures_of
 from tests.faults.lab.listener import Listener
-from tests.faults.lab.nemesis import Nemesis, Strike
+from tests.faults.lab.nemesis import Nemesis
 from tests.faults.lab.scenarios import Scenario
 from tests.faults.lab.stores import HISTORIES, PAIRS, QUEUES
 from tests.faults.lab.system import System

@@ -12,8 +12,9 @@ from conduit.engine.ticker import CERTAIN_S, MAX_SLEEP_S
 from tests.faults.lab.case import Case
 from tests.faults.lab.clockwork import NEWER_MS, PAUSED, STEADY_MS
 from tests.faults.lab.journal import What
-from tests.faults.lab.nemesis import STEP_MS, Visit
+from tests.faults.lab.process_faults import Visit
 from tests.faults.lab.service import TICK
+from tests.faults.lab.store_faults import STEP_MS
 from tests.faults.lab.visitor import SELDOM_MS
 
 _TICK_MS = round(TICK.total_seconds() * 1000)
