@@ -192,10 +192,12 @@ async def all_jobs(queue: Queue, *statuses: JobStatus) -> list[Job]:
             return found
 
 
-async def is_idle(queue: Queue) -> bool:
-    """Whether no job is unfinished; False also while the queue can't be asked."""
+async def is_idle(queue: Queue, *names: str) -> bool:
+    """Whether no job is unfinished, or none in queues of these names; False also while that can't
+    be asked."""
     try:
-        return not (await queue.find(JobFilter(statuses=UNFINISHED), limit=1)).total
+        unfinished = JobFilter(statuses=UNFINISHED, queues=names)
+        return not (await queue.find(unfinished, limit=1)).total
     except ConduitError:
         return False
 

@@ -13,6 +13,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from conduit.queue import Queue, open_queue
+from tests.faults.lab import visitor
 from tests.faults.lab.checker import Complaint, check
 from tests.faults.lab.evidence import (
     Evidence,
@@ -20,6 +21,7 @@ from tests.faults.lab.evidence import (
     ask_totals,
     broken_by,
     gather,
+    is_idle,
     logs_of,
     losses_of,
     newest_change,
@@ -194,7 +196,9 @@ async def _carry_out(
         phases["submitted"] = time.monotonic() - begun
         async with open_queue(system.queue.direct_url) as queue:
             ended_at = await _pause_schedules(queue) + system.ahead_ms
-            await asyncio.to_thread(system.bring_guest_back)
+            await asyncio.to_thread(system.see_the_guest_off)
+            if not await is_idle(queue, visitor.QUEUE):  # nobody else runs what it has left
+                await asyncio.to_thread(system.guest.start)
             await until_finished(queue, deadline - time.monotonic())
             phases["finished"] = time.monotonic() - begun
             await until_told(

@@ -327,11 +327,9 @@ class System:
         is_enough = self._enough.exists() and len(met) == len(forker.MANNERS)
         return process in self.forkers and not is_enough
 
-    def bring_guest_back(self) -> None:
-        """Let the guest run what it has left, which nobody else can; where there was one."""
-        if self.guest.exits or not self.guest.is_away:
-            until(lambda: self.guest.is_away, "the guest has left")
-            self.guest.start()
+    def see_the_guest_off(self) -> None:
+        """Wait until the guest, which was told to end, has."""
+        until(lambda: self.guest.is_away, "the guest has left")
 
     def say_enough(self) -> None:
         """Let callers end once they are through: until then submitters add to their orders."""

@@ -16,7 +16,9 @@ from tests.faults.lab.service import (
 SELDOM_MS = 4000
 """Rarer than its visits: most of these ticks come while it is away."""
 
-visitor = QuickWorker("visitor", concurrency=4, queues=["visitor"], shutdown_timeout=SHUTDOWN_S)
+QUEUE = "visitor"
+
+visitor = QuickWorker("visitor", concurrency=4, queues=[QUEUE], shutdown_timeout=SHUTDOWN_S)
 
 
 @visitor.cron(TICK, catchup="all", max_deliveries=MANY_DELIVERIES)
