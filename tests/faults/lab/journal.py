@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
+from threading import Lock
 
 import msgspec
 from msgspec import Struct
@@ -152,19 +153,21 @@ def read(path: Path) -> Sequence[Line]:
 
 
 class Reader:
-    """Reads a journal again and again while it grows."""
+    """Reads a journal again and again while it grows, from any thread."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._read = 0
         self._lines: list[Line] = []
+        self._lock = Lock()
 
     def lines(self) -> Sequence[Line]:
         """All lines so far, in the order in which they were written."""
-        if self._path.exists():
-            with self._path.open("rb") as file:
-                file.seek(self._read)
-                new, end, _ = file.read().rpartition(b"\n")
-            self._lines += [_decode(line) for line in new.splitlines()]
-            self._read += len(new) + len(end)
-        return self._lines
+        with self._lock:
+            if self._path.exists():
+                with self._path.open("rb") as file:
+                    file.seek(self._read)
+                    new, end, _ = file.read().rpartition(b"\n")
+                self._lines += [_decode(line) for line in new.splitlines()]
+                self._read += len(new) + len(end)
+            return self._lines
