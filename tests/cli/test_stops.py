@@ -1,4 +1,4 @@
-"""One SIGTERM ends a run in time, whatever its tasks do; and workers that are worn out are replaced."""
+"""One SIGTERM ends a run in time, whatever its tasks do; worn-out workers are replaced."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ def test_a_worker_process_is_replaced_when_it_has_grown_too_large(cli: Cli) -> N
         import os
         import conduit
 
-        worker = conduit.Worker("leaky", max_memory=250)
+        worker = conduit.Worker("leaky", max_memory=150)
         kept = []
 
         @worker.task
@@ -175,7 +175,7 @@ def test_a_worker_process_is_replaced_when_it_has_grown_too_large(cli: Cli) -> N
     run = cli.start("run", "leaky.py")
     run.until(STARTED)
     first = cli.value("leak")
-    run.until("(max_memory=250); another one takes its place")
+    run.until("(max_memory=150); another one takes its place")
     second = cli.value("leak")
     assert first != second
     assert run.stop() == 0
