@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 import os
 import signal
 import sys
 import time
 from collections.abc import Callable
-from uuid import uuid4
 
 import psutil
 import pytest
 
-from conduit.core.model import Job, JobStatus, NewJob
-from conduit.queue import open_queue
-from tests.cli.conftest import PATIENCE_S, Cli, Run
+from tests.cli.conftest import COMMAND, PATIENCE_S, Cli, Run
 
 STARTED = "  stop "
 
@@ -165,32 +160,9 @@ def start(cli: Cli) -> Start:
     return start
 
 
-def submit(cli: Cli, function: str, store: dict[str, str]) -> str:
-    """Submit a job; its id."""
-    return asyncio.run(_ended(cli, function, store, wait=False)).id
-
-
 def value(cli: Cli, function: str, store: dict[str, str]) -> object:
-    """What a job returns that is run to its end."""
-    job = asyncio.run(_ended(cli, function, store, wait=True))
-    assert job.status is JobStatus.COMPLETED, job.error
-    return json.loads(job.result or b"null")
-
-
-async def _ended(cli: Cli, function: str, store: dict[str, str], *, wait: bool) -> Job:
-    embedded = f"sqlite:///{cli.folder / '.conduit/queue.db'}"
-    job = NewJob(
-        id=str(uuid4()),
-        function=function,
-        queue="procs" if function.endswith("_in_process") else "default",
-    )
-    async with open_queue(store.get("CONDUIT_QUEUE_URL", embedded)) as queue:
-        await queue.submit([job])
-        if wait:
-            await queue.wait_finished([job.id], PATIENCE_S)
-        (found,) = await queue.get([job.id])
-    assert found is not None
-    return found
+    queue = "procs" if function.endswith("_in_process") else "default"
+    return cli.value(function, queue=queue, url=store.get("CONDUIT_QUEUE_URL"))
 
 
 @pytest.mark.parametrize("mode", ["async", "thread", "process"])
@@ -275,14 +247,14 @@ def test_a_worker_that_was_not_told_to_end_never_ends_with_0(
     cli: Cli, start: Start, deed: str, words: str
 ) -> None:
     run = start()
-    submit(cli, deed, {})
+    cli.submit(deed)
     assert run.end() == 1
     assert words in run.seen
 
 
 def test_a_child_that_ends_by_itself_never_lets_its_run_end_with_0(cli: Cli, start: Start) -> None:
     run = start("--processes", "2")
-    submit(cli, "exit_at_once", {})
+    cli.submit("exit_at_once")
     assert run.end() == 1
     assert "ended with exit code 1; stopping the others" in run.seen
 
@@ -308,7 +280,7 @@ def test_as_the_first_process_it_collects_orphans(cli: Cli, options: tuple[str, 
             await asyncio.sleep(600)
         """,
     )
-    run = cli.start("run", "orphans.py", *options, within=("unshare", "--pid", "--fork"))
+    run = cli.start("run", "orphans.py", *options, command=("unshare", "--pid", "--fork", *COMMAND))
     run.until(STARTED)
     for _ in range(5):
         assert value(cli, "leave_orphan", {}) == 5  # a program's own status isn't collected away
@@ -318,7 +290,7 @@ def test_as_the_first_process_it_collects_orphans(cli: Cli, options: tuple[str, 
         each.name() == "sleep" for each in first.children()
     ):
         assert time.monotonic() < deadline, "there are zombies"
-    submit(cli, "hold", {})
+    cli.submit("hold")
     first.send_signal(signal.SIGTERM)
     assert run.end() == 0
 
@@ -359,7 +331,7 @@ def test_sigquit_shows_where_every_job_is(cli: Cli, where: str) -> None:
     if where == "process":
         cases = {"held_in_process": "is in a process"}
     for function, words in cases.items():
-        job_id = submit(cli, function, {})
+        job_id = cli.submit(function, queue="procs" if where == "process" else "default")
         run.until(words)
         expected.append(f"in job {job_id} ({function})")
     run.send(signal.SIGQUIT)

@@ -169,7 +169,8 @@ class _Children:
                 break
             await self._begin(each)
         while self._lives:
-            done, self._lives = await asyncio.wait(self._lives, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait(self._lives, return_when=asyncio.FIRST_COMPLETED)
+            self._lives -= done  # a replacement may have been added meanwhile
             for life in done:
                 life.result()
 

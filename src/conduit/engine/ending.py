@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import logging
+import multiprocessing
 import os
 import sys
 import threading
@@ -100,6 +101,7 @@ class Ending:
                 logger.warning("the event loop is blocked; what it runs is handed back without it")
                 with suppress(Exception):  # whatever it is, the process ends
                     hand_back(OUTSIDE_S)
+                _end_children()
                 self.exit_now()
             time.sleep(PROBE_S / 5)
         if self.of_script and self._run_is_over:
@@ -108,6 +110,7 @@ class Ending:
         else:
             self._wait(LAST_WORDS_S, whole=True)
         _tell_of_threads()
+        _end_children()
         self.exit_now()
 
     def _rest(self) -> float:
@@ -155,6 +158,13 @@ def _is_blocked(loop: asyncio.AbstractEventLoop) -> bool:
     except RuntimeError:  # it has closed
         return False
     return not answered.wait(PROBE_S) and not loop.is_closed()
+
+
+def _end_children() -> None:
+    """End what tasks have started by `multiprocessing`, which its own handler at the exit would."""
+    for child in multiprocessing.active_children():
+        with suppress(Exception):  # it has ended meanwhile, or is closed
+            child.terminate()
 
 
 def _tell_of_threads() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from contextlib import suppress
 from typing import TextIO
 
 from conduit.engine.text import printable
@@ -43,7 +44,7 @@ class StderrHandler(logging.StreamHandler[TextIO]):
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's word
         """Say what was wrong with a record, where that can be read."""
-        if not self.stream.closed:
+        with suppress(Exception):  # a task may close the stream at any moment
             super().handleError(record)
 
 
