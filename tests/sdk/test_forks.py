@@ -52,13 +52,14 @@ import asyncio
 stopped = threading.Event()
 
 def in_thread():
-    while not stopped.is_set():
+    while not stopped.wait(0.001):
         submit()
 
 async def in_loop():
     while not stopped.is_set():
         for future in await asyncio.gather(*(charge.submit(n) for n in range(5))):
             accept(future)
+        await asyncio.sleep(0.01)
 
 def in_loop_of_the_child():
     submit()
@@ -68,7 +69,7 @@ submitters = [threading.Thread(target=in_thread) for _ in range(2)]
 submitters.append(threading.Thread(target=lambda: asyncio.run(in_loop())))
 for submitter in submitters:
     submitter.start()
-for turn in range(8):
+for turn in range(4):
     children = [in_child(in_loop_of_the_child, abruptly=n == 1) for n in range(2)]
     submit()
     assert all([ended_well(child) for child in children])

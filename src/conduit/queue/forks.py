@@ -14,7 +14,7 @@ anew there; an import, which takes those of its modules, doesn't coincide with a
 
 from __future__ import annotations
 
-import ctypes
+import concurrent.futures.thread
 import os
 import threading
 import time
@@ -26,6 +26,10 @@ from typing import Protocol
 from weakref import WeakSet
 
 from conduit.core.errors import QueueError
+
+LOADED = concurrent.futures.thread
+"""Else loaded by the first look-up of a host's name, perhaps while a fork is under way, and with a
+hook of its own that has to know of each fork from its beginning."""
 
 PATIENCE_S = 5.0
 """How long a fork waits for threads that are busy, such as with a disk that hangs."""
@@ -170,6 +174,8 @@ def keep_for_ever(inherited: object) -> None:
     To be collected is to be closed: an event loop would stop listening to the sockets that it
     shares with the parent's, and TLS would say farewell on the parent's connection.
     """
+    import ctypes  # takes its time, which only forked children need to spend
+
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(inherited))
 
 
