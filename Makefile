@@ -35,6 +35,8 @@ PEERS ?=
 SEED ?=
 MUTANTS ?=
 SEEDS ?=
+PAIRS ?=
+SCENARIO ?=
 MINUTES ?=
 
 # Use the interpreter found above, never a download; an index chosen for pip serves uv, too.
@@ -82,9 +84,11 @@ api: $(DEV_STAMP) ## Write the dashboard's types anew from the server's OpenAPI 
 bench: $(DEV_STAMP) ## Measure Conduit beside its peers
 	$(RUN) -m benchmarks $(BENCH) --uv "$(UV)" $(if $(PEERS),--peers $(PEERS))
 
-# `make faults SEED=7` runs one seed; without it there are twenty, on every pair of stores.
+# `make faults SEED=7` runs one seed, `SEEDS=1-5 PAIRS=sqlite,always-postgres` a part; without them
+# there are twenty seeds, on every pair of stores.
 faults: $(DEV_STAMP) ## Run the fault laboratory: kills, freezes, cuts, and a checker
-	$(RUN) -m tests.faults.lab $(if $(SEED),--seed $(SEED))
+	$(RUN) -m tests.faults.lab --results docs/faults.md $(if $(SEED)$(SEEDS),--seeds $(or $(SEED),$(SEEDS))) \
+		$(if $(PAIRS),--pairs $(PAIRS)) $(if $(SCENARIO),--scenario $(SCENARIO))
 
 # `make mutants MUTANTS=acknowledged-before-the-commit SEEDS=3` tries one, at three seeds.
 mutants: $(DEV_STAMP) ## Spoil the sources on purpose: the laboratory and the tests have to notice

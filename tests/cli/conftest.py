@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import pty
 import signal
 import subprocess
 import sys
 import termios
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from textwrap import dedent
 from typing import IO, Any, TypeVar
+from uuid import uuid4
 
 import pytest
 
+from conduit.core.model import Job, JobStatus, NewJob
 from conduit.queue import Queue, open_queue
 
 COMMAND = (sys.executable, "-m", "conduit")
@@ -100,9 +103,9 @@ class Cli:
             check=False,
         )
 
-    def start(self, *arguments: str, **environment: str) -> Run:
+    def start(self, *arguments: str, command: Sequence[str] = COMMAND, **environment: str) -> Run:
         process = subprocess.Popen(
-            [*COMMAND, *arguments],
+            [*command, *arguments],
             cwd=self.folder,
             env=self.environment(**environment),
             stdin=subprocess.DEVNULL,
@@ -141,14 +144,38 @@ class Cli:
         path.write_text(dedent(source), "utf-8")
         return path
 
-    def with_queue(self, work: Callable[[Queue], Awaitable[T]]) -> T:
-        """Do something with the folder's queue, which is made if need be."""
+    def submit(self, function: str, *, queue: str = "default", url: str | None = None) -> str:
+        """Submit a job without arguments; its id."""
+        return self.with_queue(lambda store: _submit(store, function, queue), url=url)
+
+    def value(self, function: str, *, queue: str = "default", url: str | None = None) -> Any:
+        """What a job without arguments returns, once a worker has run it."""
+
+        async def run(store: Queue) -> Job:
+            job_id = await _submit(store, function, queue)
+            done = await store.wait_finished([job_id], PATIENCE_S)
+            assert done, f"{function} hasn't ended after {PATIENCE_S:.0f} s"
+            return done[0]
+
+        job = self.with_queue(run, url=url)
+        assert job.status is JobStatus.COMPLETED, job.error
+        return json.loads(job.result or b"null")
+
+    def with_queue(self, work: Callable[[Queue], Awaitable[T]], *, url: str | None = None) -> T:
+        """Do something with a queue; that of the folder is made if need be."""
+        url = url or f"sqlite:///{self.folder / '.conduit/queue.db'}"
 
         async def do() -> T:
-            async with open_queue(f"sqlite:///{self.folder / '.conduit/queue.db'}") as queue:
+            async with open_queue(url) as queue:
                 return await work(queue)
 
         return asyncio.run(do())
+
+
+async def _submit(store: Queue, function: str, queue: str) -> str:
+    job = NewJob(id=str(uuid4()), function=function, queue=queue)
+    (submitted,) = await store.submit([job])
+    return submitted.job_id
 
 
 @pytest.fixture

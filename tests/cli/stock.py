@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from conduit.core.codec import Signature
+from conduit.core.crons import Tick
 from conduit.core.model import (
     Artifact,
     CronInfo,
@@ -108,6 +109,15 @@ async def register(queue: Queue) -> None:
             ),
         )
     )
+
+
+async def skip(queue: Queue) -> None:
+    """A tick of `often` whose job is unfinished, and two after it that are skipped."""
+    await register(queue)
+    often = next(info for info in await queue.crons() if info.name == "often")
+    for number in (1, 2, 3):
+        job = NewJob(id=f"tick-{number}", function="report")
+        await queue.tick([Tick("often", often.fingerprint, often.last_tick + number, job)])
 
 
 async def fill(queue: Queue) -> None:

@@ -6,8 +6,9 @@ import json
 from datetime import UTC, datetime
 
 import pytest
+from msgspec import structs
 
-from conduit.core.model import NewJob
+from conduit.core.model import NewJob, Standstill, StandstillWait
 from conduit.queue.base import Claim, Queue
 from tests.cli import stock
 from tests.cli.conftest import Cli
@@ -81,6 +82,41 @@ def test_crons_show_their_next_tick_and_can_be_triggered_and_paused(stocked: Cli
     unknown = stocked("crons", "trigger", "dayly")
     assert unknown.returncode == 2
     assert "did you mean 'daily'? known: daily, often" in unknown.stderr
+
+
+def test_crons_show_what_became_of_their_last_tick_and_that_ticks_are_skipped(cli: Cli) -> None:
+    cli.with_queue(stock.skip)
+    daily, often = json.loads(cli("crons", "list", "--json").stdout)
+    assert (daily["last_job"], daily["last_status"], daily["skipped"]) == (None, None, 0)
+    assert (often["last_job"], often["last_status"], often["skipped"]) == ("tick-1", "queued", 2)
+    assert "queued, 2 skipped since" in cli("crons", "list").stdout
+
+
+def test_crons_that_no_worker_runs_say_so(cli: Cli) -> None:
+    async def stop(queue: Queue) -> None:
+        await stock.register(queue)
+        await queue.unregister("orders-1")
+
+    cli.with_queue(stop)
+    listed = json.loads(cli("crons", "list", "--json").stdout)
+    assert [(each["alive"], each["next_tick"]) for each in listed] == [(False, None)] * 2
+    assert cli("crons", "list").stdout.count("no worker") == 2
+
+
+def test_a_tick_that_waits_for_the_last_ones_job_is_shown_as_next(cli: Cli) -> None:
+    async def wait(queue: Queue) -> None:
+        await stock.skip(queue)
+        (often,) = [info for info in await queue.crons() if info.name == "often"]
+        waiting = structs.replace(often, schedule="@every 100ms", fingerprint="f2", overlap="queue")
+        await queue.register(
+            structs.replace(stock.registration("orders", "orders-2"), crons=(waiting,))
+        )
+        later = await queue.now() + 200
+        while await queue.now() < later:
+            pass
+
+    cli.with_queue(wait)
+    assert "waits" in cli("crons", "list").stdout
 
 
 def test_workers_are_listed(stocked: Cli) -> None:
@@ -174,3 +210,20 @@ def test_doctor_looks_at_a_store_of_artifacts(stocked: Cli, objects_url: str) ->
     code, found = look(objects_url.replace("s3://test-", "s3://other-"))
     assert (code, found["verdict"]) == (3, "error")
     assert "NoSuchBucket" in found["detail"]
+
+
+async def stand_still(queue: Queue) -> None:
+    """The worker's slots are all held by jobs that wait for what only it can run."""
+    await stock.fill(queue)
+    (worker,) = await queue.workers()
+    wait = StandstillWait(waiter="report", awaited="charge", queue="default")
+    standstill = Standstill(places=2, functions=("charge", "report", "zip_up"), waits=(wait,))
+    await queue.update_worker(structs.replace(worker, standstills=(standstill,)))
+
+
+def test_doctor_tells_of_slots_held_by_jobs_that_wait_for_a_slot(cli: Cli) -> None:
+    cli.with_queue(stand_still)
+    checks = {each["name"]: each for each in json.loads(cli("doctor", "--json").stdout)}
+    assert checks["deadlock"]["verdict"] == "warning"
+    assert checks["deadlock"]["detail"].startswith("all 2 slots of worker ")
+    assert "report waits for charge" in checks["deadlock"]["detail"]

@@ -98,9 +98,9 @@ async def finish(queue: Queue, job: Job, kind: OutcomeKind, **over: Any) -> Fini
     return answer
 
 
-async def complete(queue: Queue, job: Job, result: bytes = b"null") -> Finished:
+async def complete(queue: Queue, job: Job, result: bytes = b"null", **over: Any) -> Finished:
     """Report a normal return."""
-    return await finish(queue, job, OutcomeKind.COMPLETE, result=result)
+    return await finish(queue, job, OutcomeKind.COMPLETE, result=result, **over)
 
 
 async def fail(queue: Queue, job: Job) -> Finished:

@@ -25,6 +25,7 @@ from conduit.queue.base import Queue, StoredEntry
 
 _LEGAL = {(move.source, move.event, move.target) for move in TABLE}
 _NEWS = {
+    EventKind.BEGUN,
     EventKind.PROGRESS,
     EventKind.METADATA,
     EventKind.CHECKPOINT,

@@ -38,7 +38,7 @@ async def test_a_claimed_job_is_running_and_carries_its_lease(backend: Backend) 
     assert (job.attempt, job.fence) == (1, 1)
     assert job.token is not None
     assert job.token.startswith("1:")
-    assert job.started_at == backend.clock.now
+    assert (job.claimed_at, job.started_at) == (backend.clock.now, None)
     assert await get(backend.queue, job.id) == job
 
 

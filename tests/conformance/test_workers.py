@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
+from msgspec import structs
 
 from conduit.core.errors import RegistrationConflictError
 from conduit.core.events import Report
-from conduit.core.model import FunctionInfo
+from conduit.core.model import FunctionInfo, Standstill, StandstillWait
 from conduit.queue.base import ALIVE_MS, Queue, Registration
 from tests.conformance.backends import Backend
 from tests.conformance.builders import (
@@ -52,6 +53,29 @@ async def test_a_heartbeat_says_how_much_runs_and_when(backend: Backend) -> None
     assert await queue.heartbeat("w1", 3)
     (listed,) = await queue.workers()
     assert (listed.running, listed.seen_at) == (3, backend.clock.now)
+
+
+async def test_what_a_worker_says_of_itself_is_replaced_and_its_times_stay(
+    backend: Backend,
+) -> None:
+    queue, began = backend.queue, backend.clock.now
+    await queue.register(Registration(worker=a_worker(), functions=(a_function(),)))
+    backend.clock.advance(5 * SECOND)
+    await queue.heartbeat("w1", 3)
+    wait = StandstillWait(waiter="parent", awaited="child", queue="default")
+    standstill = Standstill(places=3, functions=("parent", "child"), waits=(wait,))
+    await queue.update_worker(structs.replace(a_worker(), standstills=(standstill,)))
+    (listed,) = await queue.workers()
+    assert listed.standstills == (standstill,)
+    assert (listed.running, listed.started_at, listed.seen_at) == (3, began, began + 5 * SECOND)
+    await queue.update_worker(a_worker())
+    (listed,) = await queue.workers()
+    assert listed.standstills == ()
+
+
+async def test_a_stranger_that_says_something_of_itself_stays_unknown(queue: Queue) -> None:
+    await queue.update_worker(a_worker())
+    assert await queue.workers() == []
 
 
 async def test_a_worker_that_beats_stays_listed_and_a_silent_one_goes(backend: Backend) -> None:

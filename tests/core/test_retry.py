@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import traceback
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -28,6 +29,32 @@ def test_a_task_is_not_retried_unless_asked() -> None:
 
 def test_waits_double_by_default() -> None:
     assert waits(RetryPolicy(retries=4), 4) == [1, 2, 4, 8]
+
+
+def test_a_list_gives_the_waits_one_by_one_and_its_last_for_all_further_retries() -> None:
+    assert waits(RetryPolicy(delay=[1, timedelta(minutes=1), 5]), 5) == [1, 60, 5, 5, 5]
+
+
+def test_a_list_has_a_longest_wait_as_well() -> None:
+    assert waits(RetryPolicy(delay=[1, 7200]), 3) == [1, 7200, 7200]
+    with pytest.raises(InvalidTaskError, match="retry_max_delay=60 is shorter"):
+        RetryPolicy(delay=[1, 7200], max_delay=60)
+
+
+def test_spans_are_taken_for_seconds() -> None:
+    policy = RetryPolicy(delay=timedelta(seconds=5), max_delay=timedelta(seconds=15))
+    assert waits(policy, 4) == [5, 10, 15, 15]
+
+
+def test_a_backoff_has_no_meaning_beside_a_list() -> None:
+    with pytest.raises(InvalidTaskError, match="retry_backoff=3 has no effect on a list"):
+        RetryPolicy(delay=[1, 2], backoff=3)
+
+
+@pytest.mark.parametrize("delay", [[], [1, -1], [1, "2"], "5", timedelta(days=-1)])
+def test_waits_that_cannot_work_are_refused_by_their_option(delay: Any) -> None:
+    with pytest.raises(InvalidTaskError, match="retry_delay="):
+        RetryPolicy(delay=delay)
 
 
 def test_a_backoff_of_one_keeps_the_wait_fixed() -> None:

@@ -51,3 +51,16 @@ def wait_for(path: Path | None, seconds: float = 30.0) -> None:
     until = time.monotonic() + seconds
     while time.monotonic() < until and not (path and path.exists()):
         time.sleep(0.01)
+
+
+def clock() -> tuple[float, float]:
+    """When it began and when it ended, by the wall clock."""
+    began = time.time()
+    time.sleep(0.02)
+    return began, time.time()
+
+
+def seconds_left() -> float | None:
+    """How long it may still run."""
+    deadline = current_job().deadline
+    return None if deadline is None else deadline.timestamp() - time.time()

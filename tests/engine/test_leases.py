@@ -180,7 +180,9 @@ async def test_a_heartbeat_that_cannot_begin_says_so(
         raise OSError("too many open files")
 
     monkeypatch.setattr("conduit.engine.heartbeat.asyncio.run", no_loop)
-    heartbeat = Heartbeat(bench.url, "orders-1", 900, list, lambda lease, held: None, lambda: None)
+    heartbeat = Heartbeat(
+        bench.url, "orders-1", 900, list, dict, lambda lease, held: None, lambda: None
+    )
     with pytest.raises(RuntimeError, match="can't run an event loop"):
         heartbeat.start()
     assert "too many open files" in caplog.text

@@ -193,9 +193,12 @@ def lost(lease: Lease) -> None:
     raise AssertionError(f"{lease} isn't lost")
 
 
+def never_began(lease: Lease) -> None: ...
+
+
 async def test_an_outcome_that_the_store_refuses_fails_its_own_job_only() -> None:
     store = Fussy("3", "7")
-    reporter = Reporter(store, lost)  # type: ignore[arg-type]
+    reporter = Reporter(store, lost, never_began)  # type: ignore[arg-type]
     answers: list[Finished] = []
     for number in range(10):
         outcome = Outcome(lease=Lease(str(number), "1:a"), kind=OutcomeKind.COMPLETE)
@@ -210,7 +213,7 @@ async def test_an_outcome_that_the_store_refuses_fails_its_own_job_only() -> Non
 
 async def test_a_note_that_the_store_refuses_raises_in_its_own_job_only() -> None:
     store = Fussy("1")
-    reporter = Reporter(store, lost)  # type: ignore[arg-type]
+    reporter = Reporter(store, lost, never_began)  # type: ignore[arg-type]
     running = asyncio.create_task(reporter.run())
     answers = await asyncio.gather(
         *(reporter.record(Note(lease=Lease(str(n), "1:a"), metadata=b"{}")) for n in range(3)),
@@ -225,7 +228,7 @@ async def test_a_note_that_the_store_refuses_raises_in_its_own_job_only() -> Non
 
 async def test_a_refused_note_may_be_told_soon_as_well() -> None:
     store = Fussy("1")
-    reporter = Reporter(store, lost)  # type: ignore[arg-type]
+    reporter = Reporter(store, lost, never_began)  # type: ignore[arg-type]
     for number in range(3):
         reporter.soon(Note(lease=Lease(str(number), "1:a"), progress=0.5))
     reporter.stop()

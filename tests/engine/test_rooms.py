@@ -6,14 +6,11 @@ import os
 import threading
 from pathlib import Path
 
-import pytest
-
 from conduit.core.events import EventKind
 from conduit.core.model import JobStatus
 from conduit.queue.base import JobFilter
 from tests.engine.bench import PATIENCE, Bench, process_task, task
 from tests.engine.process_jobs import double, spin, wait_for
-from tests.engine.services.slow_to_import import quick
 
 
 def path_json(name: str, path: Path) -> bytes:
@@ -104,14 +101,6 @@ async def test_an_idle_loop_does_not_keep_a_free_process_from_its_next_job(bench
     await bench.start(task(rare), process_task(double), processes=1)
     for job in jobs:
         await bench.completed(job)
-
-
-async def test_the_timeout_of_a_process_job_does_not_count_the_import_of_its_module(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("CONDUIT_TEST_SLOW_IMPORT", "1")
-    await bench.start(process_task(quick, timeout=1.0), processes=1)
-    await bench.completed(await bench.submit("quick"))
 
 
 async def test_short_process_jobs_fetched_ahead_do_not_stay_behind_long_ones(

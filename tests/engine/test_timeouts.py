@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 
 from conduit.core.events import EventKind
-from conduit.core.model import JobStatus, Reason
+from conduit.core.model import NO_TIMEOUT, JobStatus, Reason
 from conduit.core.retry import RetryPolicy
 from conduit.engine.context import Context, current_job
 from tests.engine.bench import PATIENCE, Bench, process_task, task
@@ -123,6 +123,19 @@ async def test_a_submit_may_bring_its_own_timeout(bench: Bench) -> None:
     job = await bench.run("hang", timeout_ms=100)
     assert (job.status, job.reason) == (JobStatus.FAILED, Reason.TIMEOUT)
     assert deadlines == [True]
+
+
+async def test_a_submit_may_lift_the_timeout_of_its_function(bench: Bench) -> None:
+    deadlines: list[object] = []
+
+    async def slow() -> str:
+        deadlines.append(current_job().deadline)
+        await asyncio.sleep(0.3)
+        return "done"
+
+    await bench.start(task(slow, timeout=0.1))
+    job = await bench.completed(await bench.submit("slow", timeout_ms=NO_TIMEOUT))
+    assert (job.result, deadlines) == (b'"done"', [None])
 
 
 async def test_time_spent_waiting_for_room_is_not_counted(bench: Bench) -> None:

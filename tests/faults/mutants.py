@@ -10,10 +10,7 @@ notices it is first run on an unspoiled copy, where it has to be content.
 from __future__ import annotations
 
 import argparse
-import os
-import re
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -21,93 +18,14 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
-from msgspec import Struct
-
-import conduit
-
-HERE = Path(__file__).parents[2]
-SOURCES = Path(conduit.__file__).parents[1]
-_PATIENCE_S = 900
-_WRONG = re.compile(r"^WRONG (\w+):", re.MULTILINE)
-
-
-class Lab(Struct, frozen=True, kw_only=True):
-    """A run of the laboratory, once per seed; the checker's complaints are what counts."""
-
-    queue: str
-    history: str = "sqlite"
-    scenario: str = "short"
-
-    def __str__(self) -> str:
-        return f"lab {self.scenario}, {self.queue} + {self.history}"
-
-    def complaints(self, sources: Path, seed: int) -> list[str]:
-        """The names of the checks that complain; none where the run holds, or is void."""
-        command = ["tests.faults.lab", "--scenario", self.scenario, "--seed", str(seed)]
-        done = _run(sources, *command, "--queue", self.queue, "--history", self.history)
-        return sorted(set(_WRONG.findall(done)))
-
-
-class Tests(Struct, frozen=True):
-    """Tests of the suite, by file and by what is in their names."""
-
-    path: str
-    words: str
-
-    def __str__(self) -> str:
-        return f"{self.path}: {self.words}"
-
-    def complaints(self, sources: Path, seed: int) -> list[str]:
-        """The tests that fail."""
-        done = _run(
-            sources, "pytest", "-q", "-x", "-p", "no:cacheprovider", self.path, "-k", self.words
-        )
-        if " passed" not in done and " failed" not in done:
-            raise RuntimeError(f"{self} ran no test:\n{done}")
-        return sorted(set(re.findall(r"^FAILED \S+::(\w+)", done, re.MULTILINE)))
-
-
-def _run(sources: Path, *command: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", *command],
-        cwd=HERE,
-        env=os.environ | {"PYTHONPATH": f"{sources}:{HERE}"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=_PATIENCE_S,
-        check=False,
-    )
-    return done.stdout
-
-
-class Mutant(Struct, frozen=True, kw_only=True):
-    """A mistake: in the file at `path` the text `right`, which is there once, becomes `wrong`."""
-
-    name: str
-    mistake: str
-    path: str
-    right: str
-    wrong: str
-    killers: tuple[Lab | Tests, ...]
-    """Each of them has to notice it."""
-
-    def apply(self, sources: Path) -> None:
-        """Make the mistake. Raises `ValueError` where the text isn't there exactly once."""
-        path = sources / "conduit" / self.path
-        text = path.read_text("utf-8")
-        if (count := text.count(self.right)) != 1:
-            raise ValueError(f"{self.name}: {self.path} has the text {count} times, not once")
-        path.write_text(text.replace(self.right, self.wrong), "utf-8")
-
+from tests.faults.impolite_mutants import IMPOLITE
+from tests.faults.mutant import SOURCES, SQLITE, VALKEY, Lab, Mutant, Tests
 
 _LEASES = "tests/conformance/test_leases.py"
 _DEPENDENCIES = "tests/conformance/test_dependencies.py"
 _ACTIONS = "tests/server/http/test_actions.py"
 _LIVE = "tests/server/http/test_live.py"
-_SQLITE = Lab(queue="sqlite")
-_VALKEY = Lab(queue="valkey-always", history="postgres")
-_AWAY = Lab(queue="valkey-direct", history="postgres", scenario="away")
+_AWAY = Lab(pair="direct-postgres", scenario="away")
 
 MUTANTS: tuple[Mutant, ...] = (
     # --- the fence -------------------------------------------------------------------------------
@@ -117,7 +35,7 @@ MUTANTS: tuple[Mutant, ...] = (
         path="queue/redis/scripts/finish.lua",
         right="if not st or st.t ~= outcome[2] then",
         wrong="if not st then",
-        killers=(_VALKEY, Tests(_LEASES, "redis and zombie and finish")),
+        killers=(VALKEY, Tests(_LEASES, "redis and zombie and finish")),
     ),
     Mutant(
         name="finish-unfenced-sqlite",
@@ -125,7 +43,7 @@ MUTANTS: tuple[Mutant, ...] = (
         path="queue/sqlite/running.py",
         right="if state is None or state.token != outcome.lease.token:",
         wrong="if state is None:",
-        killers=(_SQLITE, Tests(_LEASES, "sqlite and zombie and finish")),
+        killers=(SQLITE, Tests(_LEASES, "sqlite and zombie and finish")),
     ),
     Mutant(
         name="record-unfenced-redis",
@@ -182,7 +100,7 @@ MUTANTS: tuple[Mutant, ...] = (
         path="queue/redis/scripts/finish.lua",
         right="  event(E.COMPLETED, id, after[1], { o = result }, #result)\n",
         wrong="",
-        killers=(_VALKEY,),
+        killers=(VALKEY,),
     ),
     Mutant(
         name="no-event-of-rescue-redis",
@@ -190,7 +108,7 @@ MUTANTS: tuple[Mutant, ...] = (
         path="queue/redis/scripts/sweep.lua",
         right="    event(E.RESCUED, id, st, { w = st.w })\n",
         wrong="",
-        killers=(_VALKEY,),
+        killers=(VALKEY,),
     ),
     Mutant(
         name="events-beside-the-step-sqlite",
@@ -201,7 +119,7 @@ MUTANTS: tuple[Mutant, ...] = (
         wrong="dependencies.settle(db, now, awaited, events)\n"
         '    late = globals().setdefault("late", [])\n'
         "    rows.append(db, now, late)\n    late[:] = events\n    return answers",
-        killers=(_SQLITE,),
+        killers=(SQLITE,),
     ),
     # --- the history -----------------------------------------------------------------------------
     Mutant(
@@ -329,7 +247,7 @@ MUTANTS: tuple[Mutant, ...] = (
         path="queue/redis/scripts/unblock.lua",
         right="if not st.W and st.s == S.BLOCKED then",
         wrong="if st.s == S.BLOCKED then",
-        killers=(_VALKEY, Tests(_DEPENDENCIES, "redis and waits_for_all")),
+        killers=(VALKEY, Tests(_DEPENDENCIES, "redis and waits_for_all")),
     ),
     Mutant(
         name="freed-too-early-sqlite",
@@ -337,7 +255,7 @@ MUTANTS: tuple[Mutant, ...] = (
         path="queue/sqlite/dependencies.py",
         right="  AND NOT EXISTS (SELECT 1 FROM dependencies WHERE dependencies.n = jobs.n)\n",
         wrong="",
-        killers=(_SQLITE, Tests(_DEPENDENCIES, "sqlite and waits_for_all")),
+        killers=(SQLITE, Tests(_DEPENDENCIES, "sqlite and waits_for_all")),
     ),
     # --- the front door --------------------------------------------------------------------------
     Mutant(
@@ -346,7 +264,7 @@ MUTANTS: tuple[Mutant, ...] = (
         path="server/acting.py",
         right="            await operation.apply(queue, [job_id]),\n",
         wrong="            [Action(Acted.DONE)],\n",
-        killers=(_SQLITE, Tests(_ACTIONS, "cancelling_a_waiting or failed_job_is_retried")),
+        killers=(SQLITE, Tests(_ACTIONS, "cancelling_a_waiting or failed_job_is_retried")),
     ),
     Mutant(
         name="answered-without-asking-in-bulk",
@@ -356,7 +274,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "            lambda queue: operation.apply(queue, batch), patience_s=PATIENT_S\n"
         "        )\n",
         wrong="        actions = [Action(Acted.DONE) for _ in batch]\n",
-        killers=(_SQLITE, Tests(_ACTIONS, "cancelled_by_filter")),
+        killers=(SQLITE, Tests(_ACTIONS, "cancelled_by_filter")),
     ),
     Mutant(
         name="refused-without-the-status",
@@ -364,7 +282,7 @@ MUTANTS: tuple[Mutant, ...] = (
         path="server/acting.py",
         right="job_id,\n                action.status,\n            )\n\n\ndef _unknown",
         wrong="job_id,\n                None,\n            )\n\n\ndef _unknown",
-        killers=(_SQLITE, Tests(_ACTIONS, "conflict_that_names")),
+        killers=(SQLITE, Tests(_ACTIONS, "conflict_that_names")),
     ),
     Mutant(
         name="stream-skips-what-was-missed",
@@ -372,7 +290,7 @@ MUTANTS: tuple[Mutant, ...] = (
         path="server/live.py",
         right="position = position if known else start",
         wrong="position = start",
-        killers=(_SQLITE, Tests(_LIVE, "goes_on_where_it_was")),
+        killers=(SQLITE, Tests(_LIVE, "goes_on_where_it_was")),
     ),
     # --- totals ----------------------------------------------------------------------------------
     Mutant(
@@ -383,6 +301,7 @@ MUTANTS: tuple[Mutant, ...] = (
         wrong="return JobPage(jobs, len(jobs), more)",
         killers=(Tests("tests/conformance/test_find.py", "redis"),),
     ),
+    *IMPOLITE,
 )
 """Every mutant there is."""
 

@@ -243,8 +243,7 @@ def main() -> int:
         verdict = asyncio.run(
             run(
                 scenario,
-                queue="valkey-always",
-                history="postgres",
+                pair="always-postgres",
                 seed=chosen.seed,
                 folder=Path(folder),
                 watch=watch,

@@ -18,10 +18,11 @@ from conduit.server.db.rows import AttemptRow
 from conduit.server.ingest.fold import DATA_LOST, row_of
 from tests.faults.lab.checker import CHECKS, CHECKS_OF_A_LOSS, attempts_of, check
 from tests.faults.lab.evidence import Evidence, Totals
+from tests.faults.lab.faults import Strike
 from tests.faults.lab.figures import figures_of
 from tests.faults.lab.journal import Line, Told, What
 from tests.faults.lab.listener import Heard, News
-from tests.faults.lab.nemesis import STEP_MS, Strike
+from tests.faults.lab.store_faults import STEP_MS
 from tests.faults.lab.system import Exit
 
 _K = EventKind
@@ -77,7 +78,7 @@ class Tale:
         if not cron:
             self.line(What.CALL, label=label, after=after)
             self.line(What.OK, label=label, job_id=job_id)
-        started_at = None
+        claimed_at = None
         seq, attempt, fence, failures, rescues, generation = 1, 0, 0, 0, 0, 1
         event = Event(
             kind=_K.SUBMITTED,
@@ -106,7 +107,7 @@ class Tale:
             if kind is _K.STARTED:
                 fence += 1
                 attempt = failures + rescues + 1
-                started_at = self._at + 1
+                claimed_at = self._at + 1
             if kind is _K.REQUEUED:
                 generation, failures, rescues = generation + 1, 0, 0
             if kind in _OF_AN_ATTEMPT:
@@ -142,7 +143,7 @@ class Tale:
             parent_id=parent,
             root_id=parent,
             after=after,
-            started_at=started_at,
+            claimed_at=claimed_at,
             finished_at=event.at if ended else None,
             generation=generation,
             attempt=attempt,
@@ -165,9 +166,13 @@ class Tale:
         self.line(asked, job_id=job_id)
         self.line(answered, job_id=job_id, told=told, number=number)
 
+    def tick(self, name: str, at: int, *, version: str = "abc") -> None:
+        """The job of a tick, which has run."""
+        self.job(f"cron:{name}:{version}:{at}", _K.STARTED, _K.COMPLETED, function=name)
+
     def line(self, what: What, **fields: Any) -> None:
         """A line of the journal."""
-        self.lines.append(Line(what=what, at=self._tick(), pid=7, **fields))
+        self.lines.append(Line(**({"what": what, "at": self._tick(), "pid": 7} | fields)))
 
     def evidence(self) -> Evidence:
         """What this leaves behind, where the history is right."""
@@ -198,7 +203,12 @@ class Tale:
             queues=[QueueInfo(name="default")],
             heard=Heard(told=news, last_id=len(news), resumed=1),
             changes={each.id: f"{each.kind} of {each.subject}" for each in news},
-            exits=[Exit("worker-0", 7, 0, -9, 9), Exit("submitter-0", 8, 0, 0, None)],
+            strikes=_a_kill(),
+            exits=[
+                Exit("guest", 6, 20_500, 0, 15),
+                Exit("worker-0", 7, 0, -9, 9),
+                Exit("submitter-0", 8, 0, 0, None),
+            ],
         )
 
     def _tick(self) -> int:
@@ -206,9 +216,13 @@ class Tale:
         return self._at
 
 
+def _a_kill() -> list[Strike]:
+    return [Strike(fault="member-kill", at=1, target="a member", pid=9)]
+
+
 _ATTEMPT = (
-    *("fence", "generation", "attempt", "worker_id", "started_at"),
-    *("ended_at", "outcome", "reason"),
+    *("fence", "generation", "attempt", "worker_id", "claimed_at"),
+    *("started_at", "ended_at", "outcome", "reason"),
 )
 
 
@@ -226,6 +240,35 @@ def _written(kind: EventKind, fence: int) -> dict[str, Any]:
         _K.LOG: {"logs": (LogLine(0, Level.INFO, "job", f"step 0 under {fence}"),)},
     }
     return told.get(kind, {})
+
+
+def _add_families(tale: Tale) -> None:
+    """Jobs in processes, and those that fork."""
+    tale.job("in-process-1", _K.STARTED, _K.COMPLETED, function="crunch_in_time")
+    tale.job("in-process-2", _K.STARTED, _K.COMPLETED, function="crunch_in_time")
+    tale.line(What.MEMBER, label="f.0.1", detail="fork", pid=8)
+    tale.line(What.LEFT, label="f.0.1", pid=8)
+    tale.line(What.MEMBER, label="f.0.2", detail="fork", pid=9)
+
+
+def _add_ticks(tale: Tale) -> None:
+    """Schedules."""
+    for second in (1, 2, 3):
+        tale.tick("tick", second * 1000)
+        tale.tick("slow_or_skip", second * 1000)
+        tale.tick("slow_in_turn", second * 1000)
+        tale.tick("rest", second * 1000)
+    tale.line(What.PAUSE, label="rest", at=3_500)
+    tale.line(What.PAUSED, label="rest", at=3_600)
+    tale.line(What.UNPAUSE, label="rest", at=6_400)
+    tale.line(What.UNPAUSED, label="rest", at=6_500)
+    tale.tick("rest", 7_000)
+    for second in range(9, 16):
+        tale.tick("visit_all", second * 1000)
+    tale.tick("visit_last", 12_000)
+    tale.tick("steady", 20_000, version="old")
+    tale.tick("steady", 21_000, version="new")
+    tale.tick("steady", 22_000, version="old")
 
 
 def a_good_run() -> Tale:
@@ -264,8 +307,8 @@ def a_good_run() -> Tale:
     tale.job("deleted", _K.STARTED, _K.COMPLETED, _K.DELETED)
     tale.over_http(What.DELETE, What.DELETED, "deleted", Told("completed", 1, 3), number=1)
     tale.over_http(What.CANCEL, What.CANCELLED, "deleted", Told(why="job-not-found"))
-    for second in (1, 2, 3):
-        tale.job(f"cron:tick:abc:{second * 1000}", _K.STARTED, _K.COMPLETED, function="tick")
+    _add_families(tale)
+    _add_ticks(tale)
     return tale
 
 
@@ -358,9 +401,21 @@ def _a_tick_of_its_own(evidence: Evidence) -> Evidence:
     return structs.replace(evidence, jobs={**evidence.jobs, job.id: job})
 
 
-def _a_tick_twice(evidence: Evidence) -> Evidence:
-    job = structs.replace(evidence.jobs["cron:tick:abc:3000"], id="cron:tick:def:3000")
+def _ticked_again(evidence: Evidence, at: int) -> Evidence:
+    """The evidence with the tick of a newer version at a time that the older one has ticked at."""
+    job = structs.replace(evidence.jobs["cron:steady:new:21000"], id=f"cron:steady:old:{at}")
     return structs.replace(evidence, jobs={**evidence.jobs, job.id: job})
+
+
+def _a_tick_of_the_pause(evidence: Evidence) -> Evidence:
+    job = structs.replace(evidence.jobs["cron:rest:abc:3000"], id="cron:rest:abc:5000")
+    return structs.replace(evidence, jobs={**evidence.jobs, job.id: job})
+
+
+def _made_up_at_once(evidence: Evidence) -> Evidence:
+    last = evidence.jobs["cron:visit_last:abc:12000"]
+    missed = structs.replace(last, id="cron:visit_last:abc:8000")
+    return structs.replace(evidence, jobs={**evidence.jobs, missed.id: missed})
 
 
 def _end_of(evidence: Evidence, job_id: str, fence: int) -> Evidence:
@@ -652,10 +707,37 @@ BAD: list[tuple[str, str, Spoil]] = [
             e, attempts=[*e.attempts, structs.replace(e.attempts[0], job_id="deleted")]
         ),
     ),
-    ("ticks_happen_once_each", "1000 and 3000", lambda e: without_job(e, "cron:tick:abc:2000")),
+    ("no_tick_is_missing", "1000 and 3000", lambda e: without_job(e, "cron:tick:abc:2000")),
+    ("no_tick_is_missing", "3000 and 7000", lambda e: without_line(e, What.PAUSE, "")),
+    ("no_tick_is_missing", "last at 3000", lambda e: structs.replace(e, ended_at=60_000)),
     ("ticks_happen_once_each", "3500", _a_tick_of_its_own),
-    ("ticks_happen_once_each", "at 3000 became 2 jobs", _a_tick_twice),
-    ("ticks_happen_once_each", "last at 3000", lambda e: structs.replace(e, ended_at=60_000)),
+    ("ticks_happen_once_each", "twice at 21000", lambda e: _ticked_again(e, 21_000)),
+    (
+        "slow_jobs_keep_their_overlap",
+        "slow_or_skip",
+        lambda e: without_event(e, "cron:slow_or_skip:abc:1000", _K.COMPLETED),
+    ),
+    (
+        "slow_jobs_keep_their_overlap",
+        "slow_in_turn",
+        lambda e: without_event(
+            without_event(e, "cron:slow_in_turn:abc:1000", _K.COMPLETED),
+            "cron:slow_in_turn:abc:2000",
+            _K.COMPLETED,
+        ),
+    ),
+    ("a_pause_lets_its_ticks_pass", "cron:rest:abc:5000", _a_tick_of_the_pause),
+    (
+        "the_last_missed_tick_runs",
+        "its tick at 12000",
+        lambda e: without_job(e, "cron:visit_last:abc:12000"),
+    ),
+    ("the_last_missed_tick_runs", "two ticks at once", _made_up_at_once),
+    (
+        "a_rolled_back_rhythm_is_in_force",
+        "ended at 20500",
+        lambda e: structs.replace(without_job(e, "cron:steady:old:22000"), ended_at=40_000),
+    ),
     (
         "no_tick_comes_early",
         "1 ms before",
@@ -730,10 +812,69 @@ BAD: list[tuple[str, str, Spoil]] = [
             Exit("worker-3", 7, 0, -9, 15),
             Exit("worker-3", 7, 0, -15, 15),
             Exit("server-3", 7, 0, 86, None),
+            Exit("worker-3", 7, 0, 0, None),
+            Exit("worker-3", 7, 0, -1, 1),
             Exit("submitter-3", 7, 0, 1, None),
+            Exit("forker-3", 7, 0, 1, None),
         )
     ),
+    (
+        "the_stores_are_whole",
+        "malformed",
+        lambda e: structs.replace(e, damage="queue.db: malformed"),
+    ),
+    (
+        "families_come_to_their_end",
+        "f.0.1 (pid 8)",
+        lambda e: structs.replace(
+            e, lines=[line for line in e.lines if (line.what, line.pid) != (What.LEFT, 8)]
+        ),
+    ),
+    ("families_come_to_their_end", "f.0.2 (pid 9)", lambda e: structs.replace(e, strikes=[])),
+    (
+        "processes_time_out_what_they_run",
+        "in-process-2 ran out of time",
+        lambda e: without_line(_out_of_time(e, "in-process-2"), What.BEGIN, "in-process-2"),
+    ),
+    ("jobs_end_as_they_should", "in-process-2", lambda e: _out_of_time(e, "in-process-2")),
+    *(
+        (
+            "workers_end_in_time",
+            f"took {each.took_ms} ms",
+            lambda e, each=each: structs.replace(e, exits=[each]),
+        )
+        for each in (
+            Exit("worker-3", 7, 0, 0, 15, took_ms=18_000),
+            Exit("worker-3", 7, 0, 0, 1, took_ms=19_000),
+        )
+    ),
+    ("starts_are_told_truly", "before its claim", lambda e: _started(e, "plain", _K.STARTED, -1)),
+    ("starts_are_told_truly", "after its end", lambda e: _started(e, "plain", _K.COMPLETED, 1)),
+    (
+        "starts_are_told_truly",
+        "before the one before it",
+        lambda e: _claimed_early(e, "in-process-2"),
+    ),
 ]
+
+
+def _out_of_time(evidence: Evidence, job_id: str) -> Evidence:
+    """The evidence with a job that is said to have run out of time."""
+    changes: dict[str, Any] = {"status": _S.FAILED, "reason": Reason.TIMEOUT.value}
+    spoilt = with_job(evidence, job_id, **changes)
+    return with_event(spoilt, job_id, _K.COMPLETED, kind=_K.FAILED, **changes)
+
+
+def _started(evidence: Evidence, job_id: str, kind: EventKind, later: int) -> Evidence:
+    """The evidence with a job that was started so much later than one of its events."""
+    (event,) = [x for x in evidence.events if (x.job_id, x.kind) == (job_id, kind)]
+    return with_job(evidence, job_id, started_at=event.at + later)
+
+
+def _claimed_early(evidence: Evidence, job_id: str) -> Evidence:
+    """The evidence with a job that was claimed long before it began, and says it began then."""
+    spoilt = with_event(evidence, job_id, _K.STARTED, at=900_000)
+    return with_job(spoilt, job_id, started_at=900_001)
 
 
 def _end_of_first_alone(evidence: Evidence, job_id: str) -> Evidence:
@@ -845,8 +986,15 @@ def test_a_job_that_is_named_twice_is_waited_for_once() -> None:
 def test_a_server_may_find_no_history_as_long_as_a_fault_is_felt() -> None:
     cut = Strike(fault="history-lose-replies", at=1_000, target="the network", until=50_000)
     ended = [Exit("server-0", 7, at, 4, None) for at in (109_000, 111_000)]
-    evidence = structs.replace(a_good_run().evidence(), strikes=[cut], exits=ended)
+    evidence = structs.replace(a_good_run().evidence(), strikes=[*_a_kill(), cut], exits=ended)
     assert [each.text for each in check(evidence)] == ["server-0 (pid 7) ended with 4, sent None"]
+
+
+def test_only_what_has_not_begun_may_be_refused_for_its_password() -> None:
+    changed = Strike(fault="queue-password", at=1_000, target="valkey", until=3_000)
+    ended = [Exit("worker-0", pid, 3_500, 3, None) for pid in (7, 99)]
+    evidence = structs.replace(a_good_run().evidence(), strikes=[*_a_kill(), changed], exits=ended)
+    assert [each.text for each in check(evidence)] == ["worker-0 (pid 7) ended with 3, sent None"]
 
 
 def test_what_the_stream_says_that_it_left_out_is_excused() -> None:
@@ -874,7 +1022,7 @@ def test_figures_count_what_happened() -> None:
     vain = Strike(fault="history-lose-replies", at=kill.at, target="the network", in_vain=True)
     figures = figures_of(structs.replace(evidence, strikes=[kill, vain]))
 
-    assert (figures.rescues, figures.stale, figures.attempts) == (2, 1, 19)
+    assert (figures.rescues, figures.stale, figures.attempts) == (2, 1, 42)
     assert (figures.freed, figures.abandoned, figures.refused) == (0, 1, 1)
     assert (figures.acted, figures.declined) == (5, 3)
     assert figures.strikes == {"worker-kill": 1}

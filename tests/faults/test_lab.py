@@ -28,21 +28,21 @@ async def test_what_is_planted_waits_for_a_server_however_late_it_is(
     assert [each.position for each in found] == list(planted.positions)
 
 
-async def holds(scenario: Scenario, folder: Path, *, queue: str, history: str, seed: int) -> None:
-    verdict = await run(scenario, queue=queue, history=history, seed=seed, folder=folder)
+async def holds(scenario: Scenario, folder: Path, *, pair: str, seed: int) -> None:
+    verdict = await run(scenario, pair=pair, seed=seed, folder=folder)
     print(verdict)
     assert verdict.holds, f"{verdict}\n{verdict.logs}"
 
 
 async def test_what_is_promised_holds_under_fire_on_sqlite(tmp_path: Path) -> None:
-    await holds(SHORT, tmp_path, queue="sqlite", history="sqlite", seed=1)
+    await holds(SHORT, tmp_path, pair="sqlite", seed=1)
 
 
 async def test_what_is_promised_holds_under_fire_on_valkey(tmp_path: Path) -> None:
-    await holds(SHORT, tmp_path, queue="valkey-always", history="postgres", seed=1)
+    await holds(SHORT, tmp_path, pair="always-postgres", seed=1)
 
 
 async def test_the_history_of_20_000_jobs_equals_the_queue_after_kills_and_a_restart(
     tmp_path: Path,
 ) -> None:
-    await holds(MANY, tmp_path, queue="valkey-direct", history="postgres-direct", seed=1)
+    await holds(MANY, tmp_path, pair="direct-postgres", seed=1)

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.faults.lab.scenarios import SCENARIOS
-from tests.faults.lab.stores import HISTORIES, QUEUES
-from tests.faults.mutants import HERE, MUTANTS, SOURCES, Lab, Mutant
+from tests.faults.lab.stores import PAIRS
+from tests.faults.mutant import HERE, SOURCES, Lab, Mutant
+from tests.faults.mutants import MUTANTS
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
@@ -24,8 +25,7 @@ def test_a_mutants_text_is_there_exactly_once(mutant: Mutant, tmp_path: Path) ->
 def test_those_that_have_to_notice_are_there() -> None:
     for killer in (killer for mutant in MUTANTS for killer in mutant.killers):
         if isinstance(killer, Lab):
-            assert killer.queue in QUEUES
-            assert killer.history in HISTORIES
+            assert killer.pair in PAIRS
             assert killer.scenario in SCENARIOS
         else:
             assert (HERE / killer.path).exists()

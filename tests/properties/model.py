@@ -58,6 +58,8 @@ class ModelJob:
     granted: bool = False
     """Whether the lease got half a term more since its holder was last heard of."""
     worker_id: str | None = None
+    claimed_at: int | None = None
+    started_at: int | None = None
     cancel_requested: bool = False
     rescued: bool = False
     """Whether it waits as one whose lease ran out, ahead of the backlog."""
@@ -100,7 +102,7 @@ class ModelJob:
             *(new.id, new.function, new.queue, new.args, new.priority, new.key),
             *(self.status, self.submitted_at, self.generation, self.failures, self.rescues),
             *(self.fence, self.seq, self.progress, self.checkpoint, self.metadata),
-            *(self.finished_at, self.result, new.after),
+            *(self.finished_at, self.result, new.after, self.claimed_at, self.started_at),
         )
 
     def _now(self) -> tuple[object, ...]:
@@ -120,7 +122,7 @@ def _always(job: Job) -> tuple[object, ...]:
         *(job.id, job.function, job.queue, job.args, job.priority, job.key),
         *(job.status, job.submitted_at, job.generation, job.failures, job.rescues),
         *(job.fence, job.seq, job.progress, job.checkpoint, json.loads(job.metadata)),
-        *(job.finished_at, job.result, job.after),
+        *(job.finished_at, job.result, job.after, job.claimed_at, job.started_at),
     )
 
 
@@ -256,11 +258,12 @@ class Model:
             and not job.expired(now)
         ]
 
-    def claimed(self, taken: Job, worker_id: str, lease_until: int) -> ModelJob:
+    def claimed(self, taken: Job, worker_id: str, now: int, lease_until: int) -> ModelJob:
         """A backend gave this job away; the model's after it."""
         job = self.jobs[taken.id]
         job.status, job.worker_id, job.lease_until = _S.RUNNING, worker_id, lease_until
         job.granted = False
+        job.claimed_at, job.started_at = now, None
         job.token, job.settled_token = taken.token, None
         job.attempt = job.failures + job.rescues + 1
         job.fence += 1
@@ -274,12 +277,20 @@ class Model:
             return None
         return job
 
-    def extend(self, lease: Lease, lease_ms: int, now: int) -> Held:
+    def _begin(self, job: ModelJob, ms_ago: int | None, now: int) -> bool:
+        """Take in when a job's function began; whether that was news."""
+        if ms_ago is None or job.started_at is not None:
+            return False
+        job.started_at = max(job.claimed_at or 0, now - ms_ago)
+        return True
+
+    def extend(self, lease: Lease, lease_ms: int, began: int | None, now: int) -> Held:
         """Renew a lease."""
         job = self._held(lease)
         if job is None:
             return Held.LOST
         job.lease_until, job.granted = now + lease_ms, False
+        job.seq += self._begin(job, began, now)
         return Held.CANCEL if job.cancel_requested else Held.HELD
 
     def finish(self, outcome: Outcome, now: int) -> set[Finished]:
@@ -291,6 +302,7 @@ class Model:
                 return {Finished.ALREADY}
             return {Finished.STALE}
         job.settled_token = job.token
+        self._begin(job, outcome.began_ms_ago, now)
         kind = outcome.kind
         if kind is OutcomeKind.COMPLETE:
             job.result = outcome.result
@@ -311,7 +323,7 @@ class Model:
             self.follow(job, now)
         return {Finished.OK}
 
-    def record(self, note: Note) -> bool:
+    def record(self, note: Note, now: int) -> bool:
         """Take news of a running job."""
         job = self._held(note.lease)
         if job is None:
@@ -323,7 +335,8 @@ class Model:
         if note.checkpoint is not None:
             job.checkpoint = note.checkpoint
         news = (note.progress, note.metadata, note.checkpoint)
-        job.seq += sum(value is not None for value in news)
+        begun = self._begin(job, note.began_ms_ago, now)
+        job.seq += sum(value is not None for value in news) or begun
         return True
 
     # --- upkeep -------------------------------------------------------------------------------
@@ -435,6 +448,7 @@ class Model:
         job.status = _S.BLOCKED if awaited else _S.QUEUED
         job.run_at, job.finished_at, job.expires_at = now, None, None
         job.generation += 1
+        job.claimed_at = job.started_at = None
         job.failures = job.rescues = 0
         job.cancel_requested, job.reason, job.progress = False, None, None
         job.seq += 1

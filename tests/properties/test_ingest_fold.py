@@ -174,7 +174,7 @@ def test_where_events_are_lost_for_good_the_queues_word_heals_the_history(
             # No attempt that was told of is forgotten, and the latest is known in any case.
             true = whole.of[job_id].attempts
             assert history.attempts.keys() <= true.keys()
-            if job.started_at is not None:
+            if job.claimed_at is not None:
                 latest = history.attempts[job.fence]
                 assert structs.replace(
                     latest, outcome=None, ended_at=None, reason=None, error=None

@@ -70,6 +70,10 @@ FUNCTIONS = ("alpha", "beta")
 MOVES = (1, 703, 4_903, 4_903, 9_107, 17_011, HOUR + 13, 25 * HOUR + 17, -4_001, -HOUR - 29)
 
 
+BEGINS = st.sampled_from((None, None, 0, 40, 9_001))
+"""How many milliseconds ago a function began, as its worker says."""
+
+
 class QueueMachine(RuleBasedStateMachine):
     """One life of one queue, and of its model beside it."""
 
@@ -196,7 +200,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.model.note_expiries(self.stored(), self.now)
         self.check_choice(taken, wanted, self.model.claimable(queues, functions, self.now))
         for job in taken:
-            known = self.model.claimed(job, worker_id, self.now + DEFAULT_LEASE_MS)
+            known = self.model.claimed(job, worker_id, self.now, self.now + DEFAULT_LEASE_MS)
             assert known.matches(job), f"claimed {job}, expected {known}"
         return multiple(*(Lease(job.id, job.token or "") for job in taken))
 
@@ -220,30 +224,40 @@ class QueueMachine(RuleBasedStateMachine):
                     continue  # equal, and neither is strictly the older one
                 assert job.number < left.number, f"took {job} before {left}"
 
-    @rule(lease=leases, lease_ms=st.just(DEFAULT_LEASE_MS))
-    def extend(self, lease: Lease, lease_ms: int) -> None:
+    @rule(lease=leases, lease_ms=st.just(DEFAULT_LEASE_MS), began=BEGINS)
+    def extend(self, lease: Lease, lease_ms: int, began: int | None) -> None:
         """A worker, or its ghost, says that it still works on a job."""
-        expected = self.model.extend(lease, lease_ms, self.now)
-        assert self.run(self.queue.extend([lease], lease_ms)) == [expected]
+        expected = self.model.extend(lease, lease_ms, began, self.now)
+        begun = {} if began is None else {lease: began}
+        assert self.run(self.queue.extend([lease], lease_ms, begun)) == [expected]
 
     @rule(
         lease=leases,
         progress=st.sampled_from((None, 0.5)),
         metadata=st.sampled_from((None, b'{"a":1}', b'{"a":2,"b":3}')),
         checkpoint=st.sampled_from((None, b"1", b"2")),
+        began_ms_ago=BEGINS,
     )
     def record(self, lease: Lease, **news: Any) -> None:
         """A worker, or its ghost, has news."""
         note = Note(lease=lease, **news)
-        assert self.run(self.queue.record([note])) == [self.model.record(note)]
+        assert self.run(self.queue.record([note])) == [self.model.record(note, self.now)]
 
     @rule(
         lease=leases,
         kind=st.sampled_from(OutcomeKind),
         delay_ms=st.sampled_from((0, 3 * SECOND)),
         reason=st.sampled_from((None, "why")),
+        began=BEGINS,
     )
-    def finish(self, lease: Lease, kind: OutcomeKind, delay_ms: int, reason: str | None) -> None:
+    def finish(
+        self,
+        lease: Lease,
+        kind: OutcomeKind,
+        delay_ms: int,
+        reason: str | None,
+        began: int | None,
+    ) -> None:
         """A worker, or its ghost, reports how an attempt ended."""
         completes = kind is OutcomeKind.COMPLETE
         self.report(
@@ -251,6 +265,7 @@ class QueueMachine(RuleBasedStateMachine):
                 lease=lease,
                 kind=kind,
                 delay_ms=delay_ms,
+                began_ms_ago=began,
                 reason=None if completes else reason,
                 result=b'"done"' if completes else None,
                 error=None if completes else JobError(type="ValueError", message="no"),

@@ -17,8 +17,8 @@ from conduit.core.errors import (
     ConfigurationError,
     QueueAccessError,
     QueueCorruptError,
+    QueueError,
     QueueSchemaError,
-    QueueUnavailableError,
 )
 from conduit.core.model import JobStatus, Level, LogLine
 from conduit.queue.base import JobFilter, Registration, Retention, Submitted
@@ -208,12 +208,11 @@ async def test_waiting_for_durability_is_a_right_that_only_those_need_who_ask_fo
 
 def test_every_command_of_the_scripts_is_among_those_checked() -> None:
     scripts = ROOT / "src/conduit/queue/redis/scripts"
+    written = re.compile(r"(?:redis\.call|own|write|write_pair|collect)\(\s*'([A-Z]+)'")
     used = {
         command
         for path in scripts.glob("*.lua")
-        for command in re.findall(
-            r"(?:redis\.call|write|write_pair|collect)\(\s*'([A-Z]+)'", path.read_text("utf-8")
-        )
+        for command in written.findall(path.read_text("utf-8"))
     }
     checked = {words[0] for words in checks.needed(Keys("default"))}
     assert used <= checked
@@ -268,7 +267,7 @@ async def test_a_server_is_no_sentinel_and_no_cluster(redis_server: RedisServer)
         f"redis+cluster://127.0.0.1:{redis_server.port}",
     ):
         error = await refusal(url)
-        assert not isinstance(error, QueueUnavailableError)
+        assert error.exit_code != 4  # it is there
         assert f"127.0.0.1:{redis_server.port}" in str(error)
 
 
@@ -337,7 +336,7 @@ async def test_a_submit_that_meets_a_foreign_key_keeps_nothing_at_all(
     queue = await connect(f"{there.url}?namespace={namespace}")
     there.execute("SET", Keys(namespace).name(foreign, of), "mine")
     job, neighbour = a_job(**options), a_job(function="other", **beside)
-    with pytest.raises(QueueCorruptError, match="WRONGTYPE"):
+    with pytest.raises(QueueError, match="isn't Conduit's under"):
         await queue.submit([neighbour, job])
     assert await queue.get([neighbour.id, job.id]) == [None, None]
     assert await events_of(queue) == []
@@ -356,7 +355,7 @@ async def test_a_claim_that_meets_a_foreign_key_takes_nothing(
     jobs = [await submit(queue), await submit(queue, priority=1), await submit(queue)]
     foreign = Keys(namespace).name("fresh", "5:other:task")
     there.execute("SET", foreign, "mine")
-    with pytest.raises(QueueCorruptError, match="WRONGTYPE"):
+    with pytest.raises(QueueError, match="isn't Conduit's under"):
         await claim(queue, queues=("default", "other"))
     assert {job.status for job in await queue.get([job.id for job in jobs]) if job} == {
         JobStatus.QUEUED
@@ -376,7 +375,7 @@ async def test_a_note_that_meets_a_foreign_key_changes_nothing(
     job = await running(queue, id="odd")
     there.execute("SET", Keys(namespace).name("logs", ":odd"), "mine")
     line = LogLine(1, Level.INFO, "app", "hello")
-    with pytest.raises(QueueCorruptError, match="WRONGTYPE"):
+    with pytest.raises(QueueError, match="isn't Conduit's under"):
         await note(queue, job, progress=0.5, metadata=b'{"a":1}', logs=(line,))
     assert await get(queue, job.id) == job
     assert len(await events_of(queue)) == 2

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from conduit.core.errors import QueueError
-from conduit.core.model import MAX_PRIORITY, MIN_PRIORITY, Artifact, JobError, JobStatus, Reason
+from conduit.core.model import MAX_PRIORITY, MIN_PRIORITY, Artifact, JobError, JobStatus
 from conduit.core.transitions import OutcomeKind
 from conduit.queue.base import Finished, JobFilter, Note, Outcome, Retention, Submitted
 from conduit.queue.redis import RedisQueue
@@ -107,59 +106,6 @@ async def test_a_function_with_an_odd_name_wakes_and_pauses(queue: RedisQueue) -
         await queue.resume_function(name)
         await queue.wait_for_jobs([name], 30)
         assert len(await claim(queue, queues=(name,), functions=(name,))) == 1
-
-
-@pytest.mark.parametrize(
-    "job",
-    [
-        a_job(id="x" * 1001),
-        a_job(queue="x" * 70_000),
-        a_job(function="x" * 70_000),
-        a_job(priority=MAX_PRIORITY + 1),
-        a_job(priority=MIN_PRIORITY - 1),
-        a_job(priority=1000),
-        a_job(metadata=b"[1]"),
-        a_job(metadata=b"1"),
-        a_job(args=b"[" * 100_000 + b"]" * 100_000),
-        a_job(args=b'"\xff"'),
-        a_job(args=b"NaN"),
-        a_job(args=b""),
-        a_job(id="\ud800"),
-        a_job(queue="\ud800"),
-        a_job(key="\ud800"),
-    ],
-    ids=lambda job: "",
-)
-async def test_what_cannot_be_kept_is_refused_with_all_of_its_batch(
-    queue: RedisQueue, job: Any
-) -> None:
-    neighbour = a_job()
-    with pytest.raises(QueueError):
-        await queue.submit([neighbour, job])
-    assert await queue.get([neighbour.id]) == [None]
-
-
-async def test_a_result_nested_without_end_fails_its_own_job(queue: RedisQueue) -> None:
-    deep, plain = await running(queue), await running(queue)
-    endless = b"[" * 100_000 + b"]" * 100_000
-    answers = await queue.finish(
-        [
-            Outcome(lease=lease(deep), kind=OutcomeKind.COMPLETE, result=endless),
-            Outcome(lease=lease(plain), kind=OutcomeKind.COMPLETE, result=b"1"),
-        ]
-    )
-    assert answers == [Finished.OK, Finished.OK]
-    failed = await get(queue, deep.id)
-    assert (failed.status, failed.reason) == (JobStatus.FAILED, Reason.BAD_RESULT)
-    assert (await get(queue, plain.id)).status is JobStatus.COMPLETED
-
-
-@pytest.mark.parametrize("metadata", [b"[]", b"1", b"null"])
-async def test_metadata_that_is_no_object_is_refused(queue: RedisQueue, metadata: bytes) -> None:
-    job = await running(queue)
-    with pytest.raises(QueueError, match="isn't a JSON object"):
-        await note(queue, job, metadata=metadata)
-    assert await get(queue, job.id) == job
 
 
 async def test_payloads_of_a_mebibyte_come_back_as_they_were(queue: RedisQueue) -> None:

@@ -19,7 +19,7 @@ from conduit.core.errors import (
     SerializationError,
     SubmitConflictError,
 )
-from conduit.core.model import Job, JobStatus, NewJob
+from conduit.core.model import NO_TIMEOUT, Job, JobStatus, NewJob
 from conduit.queue import Queue
 from conduit.queue.base import JobFilter
 from conduit.sdk.client import Connection
@@ -328,3 +328,23 @@ async def test_a_connection_that_could_not_be_opened_is_tried_again(
     folder.unlink()
     await handle.submit()
     assert (folder / "queue.db").exists()
+
+
+async def test_timeout_none_lifts_the_limit_of_the_task(worker: Worker, queue: Queue) -> None:
+    handle = worker.task(timeout=30)(double)
+    lifted = await handle.options(timeout=None).submit(1)
+    declared = await handle.options(priority=1).submit(1)
+    jobs = await queue.get([lifted.job_id, declared.job_id])
+    assert [job and job.timeout_ms for job in jobs] == [NO_TIMEOUT, None]
+
+
+async def test_a_queue_that_the_tasks_worker_does_not_take_from_is_warned_of_once(
+    worker: Worker, caplog: pytest.LogCaptureFixture
+) -> None:
+    handle = worker.task(name="double_elsewhere")(double)
+    for _ in range(2):
+        handle.options(queue="nosuch")
+    handle.options(queue="default")
+    (warning,) = [each for each in caplog.records if each.name == "conduit.client"]
+    assert "jobs of double_elsewhere go to queue 'nosuch'" in warning.getMessage()
+    assert "takes jobs from default only" in warning.getMessage()

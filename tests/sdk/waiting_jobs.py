@@ -20,7 +20,17 @@ def wait_for_child() -> int:
     return heavy_child.submit_sync().value_sync()
 
 
+def double(number: int) -> int:
+    return 2 * number
+
+
+def wait_for_double(number: int) -> int:
+    return heavy_double.submit_sync(number).value_sync()
+
+
 worker = conduit.Worker("heavy", sync_executor="process", processes=2, shutdown_timeout=5)
 heavy_itself = worker.task(wait_for_oneself)
 heavy_child = worker.task(wait_for_parent)
 heavy_parent = worker.task(wait_for_child)
+heavy_double = worker.task(double)
+parent_of_double = worker.task(wait_for_double)

@@ -60,7 +60,7 @@ async def test_all_that_belongs_to_a_job_goes_with_it(database: Database) -> Non
     )
     for job_id in ("old", "young"):
         of_job = {"job_id": job_id, "at": 1}
-        started = {"job_id": job_id, "fence": 1, "generation": 1, "attempt": 1, "started_at": 1}
+        started = {"job_id": job_id, "fence": 1, "generation": 1, "attempt": 1, "claimed_at": 1}
         line = {"number": 1, "attempt": 1, "level": "info", "logger": "x", "message": "x"}
         file = {"name": "x", "content_type": "text/plain", "size": 1, "sha256": "0" * 64}
         await add(database, tables.dependencies, job_id=job_id, after_id="other")

@@ -877,6 +877,9 @@ export interface components {
             /** @example 2026-11-02T09:00:00.000Z */
             run_at: string;
             expires_at: string | null;
+            /** @description Since when a worker holds it, or held it last */
+            claimed_at: string | null;
+            /** @description When its function began; null while a running job is only held */
             started_at: string | null;
             finished_at: string | null;
             /** @description How many steps the job has made; rises with each */
@@ -921,6 +924,9 @@ export interface components {
             /** @example 2026-11-02T09:00:00.000Z */
             run_at: string;
             expires_at: string | null;
+            /** @description Since when a worker holds it, or held it last */
+            claimed_at: string | null;
+            /** @description When its function began; null while a running job is only held */
             started_at: string | null;
             finished_at: string | null;
             /** @description How many steps the job has made; rises with each */
@@ -961,16 +967,17 @@ export interface components {
         };
         /**
          * AttemptView
-         * @description One start of a job and how it ended.
+         * @description One lease of a job and what came of it; without `started_at`, its function never began.
          */
         AttemptView: {
-            /** @description Of this start; never falls, not even over a retry */
+            /** @description Of this lease; never falls, not even over a retry */
             number: number;
             generation: number;
             attempt: number;
             worker_id: string | null;
             /** @example 2026-11-02T09:00:00.000Z */
-            started_at: string;
+            claimed_at: string;
+            started_at: string | null;
             ended_at: string | null;
             outcome: string | null;
             reason: string | null;

@@ -1,5 +1,5 @@
 import type { ReactNode } from "react";
-import { Ban, CircleCheck, CircleDashed, CircleX, Clock, Link2, LoaderCircle, type LucideIcon } from "lucide-react";
+import { Ban, CircleCheck, CircleDashed, CircleX, Clock, Hand, Link2, LoaderCircle, type LucideIcon } from "lucide-react";
 import type { JobStatus } from "@/api/client";
 import { cx } from "@/lib/cx";
 
@@ -28,7 +28,7 @@ export const STATUSES: Record<JobStatus, { tone: Tone; icon: LucideIcon; label: 
   blocked: { tone: "gray", icon: Link2, label: "Blocked", help: "Waits for the jobs that it comes after" },
   scheduled: { tone: "violet", icon: Clock, label: "Scheduled", help: "Waits for its time, or for its next attempt" },
   queued: { tone: "amber", icon: CircleDashed, label: "Queued", help: "Waits for a worker" },
-  running: { tone: "blue", icon: LoaderCircle, label: "Running", help: "A worker is at it" },
+  running: { tone: "blue", icon: LoaderCircle, label: "Running", help: "A worker holds it; Held until it is known to have begun" },
   completed: { tone: "green", icon: CircleCheck, label: "Completed", help: "Returned a result" },
   failed: { tone: "red", icon: CircleX, label: "Failed", help: "Has used up its attempts" },
   cancelled: { tone: "gray", icon: Ban, label: "Cancelled", help: "Was stopped before its end" },
@@ -36,10 +36,14 @@ export const STATUSES: Record<JobStatus, { tone: Tone; icon: LucideIcon; label: 
 
 export const STATUS_NAMES = Object.keys(STATUSES) as JobStatus[];
 
-/** A job's status. With `cancelling` for a running job whose worker was asked to stop it. */
-export function StatusBadge({ status, cancelling = false }: { status: JobStatus; cancelling?: boolean }) {
+/** Whether a worker has a job whose function hasn't begun, as far as the queue has heard. */
+export const isHeld = (job: { status: JobStatus; started_at: string | null }) => job.status === "running" && job.started_at === null;
+
+/** A job's status. With `cancelling` for a running job whose worker was asked to stop it, `held` for one that hasn't begun. */
+export function StatusBadge({ status, cancelling = false, held = false }: { status: JobStatus; cancelling?: boolean; held?: boolean }) {
   const { tone, icon, label } = STATUSES[status];
   if (cancelling && status === "running") return <Badge tone="amber" icon={LoaderCircle} spin>Cancelling</Badge>;
+  if (held) return <Badge tone="blue" icon={Hand}>Held</Badge>;
   return <Badge tone={tone} icon={icon} spin={status === "running"}>{label}</Badge>;
 }
 

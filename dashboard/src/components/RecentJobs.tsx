@@ -1,7 +1,7 @@
 import { Link, useNavigate } from "@tanstack/react-router";
 import type { Schemas } from "@/api/client";
 import { shortId } from "@/lib/format";
-import { StatusBadge } from "./Badge";
+import { StatusBadge, isHeld } from "./Badge";
 import { Cell, Head, HeadCell, Row, SkeletonRows, Table } from "./Table";
 import { Duration, Time } from "./Time";
 
@@ -34,7 +34,7 @@ export function RecentJobs({ label, jobs, rows = 5, empty, functions = false }: 
         {!jobs && <SkeletonRows rows={rows} columns={functions ? 5 : 4} />}
         {jobs?.map((job) => (
           <Row key={job.id} onOpen={() => void navigate({ to: "/jobs/$id", params: { id: job.id } })}>
-            <Cell><StatusBadge status={job.status} cancelling={job.cancel_requested} /></Cell>
+            <Cell><StatusBadge status={job.status} cancelling={job.cancel_requested} held={isHeld(job)} /></Cell>
             <Cell className="w-full max-w-0 min-w-36 truncate">
               <Link to="/jobs/$id" params={{ id: job.id }} className="font-mono text-sm hover:underline" title={job.id}>{shortId(job.id)}</Link>
               <bdi className="ml-3 text-sm text-muted">{about(job)}</bdi>

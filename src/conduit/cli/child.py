@@ -1,4 +1,4 @@
-"""A process of a run, started by its supervisor: `python -m conduit.cli.child PLAN`."""
+"""A process of a run, started by its supervisor: `python -m conduit.cli.child PLAN LINE`."""
 
 from __future__ import annotations
 
@@ -6,31 +6,39 @@ import os
 import signal
 import sys
 import threading
+from contextlib import suppress
 
 import msgspec
 
-from conduit.cli.plan import RunPlan
+from conduit.cli.plan import Message, RunPlan
 from conduit.cli.problems import guarded
 from conduit.cli.run import carry_out
 
 
 def main() -> int:
-    """Carry out the plan, which is JSON, and end with the supervisor; the exit code."""
+    """Carry out the plan, which is JSON, and end with the supervisor; the exit code.
+
+    LINE is the number of a socket to the supervisor.
+    """
     plan = msgspec.json.decode(sys.argv[1], type=RunPlan)
-    threading.Thread(target=_end_with_parent, name="parent", daemon=True).start()
-    return guarded(lambda: carry_out(plan, on_started=_tell_parent))
+    line = int(sys.argv[2])
+    os.set_inheritable(line, False)  # programs that a job starts must not hold it open
+    threading.Thread(target=_end_with_parent, args=(line,), name="parent", daemon=True).start()
+
+    def tell(message: Message) -> None:
+        with suppress(OSError):  # the supervisor is gone, which the thread learns as well
+            os.write(line, msgspec.json.encode(message) + b"\n")
+
+    return guarded(lambda: carry_out(plan, tell=tell))
 
 
-def _tell_parent() -> None:
-    os.write(sys.stdin.fileno(), b"+")
-
-
-def _end_with_parent() -> None:
+def _end_with_parent(line: int) -> None:
     """Stop in good order when the supervisor is gone, however it went.
 
-    It holds the other end of our stdin and never writes: an end of input is its end.
+    It holds the other end of the line and never writes: an end of input is its end.
     """
-    os.read(sys.stdin.fileno(), 1)
+    with suppress(OSError):
+        os.read(line, 1)
     os.kill(os.getpid(), signal.SIGTERM)
 
 

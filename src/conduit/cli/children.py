@@ -1,4 +1,4 @@
-"""Child processes of a run: started together, brought down together, signals passed on."""
+"""Child processes of a run: started together, replaced when worn out, brought down together."""
 
 from __future__ import annotations
 
@@ -6,24 +6,32 @@ import asyncio
 import os
 import signal
 import socket
+import subprocess
 import sys
 from asyncio.subprocess import Process
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 
 import msgspec
 from msgspec import structs
 
 from conduit.cli.logs import announce
-from conduit.cli.plan import RunPlan
+from conduit.cli.plan import Message, RunPlan, Started, WornOut
 from conduit.cli.problems import EXIT_FAILURE, EXIT_INTERRUPTED
+from conduit.engine.ending import STOP_GRACE_S, Ending
+from conduit.engine.runner import PATIENCE_S
 from conduit.engine.signals import signals_to
+
+KILL_S = STOP_GRACE_S - 0.2
+"""When a child is killed that should have ended by itself before."""
+
+_decoder: msgspec.json.Decoder[Message] = msgspec.json.Decoder(Message)
 
 
 class Child:
-    """A process that carries out a plan. Its stdin is a socket: a line to the supervisor.
+    """A process that carries out a plan, with a line to its supervisor, which is a socket.
 
-    Over it the child says that it has started, and learns by its end that the supervisor is gone.
+    Over it the child says what comes of it, and learns by its end that the supervisor is gone.
     """
 
     def __init__(
@@ -33,6 +41,9 @@ class Child:
         self._reader = reader
         self._writer = writer
         self.pid = process.pid
+        self.patience = PATIENCE_S
+        """How long it takes to stop at the most, in seconds."""
+        self.worn_out = False
 
     @classmethod
     async def start(cls, plan: RunPlan) -> Child:
@@ -44,23 +55,37 @@ class Child:
         ours, theirs = socket.socketpair()
         with theirs:
             process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "conduit.cli.child",
-                msgspec.json.encode(plan).decode(),
-                stdin=theirs.fileno(),
+                *(sys.executable, "-m", "conduit.cli.child"),
+                *(msgspec.json.encode(plan).decode(), str(theirs.fileno())),
+                stdin=subprocess.DEVNULL,
+                pass_fds=(theirs.fileno(),),
                 process_group=0,
             )
         return cls(process, *await asyncio.open_connection(sock=ours))
 
-    async def started(self) -> bool:
-        """Until its components have started. False: it ended before."""
-        return bool(await self._reader.read(1))
+    async def messages(self) -> AsyncIterator[Message]:
+        """What it says, until it has ended. What it has forked may hold the line for longer."""
+        end = asyncio.ensure_future(self._process.wait())
+        line = asyncio.ensure_future(self._reader.readline())
+        while True:
+            await asyncio.wait({line, end}, return_when=asyncio.FIRST_COMPLETED)
+            if not line.done() or not line.result():
+                break
+            message = _decoder.decode(line.result())
+            if isinstance(message, Started):
+                self.patience = message.patience
+            else:
+                self.worn_out = True
+            yield message
+            line = asyncio.ensure_future(self._reader.readline())
+        line.cancel()
+        await end
+        self._writer.close()
 
     async def wait(self) -> None:
         """Until it has ended."""
-        await self._process.wait()
-        self._writer.close()
+        async for _ in self.messages():
+            pass
 
     def send(self, number: int) -> None:
         """Send it a signal, if it still runs.
@@ -97,51 +122,127 @@ class Child:
         return f"ended with exit code {self.exit_code}"
 
 
-async def run_children(plan: RunPlan, on_started: Callable[[], None]) -> int:
-    """Run a plan's workers in `plan.processes` processes; APIs in the first. The exit code.
+async def run_children(
+    plan: RunPlan, on_started: Callable[[float], None], ending: Ending, *, apart: bool
+) -> int:
+    """Run a plan's workers in `plan.processes` processes; the exit code.
 
-    The first child to end brings the others down.
+    The first child to end without having been told to brings the others down; one that is worn out
+    is replaced. `apart`: what isn't a worker gets a process of its own, which stays.
     """
-    one = structs.replace(plan, processes=1, banner=False)
-    children: list[Child] = []
-    asked: list[int] = []
-    first: Child | None = None
+    children = _Children(plan, on_started, ending)
+    with signals_to(children.on_signal, on_dump=children.dump, until_exit=ending.exit_now):
+        await children.run(_plans(plan, apart=apart))
+        ending.code = children.exit_code
+    return ending.code
 
-    def exit_code() -> int:
-        if asked:
-            return _exit_code(children, asked[0])
-        return EXIT_FAILURE if first is None else first.exit_code
 
-    def on_signal(number: int) -> None:
-        asked.append(number)
-        for child in children:
-            child.send(number)
+def _plans(plan: RunPlan, *, apart: bool) -> list[RunPlan]:
+    """What each process does. Ports are served by one of them, which also has the server."""
+    one = structs.replace(plan, processes=1, banner=False, supervised=True)
+    workers = structs.replace(one, apis=False, server=None)
+    others = structs.replace(one, workers=False)
+    if apart:
+        return [others, *[workers] * plan.processes]
+    return [one, *[workers] * (plan.processes - 1)]
 
-    announce(plan, f"starting {plan.processes} processes")
-    with signals_to(on_signal, until_exit=exit_code):
-        for index in range(plan.processes):
-            child = await Child.start(structs.replace(one, apis=plan.apis and index == 0))
-            children.append(child)
-            if asked:  # while it was being started: it hasn't heard of it
-                for number in asked:
-                    child.send(number)
+
+class _Children:
+    def __init__(self, plan: RunPlan, on_started: Callable[[float], None], ending: Ending) -> None:
+        self._plan = plan
+        self._on_started = on_started
+        self._ending = ending
+        self._loop = asyncio.get_running_loop()
+        self._children: list[Child] = []
+        self._lives: set[asyncio.Task[None]] = set()
+        self._asked: list[int] = []
+        self._to_start = 0
+        self._first: Child | None = None
+        """The first to end without having been told to."""
+
+    async def run(self, plans: list[RunPlan]) -> None:
+        """Start a child for each plan, and wait until all have ended."""
+        self._to_start = len(plans)
+        announce(self._plan, f"starting {len(plans)} processes")
+        for each in plans:
+            if self._asked:
                 break
-        if not asked and all(await asyncio.gather(*(child.started() for child in children))):
-            on_started()
-        ends = [asyncio.ensure_future(child.wait()) for child in children]
-        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-        first = next(child for child in children if child.ended)
-        if not asked:
-            announce(plan, f"process {first.pid} {first.end}; stopping the others")
-            for child in children:
-                child.send(signal.SIGTERM)
-        await asyncio.wait(ends)
-    return exit_code()
+            await self._begin(each)
+        while self._lives:
+            done, _ = await asyncio.wait(self._lives, return_when=asyncio.FIRST_COMPLETED)
+            self._lives -= done  # a replacement may have been added meanwhile
+            for life in done:
+                life.result()
 
+    async def _begin(self, plan: RunPlan) -> None:
+        child = await Child.start(plan)
+        self._children.append(child)
+        for number in self._asked:  # while it was being started: it hasn't heard of it
+            child.send(number)
+        self._lives.add(asyncio.create_task(self._live(child, plan)))
 
-def _exit_code(children: list[Child], asked: int) -> int:
-    """The code of children that were asked to stop: of one that failed to, or of the signal."""
-    interrupted = EXIT_INTERRUPTED if asked == signal.SIGINT else 0
-    # A child that hadn't yet come to handle the signal ends of it.
-    codes = [child.exit_code for child in children if child.killed_by != asked]
-    return next((code for code in codes if code not in (0, EXIT_INTERRUPTED)), interrupted)
+    async def _live(self, child: Child, plan: RunPlan) -> None:
+        async for message in child.messages():
+            match message:
+                case Started():
+                    self._note_start()
+                case WornOut(why) if not self._stopping:
+                    announce(self._plan, f"process {child.pid}: {why}; another one takes its place")
+                    await self._begin(plan)
+                case WornOut():
+                    pass
+        if child.worn_out:
+            self._children.remove(child)
+        elif not self._stopping:
+            self._first = child
+            announce(self._plan, f"process {child.pid} {child.end}; stopping the others")
+            self._stop(signal.SIGTERM)
+
+    def _note_start(self) -> None:
+        self._to_start -= 1
+        if self._to_start == 0 and not self._stopping:
+            self._on_started(self._patience)
+
+    @property
+    def _patience(self) -> float:
+        return max((child.patience for child in self._children), default=0.0)
+
+    # --- the end ------------------------------------------------------------------------------
+
+    @property
+    def _stopping(self) -> bool:
+        return bool(self._asked) or self._first is not None
+
+    def on_signal(self, number: int) -> None:
+        """Pass it on."""
+        again = bool(self._asked)
+        self._asked.append(number)
+        self._stop(number, again=again)
+
+    def dump(self) -> None:
+        """Have every child show its stacks."""
+        for child in list(self._children):
+            child.send(signal.SIGQUIT)
+
+    def _stop(self, number: int, *, again: bool = False) -> None:
+        for child in self._children:
+            child.send(number)
+        patience = 0.0 if again else self._patience
+        self._loop.call_later(patience + KILL_S, self._kill)
+        self._ending.code = self.exit_code
+        self._ending.begin(patience, self._loop, lambda _: None)
+
+    def _kill(self) -> None:
+        for child in self._children:
+            child.send(signal.SIGKILL)
+
+    @property
+    def exit_code(self) -> int:
+        """That of a child which failed to do what it was asked, or of the signal."""
+        if not self._asked:
+            return EXIT_FAILURE if self._first is None else self._first.exit_code or EXIT_FAILURE
+        asked = self._asked[0]
+        interrupted = EXIT_INTERRUPTED if asked == signal.SIGINT else 0
+        # A child that hadn't yet come to handle the signal ends of it.
+        codes = [each.exit_code for each in self._children if each.killed_by != asked]
+        return next((code for code in codes if code not in (0, EXIT_INTERRUPTED)), interrupted)

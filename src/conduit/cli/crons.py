@@ -20,7 +20,7 @@ from conduit.cli.output import (
 from conduit.cli.problems import UsageError, did_you_mean
 from conduit.core.crons import next_tick
 from conduit.core.model import CronInfo, JobStatus, NewJob
-from conduit.core.schedule import Schedule, parse_schedule
+from conduit.core.schedule import Overlap, Schedule, parse_schedule
 from conduit.queue.base import Queue
 
 app = App(name="crons", help="List, trigger, pause and resume schedules.")
@@ -55,7 +55,7 @@ async def list_crons(*, queue_url: QueueUrl = None, json: bool = False) -> None:
                 info.name,
                 info.function,
                 schedule_of(info).describe(),
-                _next_cell(info, tick, now),
+                _next_cell(info, tick, status, now),
                 moment(info.last_tick, now),
                 _last_cell(info, status),
             )
@@ -65,10 +65,15 @@ async def list_crons(*, queue_url: QueueUrl = None, json: bool = False) -> None:
     )
 
 
-def _next_cell(info: CronInfo, tick: int | None, now: int) -> Cell:
+def _next_cell(info: CronInfo, tick: int | None, status: JobStatus | None, now: int) -> Cell:
     if info.paused:
         return Text("paused", style="yellow")
-    return Text("no worker", style="yellow") if tick is None else moment(tick, now)
+    if tick is None:
+        return Text("no worker", style="yellow")
+    queues = info.overlap == Overlap.QUEUE and status is not None and not status.finished
+    if queues and schedule_of(info).next_after(info.last_tick) <= now:
+        return Text("waits for the last job", style="yellow")
+    return moment(tick, now)
 
 
 def _last_cell(info: CronInfo, status: JobStatus | None) -> Cell:

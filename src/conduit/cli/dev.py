@@ -9,6 +9,7 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from conduit.cli.connect import QueueUrl
+from conduit.cli.first_process import leave_first_place
 from conduit.cli.plan import LogFormat, RunPlan, ServerPlan
 from conduit.cli.problems import UsageError
 from conduit.cli.server import DEFAULT_PORT, ArtifactsUrl, DatabaseUrl, Port
@@ -47,6 +48,7 @@ def dev(
             host=host, port=port, database_url=database_url, artifacts_url=artifacts_url
         ),
     )
+    leave_first_place()
     if reload:
         from conduit.cli.watch import watch_and_run
 

@@ -17,6 +17,7 @@ from conduit.cli.output import Cell, print_json, records, show_table, span
 from conduit.cli.problems import hints_of
 from conduit.core.errors import ConduitError, ConfigurationError
 from conduit.core.model import FunctionInfo, JobStatus, WorkerInfo
+from conduit.core.standstill import deadlocks, in_words
 from conduit.queue.base import JobFilter, Queue
 from conduit.settings import load_settings
 
@@ -113,6 +114,10 @@ async def _queue_checks(queue: Queue) -> list[Check]:
     workers, functions = await queue.workers(), await queue.functions()
     checks.append(_workers([worker.name for worker in workers], len(functions)))
     checks.extend(await _abandoned(queue, workers))
+    checks.extend(
+        Check("deadlock", Verdict.WARNING, in_words(worker, standstill))
+        for worker, standstill in deadlocks(workers, functions)
+    )
     checks.extend(await _unserved(queue, workers, functions))
     queues, now = await queue.queues(), await queue.now()
     paused = [info.name for info in queues if info.paused]

@@ -112,9 +112,16 @@ def _row(job: Job, now: int) -> tuple[Cell, ...]:
 
 def _took(job: Job, now: int) -> str:
     """How long the attempt took or takes: one that waits for its next attempt takes no time."""
+    if _is_held(job):
+        return "not begun"
     if job.started_at is None or not _is_of_an_attempt(job):
         return ""
     return span((job.finished_at or now) - job.started_at)
+
+
+def _is_held(job: Job) -> bool:
+    """Whether a worker has it and its function hasn't begun, as far as the queue has heard."""
+    return job.status is JobStatus.RUNNING and job.started_at is None
 
 
 def _is_of_an_attempt(job: Job) -> bool:
@@ -190,6 +197,7 @@ def _facts(job: Job, now: int, awaited: list[Text]) -> list[tuple[str, Cell]]:
         ("submitted", moment(job.submitted_at, now)),
         ("due", moment(job.run_at, now) if job.status is JobStatus.SCHEDULED else ""),
         ("expires", moment(job.expires_at, now)),
+        ("held", f"since {moment(job.claimed_at, now)}" if _is_held(job) else ""),
         ("started", started),
         ("finished", moment(job.finished_at, now)),
         ("took", _took(job, now)),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 from datetime import UTC, datetime
 
 import msgspec
@@ -11,7 +10,7 @@ import msgspec
 from conduit.cli.output import messages, say
 from conduit.cli.plan import LogFormat, RunPlan
 from conduit.cli.problems import debugging
-from conduit.sdk.console import TextFormatter
+from conduit.sdk.console import StderrHandler, TextFormatter
 
 logger = logging.getLogger("conduit.run")
 
@@ -21,7 +20,7 @@ def configure_logging(log_format: LogFormat) -> None:
 
     A job's own DEBUG lines reach every handler, since they are kept with the job.
     """
-    handler = logging.StreamHandler(sys.stderr)
+    handler = StderrHandler()
     handler.setLevel(logging.DEBUG if debugging() else logging.INFO)
     if log_format is LogFormat.JSON:
         handler.setFormatter(JsonFormatter())

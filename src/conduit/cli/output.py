@@ -39,8 +39,10 @@ STATUS_STYLES = {
 
 class _PipeAwareConsole(Console):
     def on_broken_pipe(self) -> None:
-        """Leave a reader that went away to whoever runs the command."""
-        raise BrokenPipeError
+        """Leave a reader that went away to whoever runs the command; of messages, do without."""
+        if not self.stderr:
+            raise BrokenPipeError
+        self.quiet = True
 
 
 def _console(*, stderr: bool) -> Console:

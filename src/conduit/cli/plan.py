@@ -50,11 +50,32 @@ class RunPlan(Struct, frozen=True, kw_only=True):
     connect_timeout: float = 0.0
     processes: int = 1
     log_format: LogFormat = LogFormat.TEXT
+    max_jobs: int | None = None
+    max_memory: int | None = None
+    workers: bool = True
+    """Whether workers are run here."""
     apis: bool = True
     """Whether APIs are run here: a port can be served by one process only."""
+    supervised: bool = False
+    """Whether this process is one of several, or one that is replaced when it is worn out."""
     banner: bool = True
     server: ServerPlan | None = None
     """A server to run beside the components, or alone where no services are named."""
+
+
+class Started(Struct, frozen=True, tag=True, array_like=True):
+    """Said by a child once its components have started. `patience`: how long they take to stop."""
+
+    patience: float
+
+
+class WornOut(Struct, frozen=True, tag=True, array_like=True):
+    """Said by a child that claims no more jobs and wants to be replaced."""
+
+    why: str
+
+
+Message = Started | WornOut
 
 
 @dataclass(frozen=True)
@@ -96,11 +117,13 @@ def load_components(plan: RunPlan) -> Components:
             queue_url=plan.queue_url,
             concurrency=plan.concurrency,
             connect_timeout=plan.connect_timeout,
+            max_jobs=plan.max_jobs,
+            max_memory=plan.max_memory,
         )
     check_components(workers)
     _check_names(plan.only, [each.name for each in (*workers, *apis)])
     return Components(
-        tuple(each for each in workers if _selected(plan, each.name)),
+        tuple(each for each in workers if plan.workers and _selected(plan, each.name)),
         tuple(each for each in apis if plan.apis and _selected(plan, each.name)),
     )
 

@@ -47,6 +47,7 @@ def did_you_mean(name: str, known: Collection[str]) -> str:
 
 def guarded(action: Callable[[], int | None]) -> int:
     """Run a command and turn whatever it raises into a message and an exit code."""
+    code = None
     try:
         code = action()
         sys.stdout.flush()
@@ -59,7 +60,6 @@ def guarded(action: Callable[[], int | None]) -> int:
     except BrokenPipeError:
         # Whoever read our output has seen enough. Python flushes stdout once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except Exception as error:

@@ -5,17 +5,23 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from conduit.cli.connect import QueueUrl
-from conduit.cli.plan import Components, LogFormat, RunPlan, load_components
+from conduit.cli.first_process import leave_first_place
+from conduit.cli.plan import (
+    Components,
+    LogFormat,
+    Message,
+    RunPlan,
+    Started,
+    WornOut,
+    load_components,
+)
 from conduit.cli.problems import UsageError, show_crash
-
-if TYPE_CHECKING:
-    from conduit.engine.runner import Service
 
 
 def run(
@@ -25,6 +31,8 @@ def run(
     concurrency: Annotated[int | None, Parameter(validator=Number(gte=1))] = None,
     connect_timeout: Annotated[float, Parameter(validator=Number(gte=0))] = 30.0,
     processes: Annotated[int, Parameter(validator=Number(gte=1))] = 1,
+    max_jobs: Annotated[int | None, Parameter(validator=Number(gte=1))] = None,
+    max_memory: Annotated[int | None, Parameter(validator=Number(gte=1))] = None,
     watch: bool = False,
     log_format: LogFormat = LogFormat.TEXT,
 ) -> int:
@@ -36,6 +44,8 @@ def run(
         concurrency: How many jobs each worker runs at a time.
         connect_timeout: For how many seconds a queue server that is away is waited for at start.
         processes: Run the workers in so many processes, to use more cores.
+        max_jobs: Replace a process when it has run so many jobs.
+        max_memory: Replace a process when it takes more than so many megabytes of memory.
         watch: Start anew when a Python file beside the services changes.
         log_format: How log lines are written to stderr.
     """
@@ -48,8 +58,11 @@ def run(
         concurrency=concurrency,
         connect_timeout=connect_timeout,
         processes=processes,
+        max_jobs=max_jobs,
+        max_memory=max_memory,
         log_format=log_format,
     )
+    leave_first_place()
     if watch:
         from conduit.cli.watch import watch_and_run
 
@@ -57,46 +70,58 @@ def run(
     return carry_out(plan)
 
 
-def carry_out(plan: RunPlan, *, on_started: Callable[[], None] | None = None) -> int:
-    """Run a plan in this process, or in children of it; the exit code."""
+def carry_out(plan: RunPlan, *, tell: Callable[[Message], None] | None = None) -> int:
+    """Run a plan in this process, or in children of it; the exit code.
+
+    `tell` passes on what a supervisor is to know.
+    """
     from conduit.cli.logs import announce, configure_logging
     from conduit.cli.server import server_service
+    from conduit.engine.ending import Ending
+    from conduit.engine.runner import patience_of, run_to_end
 
+    ending = Ending()
     configure_logging(plan.log_format)
     components = load_components(plan)
-    server = None if plan.server is None else server_service(plan.server, plan.queue_url)
+    wear_out = any(worker.wears_out for worker in components.workers)
 
-    def started() -> None:
+    def started(patience: float) -> None:
         if plan.banner and plan.log_format is LogFormat.JSON:
             _announce_components(plan, components)
         elif plan.banner:
             _show_banner(plan, components)
+        if tell is not None:
+            tell(Started(patience))
+
+    if plan.processes > 1 or (wear_out and not plan.supervised):
+        if not components.workers:
+            raise UsageError("--processes multiplies workers, and none is selected: leave it out")
+        from conduit.cli.children import run_children
+
+        serves = bool(components.apis) or plan.server is not None
+        apart = wear_out and serves
+        return asyncio.run(run_children(plan, started, ending, apart=apart))
+    services = [*components.workers, *components.apis]
+    server = None if plan.server is None else server_service(plan.server, plan.queue_url)
+
+    def started_here() -> None:
+        started(patience_of(services))
         if server is not None:
             announce(plan, f"server at {server.url}")
-        if on_started is not None:
-            on_started()
 
-    if plan.processes == 1:
-        return _run_here(components, server, started)
-    if not components.workers:
-        raise UsageError("--processes multiplies workers, and none is selected: leave it out")
-    from conduit.cli.children import run_children
-
-    return asyncio.run(run_children(plan, started))
-
-
-def _run_here(
-    components: Components, server: Service | None, on_started: Callable[[], None]
-) -> int:
-    from conduit.engine import loop
-    from conduit.engine.runner import run_services
-
-    services: list[Service] = [*components.workers, *components.apis]
-    if server is not None:  # stopped last, it keeps what the others do until then
-        services.insert(0, server)
-    return loop.run(
-        run_services(services, on_started=on_started, on_crash=show_crash, until_exit=True)
+    # Stopped last, the server keeps what the others do until then.
+    return run_to_end(
+        services,
+        ending,
+        keeper=server,
+        on_started=started_here,
+        on_crash=show_crash,
+        on_worn_out=_telling(tell) if plan.supervised else None,
     )
+
+
+def _telling(tell: Callable[[Message], None] | None) -> Callable[[str], None] | None:
+    return None if tell is None else lambda why: tell(WornOut(why))
 
 
 def _announce_components(plan: RunPlan, components: Components) -> None:

@@ -12,6 +12,7 @@ from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
 from conduit.cli.connect import QueueUrl, masked
+from conduit.cli.first_process import leave_first_place
 from conduit.cli.plan import LogFormat, RunPlan, ServerPlan
 from conduit.cli.server_db import DatabaseUrl
 from conduit.cli.server_db import app as db
@@ -93,6 +94,7 @@ def start(
             keep={"jobs": keep_jobs, "logs": keep_logs, "artifacts": keep_artifacts},
         ),
     )
+    leave_first_place()
     if reload:
         import conduit
         from conduit.cli.watch import watch_and_run

@@ -12,11 +12,12 @@ from pathlib import Path
 # One of awatch's parameters has a type of trio's, which needn't be installed.
 from watchfiles import Change, PythonFilter, awatch  # pyright: ignore[reportUnknownVariableType]
 
-from conduit.cli.children import Child
+from conduit.cli.children import KILL_S, Child
 from conduit.cli.logs import announce, configure_logging
 from conduit.cli.plan import RunPlan, ServerPlan
 from conduit.cli.problems import EXIT_INTERRUPTED, UsageError
 from conduit.core.errors import ServiceImportError
+from conduit.engine.ending import Ending
 from conduit.engine.signals import signals_to
 
 Changes = set[tuple[Change, str]]
@@ -35,8 +36,10 @@ async def watch_and_run(plan: RunPlan, others: Sequence[Path] = ()) -> int:
     announce(plan, f"watching {shown} for changes of Python files")
     watcher = _Watcher(plan)
     changes = awatch(*folders, watch_filter=PythonFilter(), stop_event=watcher.stopping)
-    with signals_to(watcher.on_signal, until_exit=lambda: watcher.exit_code):
+    ending = Ending()
+    with signals_to(watcher.on_signal, on_dump=watcher.dump, until_exit=ending.exit_now):
         await watcher.run(changes)
+        ending.code = watcher.exit_code
     return watcher.exit_code
 
 
@@ -60,8 +63,17 @@ class _Watcher:
         self._signal = self._signal or number
         self.exit_code = EXIT_INTERRUPTED if self._signal == signal.SIGINT else 0
         if self._child is not None:
-            self._child.send(number)
+            self._send_stop(self._child, number)
         self.stopping.set()
+
+    def dump(self) -> None:
+        """Have the child show its stacks."""
+        if self._child is not None:
+            self._child.send(signal.SIGQUIT)
+
+    def _send_stop(self, child: Child, number: int) -> None:
+        child.send(number)
+        asyncio.get_running_loop().call_later(child.patience + KILL_S, child.send, signal.SIGKILL)
 
     async def run(self, changes: AsyncIterator[Changes]) -> None:
         change = asyncio.ensure_future(_next(changes))
@@ -69,7 +81,7 @@ class _Watcher:
         while not self.stopping.is_set():
             child = self._child = await Child.start(self._plan)
             if self._signal is not None:  # it came while the child was being started
-                child.send(self._signal)
+                self._send_stop(child, self._signal)
             end = asyncio.ensure_future(child.wait())
             await asyncio.wait({end, change}, return_when=asyncio.FIRST_COMPLETED)
             if end.done() and not self.stopping.is_set():
@@ -82,7 +94,7 @@ class _Watcher:
             first = False
             if found:
                 announce(self._plan, f"changed: {_names(found)}; starting anew")
-                child.send(signal.SIGTERM)
+                self._send_stop(child, signal.SIGTERM)
                 change = asyncio.ensure_future(_next(changes))
             await end
         await change

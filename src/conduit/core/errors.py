@@ -122,8 +122,11 @@ class QueueUnavailableError(QueueError):
     exit_code = 4
 
 
-class QueueAccessError(QueueError):
-    """The queue's server refuses this user: a wrong password, or rights that are missing."""
+class QueueAccessError(QueueUnavailableError):
+    """The queue's server refuses this user: a wrong password, or rights that are missing.
+
+    It ends what only starts. What has the queue open already keeps trying: passwords are changed.
+    """
 
     exit_code = 3
 

@@ -34,6 +34,7 @@ class EventKind(StrEnum):
     REQUEUED = "job.requeued"
     DELETED = "job.deleted"
     UNBLOCKED = "job.unblocked"
+    BEGUN = "job.begun"
 
 
 class Submission(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -61,6 +62,10 @@ class Event(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     `job.completed` has its result, a `job.retrying` its error and the time of the next attempt.
     `metadata`, `checkpoint` and `steps` are whole values, never differences, so that any one event
     stands for all earlier ones of its kind.
+
+    `job.started` tells that a worker has claimed the job. When its function began, `started_at`,
+    rides on the first event that is written anyway; `job.begun` tells it of a job that runs for so
+    long that its lease is extended. Each end of an attempt has it, unless its function never began.
     """
 
     kind: EventKind
@@ -76,6 +81,7 @@ class Event(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     submission: Submission | None = None
     worker_id: str | None = None
     run_at: int | None = None
+    started_at: int | None = None
     reason: str | None = None
     error: JobError | None = None
     result: Raw = NOTHING

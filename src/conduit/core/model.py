@@ -16,6 +16,8 @@ from msgspec import Raw, Struct
 
 DEFAULT_QUEUE = "default"
 DEFAULT_MAX_DELIVERIES = 3
+NO_TIMEOUT = 0
+"""As a job's `timeout_ms`: it has none, whatever its function says."""
 MIN_PRIORITY, MAX_PRIORITY = -100, 100
 MAX_AFTER = 1000
 """For how many jobs one job can wait."""
@@ -103,7 +105,9 @@ class Job(Struct, frozen=True, gc=False):
     `attempt` is what people count: 1 for the first run, one more after each failure or rescue; a
     job that was handed back keeps it. `fence` is what the store counts: the number of leases ever
     granted; it never falls, not even over a retry that opens a new `generation`. `seq` numbers the
-    job's events without a gap. `after` is what it was submitted with, for good.
+    job's events without a gap. `after` is what it was submitted with, for good. `claimed_at` and
+    `started_at` are the latest attempt's: since when a worker holds it, and when its function
+    began, which is empty until the queue was told so.
     """
 
     id: str
@@ -121,6 +125,7 @@ class Job(Struct, frozen=True, gc=False):
     timeout_ms: int | None = None
     max_deliveries: int = DEFAULT_MAX_DELIVERIES
     expires_at: int | None = None
+    claimed_at: int | None = None
     started_at: int | None = None
     finished_at: int | None = None
     generation: int = 1
@@ -257,6 +262,24 @@ class CronInfo(Struct, frozen=True, kw_only=True):
     """How many ticks in a row became no job, because that one is unfinished."""
 
 
+class StandstillWait(Struct, frozen=True, kw_only=True):
+    """Jobs of one function wait for jobs of another, which are queued, or held by `holder`."""
+
+    waiter: str
+    awaited: str
+    queue: str
+    holder: str = ""
+    """The id of a worker."""
+
+
+class Standstill(Struct, frozen=True, kw_only=True):
+    """All places that a worker has for some functions are held by jobs that wait for other jobs."""
+
+    places: int
+    functions: tuple[str, ...]
+    waits: tuple[StandstillWait, ...]
+
+
 class WorkerInfo(Struct, frozen=True, kw_only=True):
     """One running worker process as it reports itself; `seen_at` is its last heartbeat."""
 
@@ -270,6 +293,7 @@ class WorkerInfo(Struct, frozen=True, kw_only=True):
     running: int = 0
     started_at: int = 0
     seen_at: int = 0
+    standstills: tuple[Standstill, ...] = ()
 
 
 class QueueInfo(Struct, frozen=True, kw_only=True):

@@ -169,6 +169,14 @@ def rescue(
     return Ending(move(Verb.RESCUE, running, JobStatus.QUEUED), rescues=1)
 
 
+def began_at(now: int, ms_ago: int, claimed_at: int | None) -> int:
+    """When a function began that its worker says has been running for `ms_ago` milliseconds.
+
+    It lies between the claim and now, whatever the clocks say.
+    """
+    return max(min(now - ms_ago, now), claimed_at or 0)
+
+
 def dependency_reason(job_id: str, status: JobStatus) -> str:
     """Why a job is cancelled that waits for `job_id`, which ended as `status`, not completed."""
     ended = "has failed" if status is JobStatus.FAILED else "was cancelled"

@@ -21,9 +21,10 @@ from typing import Any
 from msgspec import structs
 
 from conduit.core.errors import ConduitError, PayloadError, SerializationError
-from conduit.core.model import Job, Lease, Reason
+from conduit.core.model import NO_TIMEOUT, Job, Lease, Reason
 from conduit.core.transitions import OutcomeKind
 from conduit.engine import context as current
+from conduit.engine import forks
 from conduit.engine.context import Context, Fail, JobView, Retry
 from conduit.engine.failure import in_words, job_error
 from conduit.engine.function import NO_HOOKS, Function, Hook, Mode, WorkerSpec
@@ -81,6 +82,8 @@ class Tools:
         """Whether the event loop is ending under the worker."""
         self.loop = asyncio.get_running_loop()
         self.loop_thread = threading.get_ident()
+        self.born = forks.generation()
+        """Tells this process from those that tasks fork."""
 
 
 class Attempt:
@@ -217,6 +220,7 @@ class Attempt:
             result = await self._with_surroundings()
         except BaseException as raised:  # KeyboardInterrupt, too: signals don't come this way
             error = raised
+        forks.end_if_forked(self._tools.born, error)
         self._interruptible = False
         if self._timer is not None:
             self._timer.cancel()
@@ -243,6 +247,11 @@ class Attempt:
             self._times_out_at = time.time() + timeout
             self._deadline = at + timeout
             self._timer = self._tools.loop.call_later(timeout, self.stop, Stop.TIMEOUT)
+
+    @property
+    def began_ms_ago(self) -> int | None:
+        """For how many milliseconds the function has been running; None: it never began."""
+        return None if self.began is None else int((time.monotonic() - self.began) * 1000)
 
     def deadline(self) -> float | None:
         """See `Port.deadline`."""
@@ -292,13 +301,18 @@ class Attempt:
         if function.mode is Mode.ASYNC:
             value = await function.call(*args, **kwargs)
         else:
-            value = await self.run_in_thread(lambda: function.call(*args, **kwargs))
+            value = await self.run_in_thread(lambda: self._call_here(*args, **kwargs))
             if inspect.isawaitable(value):  # a plain function may hand out a coroutine
                 self._on_loop = True
                 if self.stop_reason is Stop.CANCEL and self.task is not None:
                     self._interrupt(self.task)
                 value = await value
         return self._encoded(value)
+
+    def _call_here(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function in its thread, which may have taken a while to begin."""
+        self.began = time.monotonic()
+        return self.function.call(*args, **kwargs)
 
     def _encoded(self, value: Any) -> bytes:
         limit = self._tools.spec.payload_limit
@@ -326,6 +340,8 @@ class Attempt:
 
     def _timeout(self) -> float | None:
         own = self.job.timeout_ms
+        if own == NO_TIMEOUT:
+            return None
         return own / 1000 if own is not None else self.function.timeout
 
     def _view(self) -> JobView:
@@ -521,7 +537,7 @@ class Attempt:
 
     def send(self, note: Note) -> None:
         """See `Port.send`."""
-        if self.reported:
+        if self.reported or self._is_fork():
             return
         if note.logs:
             self._log = self._log or BoundedLog()
@@ -554,9 +570,14 @@ class Attempt:
         asyncio.run_coroutine_threadsafe(recorded, self._tools.loop).result()
 
     def _check_not_over(self) -> None:
-        """A job that was left behind may still run, but has no say any more."""
+        """A job that was left behind may still run, but has no say any more; nor have its forks."""
+        if self._is_fork():
+            raise RuntimeError(forks.NO_LINE)
         if self.reported:
             raise lease_lost(self.lease)
+
+    def _is_fork(self) -> bool:
+        return forks.generation() != self._tools.born
 
     async def run_in_thread(self, call: Callable[[], Any]) -> Any:
         """See `Port.run_in_thread`."""
@@ -570,6 +591,10 @@ class Attempt:
         if self.reported:  # what was left behind holds nobody up
             self.end_wait(id(wait))
         return id(wait)
+
+    def awaited(self) -> list[str]:
+        """The jobs that it waits for now. From any thread."""
+        return [wait.awaited for wait in list(self._waits.values())]
 
     def end_wait(self, number: int) -> None:
         """See `Port.end_wait`."""

@@ -168,6 +168,10 @@ class WorkerSpec:
     """Jobs to hold beyond those that run; None: some, while jobs are short, else none."""
     processes: int = 2
     """Worker processes for functions in process mode."""
+    max_jobs: int | None = None
+    """After so many jobs a process is replaced."""
+    max_memory: int | None = None
+    """Over so many megabytes of memory, too."""
     lifespan: Callable[[], AbstractAsyncContextManager[Any]] | None = None
     middleware: Sequence[Middleware] = ()
     lease_ms: int = DEFAULT_LEASE_MS
@@ -182,3 +186,10 @@ class WorkerSpec:
     def process_places(self) -> int:
         """How many jobs run at once in processes: as many as there are, at most `concurrency`."""
         return min(self.processes, self.concurrency)
+
+    @property
+    def wears_out(self) -> bool:
+        """Whether the worker's own process is to be replaced: it has limits, and jobs run in it."""
+        limited = self.max_jobs is not None or self.max_memory is not None
+        modes = {function.mode for function in self.functions.values()}
+        return limited and modes != {Mode.PROCESS}

@@ -9,14 +9,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from conduit.core.errors import QueueError
 from conduit.core.model import Lease
 from conduit.engine.backoff import Outage, Voice
 from conduit.queue import open_queue
-from conduit.queue.base import Held
+from conduit.queue.base import Held, Outcome, Queue
 
 logger = logging.getLogger("conduit.engine")
 
@@ -26,8 +26,9 @@ STOP_TIMEOUT_S = 2.0
 
 
 class Heartbeat:
-    """`held` is asked for the leases of the moment, `on_answer` told of those not simply held, and
-    `on_unknown` called when the queue doesn't know this worker.
+    """`held` is asked for the leases of the moment, `begun` for how many milliseconds the functions
+    of their jobs have been running, `on_answer` told of those not simply held, and `on_unknown`
+    called when the queue doesn't know this worker.
 
     All are called in the heartbeat's thread.
     """
@@ -38,6 +39,7 @@ class Heartbeat:
         worker_id: str,
         lease_ms: int,
         held: Callable[[], list[Lease]],
+        begun: Callable[[], dict[Lease, int]],
         on_answer: Callable[[Lease, Held], None],
         on_unknown: Callable[[], None],
         voice: Voice | None = None,
@@ -46,11 +48,13 @@ class Heartbeat:
         self._worker_id = worker_id
         self._lease_ms = lease_ms
         self._held = held
+        self._begun = begun
         self._on_answer = on_answer
         self._on_unknown = on_unknown
         self._voice = voice
         self._interval_s = lease_ms / 1000 / BEATS_PER_LEASE
         self._beating: asyncio.Task[None] | None = None
+        self._queue: Queue | None = None
         self._ready = threading.Event()
         self._caller = asyncio.get_running_loop()
         self._ended = asyncio.Event()
@@ -74,6 +78,22 @@ class Heartbeat:
                 await self._ended.wait()
         except TimeoutError:
             logger.warning("the heartbeat hangs in a call of the queue, and is left behind")
+
+    def say_last(self, outcomes: Sequence[Outcome], seconds: float) -> None:
+        """Report outcomes and sign off, from a third thread, as the worker's own loop is blocked.
+
+        Takes so many seconds at the most. Raises what keeps it from being done.
+        """
+        beating = self._beating
+        if beating is None or self._queue is None:
+            return
+        saying = self._say_last(self._queue, outcomes)
+        asyncio.run_coroutine_threadsafe(saying, beating.get_loop()).result(seconds)
+
+    async def _say_last(self, queue: Queue, outcomes: Sequence[Outcome]) -> None:
+        if outcomes:
+            await queue.finish(outcomes)
+        await queue.unregister(self._worker_id)
 
     def _run(self) -> None:
         try:
@@ -103,11 +123,12 @@ class Heartbeat:
 
     async def _beat_forever(self, outage: Outage) -> None:
         async with open_queue(self._url) as queue:
+            self._queue = queue
             while True:
                 leases = self._held()
                 if leases:
                     async with asyncio.timeout(self._interval_s):
-                        answers = await queue.extend(leases, self._lease_ms)
+                        answers = await queue.extend(leases, self._lease_ms, self._begun())
                     for lease, answer in zip(leases, answers, strict=True):
                         if answer is not Held.HELD:
                             self._on_answer(lease, answer)

@@ -14,7 +14,7 @@ from conduit.engine.left_behind import disown
 
 logger = logging.getLogger("conduit.engine")
 
-HURRIED_S = 3.0
+HURRIED_S = 0.5
 """How long a lifespan that is cut short may take to end."""
 
 
@@ -62,15 +62,16 @@ class Lifespan:
             await asyncio.wait({self._task})
             self._task.result()
 
-    async def leave(self, hurried: asyncio.Event) -> None:
-        """Leave it, for as long as that takes or until `hurried`. Raises what it raises."""
+    async def leave(self, hurried: asyncio.Event, deadline: float) -> None:
+        """Leave it, until `deadline` (the loop's time) or `hurried`. Raises what it raises."""
         task = self._task
         if task is None:
             return
         self._over.set()
         hurry = asyncio.ensure_future(hurried.wait())
         try:
-            await asyncio.wait({task, hurry}, return_when=asyncio.FIRST_COMPLETED)
+            seconds = deadline - asyncio.get_running_loop().time()
+            await asyncio.wait({task, hurry}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         finally:
             hurry.cancel()
             if not task.done():

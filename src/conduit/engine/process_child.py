@@ -24,6 +24,7 @@ from typing import Any, NamedTuple, NoReturn
 from conduit.core.codec import Signature
 from conduit.core.errors import InvalidTaskError, LeaseLostError
 from conduit.engine.context import Context, enter_job
+from conduit.engine.forks import NO_LINE, end_if_forked, generation, shielded
 from conduit.engine.loading import ModuleRef
 from conduit.engine.logs import capture_logs, others_handle
 from conduit.engine.process_messages import (
@@ -47,6 +48,7 @@ from conduit.engine.process_messages import (
     to_process,
     unpack_error,
 )
+from conduit.engine.stacks import dump_on_sigquit
 from conduit.queue.base import Note
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -57,12 +59,13 @@ def main(fd: int) -> NoReturn:
     _die_with_worker()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the worker decides what Ctrl-C means
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    dump_on_sigquit(_job_of)
     os.set_inheritable(fd, False)  # programs that a job starts must not hold the line open
     del sys.argv[1:]
     worker = _Worker(socket.socket(fileno=fd))
     threading.Thread(target=worker.listen, name="conduit-listen", daemon=True).start()
     resolver = _Resolver()
-    with capture_logs():
+    with capture_logs(), shielded():
         while True:
             run, stopped = worker.jobs.get()
             port = _ChildPort(worker, stopped, run.view.timeout)
@@ -82,6 +85,10 @@ def _die_with_worker() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+def _job_of(value: object) -> tuple[str, str] | None:
+    return (value.view.lease.job_id, value.view.function) if isinstance(value, Run) else None
+
+
 def _flush_output() -> None:
     """Show what the job printed now, not when some later job fills the buffer."""
     for stream in (sys.stdout, sys.stderr):
@@ -96,8 +103,10 @@ def _execute(resolver: _Resolver, run: Run, port: _ChildPort) -> Returned | Rais
         enter_job(Context(run.view, port))
         port.begun(time.monotonic())
         value = found.call(*args, **kwargs)
+        end_if_forked(port.born)
         return Returned(found.signature.encode_result(value, limit=run.result_limit))
     except BaseException as error:  # SystemExit, too, is the job's end and not the process's
+        end_if_forked(port.born, error)
         return Raised(pack_error(error))
 
 
@@ -220,6 +229,8 @@ class _ChildPort:
 
     def __init__(self, worker: _Worker, stopped: threading.Event, timeout: float | None) -> None:
         self.over = False
+        self.born = generation()
+        """Tells this process from those that the job forks."""
         self._worker = worker
         self._stopped = stopped
         self._timeout = timeout
@@ -237,7 +248,7 @@ class _ChildPort:
 
     def send(self, note: Note) -> None:
         """See `Port.send`. After the job's end, threads that it left behind aren't heard."""
-        if not self.over:
+        if not self.over and generation() == self.born:
             self._worker.send(Tell(note, shown=bool(note.logs) and others_handle()))
 
     async def record(self, note: Note) -> None:
@@ -246,6 +257,8 @@ class _ChildPort:
 
     def record_sync(self, note: Note) -> None:
         """See `Port.record_sync`."""
+        if generation() != self.born:
+            raise RuntimeError(NO_LINE)
         if self.over:
             raise LeaseLostError(f"job {note.lease.job_id} has ended; nothing was written")
         self._worker.ask(lambda number: Ask(number, note))

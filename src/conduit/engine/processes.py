@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
+import logging
 import operator
 import os
 import signal
@@ -51,6 +52,9 @@ from conduit.engine.process_messages import (
     pack_error,
     unpack_error,
 )
+from conduit.engine.wear import resident_mb, staggered
+
+logger = logging.getLogger("conduit.engine")
 
 __all__ = [
     "ProcessPool",
@@ -175,11 +179,22 @@ def _refused(call: Any, reason: str) -> InvalidTaskError:
 class ProcessPool:
     """Up to `size` worker processes, each started when it is first needed.
 
-    Use as an async context manager, from one event loop. `result_limit` is in bytes.
+    Use as an async context manager, from one event loop. `result_limit` is in bytes. A process is
+    replaced between two jobs when it has run `max_jobs`, or takes more than `max_memory` megabytes.
     """
 
-    def __init__(self, size: int, *, result_limit: int = DEFAULT_PAYLOAD_LIMIT) -> None:
+    def __init__(
+        self,
+        size: int,
+        *,
+        result_limit: int = DEFAULT_PAYLOAD_LIMIT,
+        max_jobs: int | None = None,
+        max_memory: int | None = None,
+    ) -> None:
         self._result_limit = result_limit
+        self._max_jobs = max_jobs
+        self._max_memory = max_memory
+        self._told_of_memory = False
         self._slots = asyncio.Semaphore(size)
         self._idle: list[_Process] = []
         self._endings: dict[_Process, asyncio.Task[int]] = {}
@@ -212,6 +227,13 @@ class ProcessPool:
             return answer.result
         raise _raisable(answer.error) from RemoteTraceback(answer.error.traceback)
 
+    def dump(self) -> None:
+        """Have every process show its stacks on stderr. From any thread."""
+        for process in list(self._processes):
+            if process.ready:
+                with suppress(ProcessLookupError):
+                    os.kill(process.pid, signal.SIGQUIT)
+
     async def close(self) -> None:
         """End every process, busy or not, within about two seconds. Closing twice is fine."""
         self._closed = True
@@ -222,14 +244,17 @@ class ProcessPool:
         while True:
             self._check_open()
             process = self._idle.pop() if self._idle else await self._start()
-            used, process.used = process.used, True
+            used = process.jobs > 0
+            process.jobs += 1
             try:
                 answer = await process.run(run, port)
             except BaseException:
                 await self._end(process)
                 raise
             if not isinstance(answer, _Gone):
-                if not self._closed:
+                if self._is_worn_out(process):
+                    self._end_soon(process)
+                elif not self._closed:
                     self._idle.append(process)
                 return answer
             status = await self._end(process)
@@ -237,8 +262,22 @@ class ProcessPool:
                 raise WorkerProcessDied(run.view, status)
             # It died while it was idle, which is no fault of this job's: on to another.
 
+    def _is_worn_out(self, process: _Process) -> bool:
+        if process.max_jobs is not None and process.jobs >= process.max_jobs:
+            return True
+        if self._max_memory is None or (mb := resident_mb(process.pid)) <= self._max_memory:
+            return False
+        if process.jobs == 1 and not self._told_of_memory:
+            self._told_of_memory = True
+            logger.warning(
+                "a worker process takes %.0f MB after its first job, more than max_memory=%d: one "
+                "is started for every job; give it more",
+                *(mb, self._max_memory),
+            )
+        return True
+
     async def _start(self) -> _Process:
-        process = await _Process.start()
+        process = await _Process.start(staggered(self._max_jobs))
         self._processes.add(process)
         if self._closed:  # meanwhile
             await self._end(process)
@@ -251,11 +290,14 @@ class ProcessPool:
 
     async def _end(self, process: _Process) -> int:
         """End a process, whoever else may be at it; goes on to its end when the caller is gone."""
+        return await asyncio.shield(self._end_soon(process))
+
+    def _end_soon(self, process: _Process) -> asyncio.Task[int]:
         ending = self._endings.get(process)
         if ending is None:
             ending = self._endings[process] = asyncio.create_task(process.end())
             ending.add_done_callback(lambda _: self._forget(process))
-        return await asyncio.shield(ending)
+        return ending
 
     def _forget(self, process: _Process) -> None:
         self._endings.pop(process)
@@ -276,8 +318,12 @@ class _Process:
         process: asyncio.subprocess.Process,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
+        max_jobs: int | None,
     ) -> None:
-        self.used = False
+        self.jobs = 0
+        self.ready = False  # to hear of signals
+        self.max_jobs = max_jobs
+        self.pid = process.pid
         self._process = process
         self._reader = reader
         self._writer = writer
@@ -285,7 +331,7 @@ class _Process:
         self._watch = asyncio.create_task(self._hang_up_after_exit())
 
     @classmethod
-    async def start(cls) -> _Process:
+    async def start(cls, max_jobs: int | None) -> _Process:
         """Start an interpreter with its end of a socket pair."""
         ours, theirs = socket.socketpair()
         with theirs:
@@ -303,7 +349,7 @@ class _Process:
             except BaseException:
                 writer.transport.abort()
                 raise
-        return cls(process, reader, writer)
+        return cls(process, reader, writer, max_jobs)
 
     async def run(self, run: Run, port: Port) -> Returned | Raised | _Gone:
         """Hand over a job and serve its calls until it has ended."""
@@ -337,9 +383,9 @@ class _Process:
                 case None:
                     return _Gone(taken)
                 case Importing():
-                    taken = True
+                    taken = self.ready = True
                 case Begun(at):
-                    taken = True
+                    taken = self.ready = True
                     port.begun(at)
                 case Tell(note, shown):
                     port.send(note)

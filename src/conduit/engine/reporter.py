@@ -12,6 +12,7 @@ import logging
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from typing import TypeVar
 
 from msgspec import structs
 
@@ -32,19 +33,29 @@ HURRIED_PAUSE_S = 0.2
 
 MAX_BATCH = 500
 
+_News = TypeVar("_News", Note, Outcome)
 _Recorded = tuple[Note, "asyncio.Future[None] | None"]
 _Told = Callable[[Finished], None]
 _Ended = tuple[Outcome, _Told]
 
 
 class Reporter:
-    """Belongs to the worker's loop; only `soon` may be called from other threads."""
+    """Belongs to the worker's loop; only `soon` may be called from other threads.
+
+    `began_ms_ago` says for how long the function of a job has been running, which is told with all
+    news of the job.
+    """
 
     def __init__(
-        self, queue: Queue, on_lost: Callable[[Lease], None], voice: Voice | None = None
+        self,
+        queue: Queue,
+        on_lost: Callable[[Lease], None],
+        began_ms_ago: Callable[[Lease], int | None],
+        voice: Voice | None = None,
     ) -> None:
         self._queue = queue
         self._on_lost = on_lost
+        self._began_ms_ago = began_ms_ago
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
         self._soft: dict[Lease, Note] = {}
@@ -180,7 +191,7 @@ class Reporter:
     async def _record(self, batch: list[_Recorded]) -> int:
         """Deliver notes; how many are dealt with. A refused batch is tried by halves."""
         try:
-            answers = await self._queue.record([note for note, _ in batch])
+            answers = await self._queue.record([self._dated(note) for note, _ in batch])
         except QueueUnavailableError:
             raise
         except Exception as error:
@@ -201,7 +212,7 @@ class Reporter:
     async def _finish(self, batch: list[_Ended]) -> int:
         """Deliver outcomes; how many are dealt with. A refused batch is tried by halves."""
         try:
-            answers = await self._queue.finish([outcome for outcome, _ in batch])
+            answers = await self._queue.finish([self._dated(outcome) for outcome, _ in batch])
         except QueueUnavailableError:
             raise
         except Exception as error:
@@ -211,6 +222,10 @@ class Reporter:
         for (_, told), answer in zip(batch, answers, strict=True):
             told(answer)
         return len(batch)
+
+    def _dated(self, news: _News) -> _News:
+        """With the age of the job's begin as it is now, however long the news were held."""
+        return structs.replace(news, began_ms_ago=self._began_ms_ago(news.lease))
 
     async def _fail_instead(self, outcome: Outcome, error: Exception) -> Finished:
         """Fail the job whose outcome the store refuses."""
@@ -222,7 +237,7 @@ class Reporter:
             error=JobError(type=type(error).__name__, message=clean(str(error), MAX_MESSAGE)),
         )
         try:
-            (answer,) = await self._queue.finish([failure])
+            (answer,) = await self._queue.finish([self._dated(failure)])
         except QueueUnavailableError:
             raise
         except Exception:

@@ -19,6 +19,7 @@ from conduit.engine.left_behind import disown
 from conduit.engine.pace import STALL_S
 from conduit.engine.reporter import Reporter
 from conduit.engine.rooms import Room
+from conduit.engine.wear import Wear
 from conduit.queue.base import Finished, Outcome
 
 logger = logging.getLogger("conduit.engine")
@@ -28,7 +29,11 @@ class Slots:
     """Runs as many attempts at once as the rooms have places; calls `on_vacated` as each ends."""
 
     def __init__(
-        self, rooms: Sequence[Room], reporter: Reporter, on_vacated: Callable[[], None]
+        self,
+        rooms: Sequence[Room],
+        reporter: Reporter,
+        on_vacated: Callable[[], None],
+        wear: Wear,
     ) -> None:
         self.context = contextvars.copy_context()
         """What every job begins with, untouched by others."""
@@ -36,6 +41,7 @@ class Slots:
         self._room_of = {name: room for room in rooms for name in room.functions}
         self._reporter = reporter
         self._on_vacated = on_vacated
+        self._wear = wear
         self._loop = asyncio.get_running_loop()
         self._attempts: dict[Lease, Attempt] = {}  # every claimed job that isn't settled
         self._lock = threading.Lock()  # guards _attempts against the heartbeat's thread
@@ -60,10 +66,53 @@ class Slots:
             if attempt.task is not None and not attempt.reported
         ]
 
+    def rooms_that_wait(self) -> list[tuple[Room, list[Attempt]]]:
+        """Rooms whose every place is held by a job that waits for other jobs, with these jobs."""
+        found: list[tuple[Room, list[Attempt]]] = []
+        for room in self._rooms:
+            if room.running >= room.size:
+                attempts = self._running_in(room)
+                if all(attempt.awaited() for attempt in attempts):
+                    found.append((room, attempts))
+        return found
+
+    def _running_in(self, room: Room) -> list[Attempt]:
+        return [
+            attempt
+            for attempt in self._attempts.values()
+            if attempt.task is not None
+            and not attempt.reported
+            and self._room_of[attempt.function.name] is room
+        ]
+
     def leases(self) -> list[Lease]:
         """Of every job that isn't settled. From any thread."""
         with self._lock:
             return [attempt.lease for attempt in self._attempts.values()]
+
+    def begun(self) -> dict[Lease, int]:
+        """For how many milliseconds each job's function has been running. From any thread."""
+        with self._lock:
+            ages = {lease: attempt.began_ms_ago for lease, attempt in self._attempts.items()}
+        return {lease: age for lease, age in ages.items() if age is not None}
+
+    def began_ms_ago(self, lease: Lease) -> int | None:
+        """For how many milliseconds the function of a job has been running; None: it isn't yet."""
+        attempt = self._attempts.get(lease)
+        return None if attempt is None else attempt.began_ms_ago
+
+    def last_outcomes(self) -> list[Outcome]:
+        """What to report of every job that isn't settled if nothing more can be done for it here.
+
+        From any thread.
+        """
+        with self._lock:
+            attempts = list(self._attempts.values())
+        return [
+            each.outcome or Outcome(lease=each.lease, kind=OutcomeKind.RELEASE)
+            for each in attempts
+            if each.stop_reason is not Stop.LOST
+        ]
 
     def find(self, lease: Lease) -> Attempt | None:
         """The job under this lease. From any thread."""
@@ -123,6 +172,8 @@ class Slots:
     def _vacate(self, attempt: Attempt, outcome: Outcome | None) -> None:
         room = self._room_of[attempt.function.name]
         room.running -= 1
+        if attempt.function.mode is not Mode.PROCESS:
+            self._wear.ran()
         self._report(attempt, outcome)
         if not self._closed:
             self._start_waiting(room)

@@ -1,10 +1,11 @@
 """The one way in which a worker ends, whoever or whatever ends it.
 
     asked ──▶ jobs finish ──▶ hand back ──▶ deliver, sign off ──▶ close
-            shutdown_timeout    DEAF_S      DELIVERY_TIMEOUT_S
+            shutdown_timeout    DEAF_S        what is left of STOP_GRACE_S
 
 A second request, the crash of a duty and the end of the event loop all skip to handing back. From
-there on each step has its time and is done whatever became of the one before it.
+there on each step has its time and is done whatever became of the one before it. All of it ends
+within `shutdown_timeout` and `STOP_GRACE_S`; time that jobs don't take, a queue that is away gets.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 from conduit.core.errors import QueueError
+from conduit.engine.ending import STOP_GRACE_S
+from conduit.engine.lifespan import Lifespan
 from conduit.engine.orphans import release_orphans
 from conduit.engine.reporter import Reporter
 from conduit.engine.slots import Slots
@@ -24,34 +27,47 @@ from conduit.queue.base import Queue
 logger = logging.getLogger("conduit.engine")
 run_logger = logging.getLogger("conduit.run")
 
-DEAF_S = 3.0
-"""How long a job that is told to stop may take to do so before it is left behind."""
-DELIVERY_TIMEOUT_S = 5.0
-"""How long a stopping worker tries to deliver what it holds, and to sign off, when the store is
-away."""
-CLOSE_TIMEOUT_S = 5.0
-"""How long closing may take; worker processes get a second of it to end."""
+DEAF_S = 1.2
+"""How long a job that is told to stop may take to do so before it is left behind; worker processes
+get a second of it before they are killed."""
+DELIVERY_TIMEOUT_S = 1.0
+"""How long at least a stopping worker tries to deliver what it holds, and to sign off, when the
+store is away."""
+CLOSE_TIMEOUT_S = 0.5
+"""How long at least leaving the lifespan may take, and closing what the worker has opened."""
 MOST_NAMES = 5
 
 
 class StopSequence:
     """Ends one worker. `asked` and `hurried` say how far its end has been asked for."""
 
-    def __init__(self, queue: Queue, worker_id: str) -> None:
+    def __init__(self, queue: Queue, worker_id: str, shutdown_timeout: float) -> None:
         self.asked = asyncio.Event()
         self.hurried = asyncio.Event()
         self._queue = queue
         self._worker_id = worker_id
+        self._shutdown_timeout = shutdown_timeout
+        self._over_at: float | None = None
         self._deadline = 0.0  # for all that is to be said to the queue
 
     def ask(self) -> None:
         """Stop in good order."""
+        if self._over_at is None:
+            self._over_at = _in(self._shutdown_timeout + STOP_GRACE_S)
         self.asked.set()
 
     def hurry(self) -> None:
         """Stop without waiting for jobs."""
         self.asked.set()
         self.hurried.set()
+        over_at = _in(STOP_GRACE_S)
+        self._over_at = over_at if self._over_at is None else min(self._over_at, over_at)
+
+    def _until(self, rest: float, *, at_least: float) -> float:
+        """When only `rest` of the time to end is left; `at_least` so many seconds from now."""
+        if self._over_at is None:  # a duty has crashed, or the loop is torn down
+            self._over_at = _in(STOP_GRACE_S)
+        return max(self._over_at - rest, _in(at_least))
 
     def say_what_runs(self, slots: Slots, shutdown_timeout: float) -> None:
         """Log what the worker waits for before it ends."""
@@ -82,7 +98,7 @@ class StopSequence:
         self, reporter: Reporter, reporting: asyncio.Task[None], after: list[asyncio.Task[None]]
     ) -> None:
         """End the duties in `after`, and bring the last outcomes to the queue."""
-        deadline = self._deadline = _in(DELIVERY_TIMEOUT_S)
+        deadline = self._deadline = self._until(2 * CLOSE_TIMEOUT_S, at_least=DELIVERY_TIMEOUT_S)
         for duty in after:
             duty.cancel()
         reporter.stop()
@@ -112,9 +128,14 @@ class StopSequence:
     async def _unregister(self) -> None:
         await self._queue.unregister(self._worker_id)
 
+    async def leave(self, lifespan: Lifespan) -> None:
+        """Leave the lifespan. Raises what it raises."""
+        deadline = self._until(2 * CLOSE_TIMEOUT_S, at_least=CLOSE_TIMEOUT_S)
+        await lifespan.leave(self.hurried, deadline)
+
     async def let_go(self, resources: AsyncExitStack) -> None:
         """Close what the worker has opened."""
-        await _within(_in(CLOSE_TIMEOUT_S), resources.aclose)
+        await _within(self._until(CLOSE_TIMEOUT_S, at_least=CLOSE_TIMEOUT_S), resources.aclose)
 
     async def _find_and_release(self) -> None:
         await release_orphans(self._queue, self._worker_id, lambda _: False)

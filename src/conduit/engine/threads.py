@@ -17,6 +17,7 @@ from queue import SimpleQueue
 from typing import Any
 
 from conduit.core.model import Job
+from conduit.engine import forks
 
 logger = logging.getLogger("conduit.engine")
 
@@ -36,6 +37,7 @@ class ThreadPool:
         self._grace = grace
         self._inbox: SimpleQueue[_Work | None] = SimpleQueue()
         self._lock = threading.Lock()
+        self._born = forks.generation()
         self._idle = 0
         self._threads = 0
         self._abandoned: dict[asyncio.Future[Any], Job] = {}
@@ -103,6 +105,7 @@ class ThreadPool:
             except BaseException as error:
                 # As a value: a Future refuses StopIteration, and SystemExit mustn't end the thread.
                 answer = (False, error)
+            forks.end_if_forked(self._born, None if answer[0] else answer[1])
             with self._lock:
                 self._idle += 1
             with suppress(RuntimeError):  # the loop is gone, and nobody waits any more

@@ -19,11 +19,17 @@ from typing import Any
 
 from uuid_utils import uuid7
 
-from conduit.core.errors import QueueError, QueueUnavailableError, UnknownFunctionError
+from conduit.core.errors import (
+    QueueAccessError,
+    QueueError,
+    QueueUnavailableError,
+    UnknownFunctionError,
+)
 from conduit.core.model import Job, Lease, NewJob, WorkerInfo
 from conduit.engine.attempt import Attempt, Stop, Tools
 from conduit.engine.backoff import Outage, Voice
 from conduit.engine.claiming import Claimer
+from conduit.engine.forks import shielded
 from conduit.engine.function import Function, WorkerSpec
 from conduit.engine.heartbeat import Heartbeat
 from conduit.engine.leases import LeaseWatch
@@ -34,11 +40,13 @@ from conduit.engine.processes import ProcessPool
 from conduit.engine.reporter import Reporter
 from conduit.engine.rooms import rooms_of
 from conduit.engine.slots import Slots
+from conduit.engine.standstill import StandstillWatch
 from conduit.engine.stopping import StopSequence
 from conduit.engine.sweeper import sweep_forever
 from conduit.engine.threads import ThreadPool
 from conduit.engine.ticker import tick_forever
 from conduit.engine.watchdog import Watchdog
+from conduit.engine.wear import Wear
 from conduit.queue import open_queue
 from conduit.queue.base import Registration
 
@@ -56,8 +64,9 @@ class WorkerService:
         self._queue = open_queue(queue_url)
         self._voice = Voice()
         self._rooms = rooms_of(spec)
+        self._wear = Wear(spec.max_jobs, spec.max_memory)
         self._claimer = Claimer(self._queue, spec, self.id, self._rooms, self._attempt, self._voice)
-        self._stop = StopSequence(self._queue, self.id)
+        self._stop = StopSequence(self._queue, self.id, spec.shutdown_timeout)
         self._lifespan: Lifespan | None = None
         self._resources = AsyncExitStack()
         self._reporter: Reporter
@@ -67,6 +76,7 @@ class WorkerService:
         self._loop: asyncio.AbstractEventLoop
         self._owner: asyncio.Task[Any] | None = None  # the task that lives as long as the worker
         self._main: asyncio.Task[None] | None = None
+        self._heartbeat: Heartbeat | None = None
         self._unknown = asyncio.Event()  # the queue may have forgotten this worker
         self._stopped = asyncio.Event()
 
@@ -94,6 +104,24 @@ class WorkerService:
         self._stop.hurry()
         if self._main is not None:
             await self._stopped.wait()
+
+    @property
+    def shutdown_timeout(self) -> float:
+        """How long jobs may take to finish at the stop, in seconds."""
+        return self._spec.shutdown_timeout
+
+    def hand_back_from_outside(self, seconds: float) -> None:
+        """Hand back every job from another thread, and sign off, as the event loop is blocked."""
+        if self._heartbeat is not None:
+            self._heartbeat.say_last(self._slots.last_outcomes(), seconds)
+
+    def dump_processes(self) -> None:
+        """Have worker processes show their stacks on stderr. From any thread."""
+        self._tools.processes.dump()
+
+    async def worn_out(self) -> str:
+        """Until this process is to be replaced, by `max_jobs` or `max_memory`; why, in words."""
+        return await self._wear.out()
 
     async def wait(self) -> None:
         """Until the worker has stopped. Raises what it crashed of."""
@@ -132,12 +160,18 @@ class WorkerService:
     async def _open(self) -> None:
         await self._patiently(lambda: self._resources.enter_async_context(self._queue))
         self._resources.enter_context(capture_logs())
-        self._reporter = Reporter(self._queue, self._on_lost, self._voice)
-        self._slots = Slots(self._rooms, self._reporter, self._claimer.on_vacated)
+        self._resources.enter_context(shielded())
+        self._reporter = Reporter(self._queue, self._on_lost, self._began_ms_ago, self._voice)
+        self._slots = Slots(self._rooms, self._reporter, self._claimer.on_vacated, self._wear)
         self._watch = LeaseWatch(self._slots, self._claimer.cancel_early)
         threads = ThreadPool(f"conduit-{self.name}", self._spec.cancel_grace)
         self._resources.callback(threads.close)
-        processes = ProcessPool(self._spec.processes, result_limit=self._spec.payload_limit)
+        processes = ProcessPool(
+            self._spec.processes,
+            result_limit=self._spec.payload_limit,
+            max_jobs=self._spec.max_jobs,
+            max_memory=self._spec.max_memory,
+        )
         await self._resources.enter_async_context(processes)
         self._tools = Tools(
             self._spec,
@@ -148,11 +182,12 @@ class WorkerService:
             torn_down=self._is_torn_down,
         )
         self._loop = asyncio.get_running_loop()
-        heartbeat = Heartbeat(
+        heartbeat = self._heartbeat = Heartbeat(
             self._url,
             self.id,
             self._spec.lease_ms,
             self._slots.leases,
+            self._slots.begun,
             self._watch.on_answer,
             on_unknown=self._on_unknown,
             voice=self._voice,
@@ -177,6 +212,8 @@ class WorkerService:
                 await step()
                 outage.over()
                 return
+            except QueueAccessError:
+                raise
             except QueueUnavailableError as error:
                 if loop.time() >= deadline:
                     raise
@@ -186,7 +223,7 @@ class WorkerService:
         """Leave the lifespan and let go of the rest. Raises what the lifespan raises."""
         try:
             if self._lifespan is not None:
-                await self._lifespan.leave(self._stop.hurried)
+                await self._stop.leave(self._lifespan)
         finally:
             await self._stop.let_go(self._resources)
 
@@ -197,18 +234,21 @@ class WorkerService:
         await warn_of_namesakes(self._queue, self._registration())
         await self._queue.register(self._registration())
 
+    def _info(self) -> WorkerInfo:
+        return WorkerInfo(
+            id=self.id,
+            name=self.name,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            version=version("conduit"),
+            queues=tuple(self._spec.queues),
+            concurrency=sum(room.size for room in self._rooms),
+        )
+
     def _registration(self) -> Registration:
         spec = self._spec
         return Registration(
-            worker=WorkerInfo(
-                id=self.id,
-                name=spec.name,
-                host=socket.gethostname(),
-                pid=os.getpid(),
-                version=version("conduit"),
-                queues=tuple(spec.queues),
-                concurrency=sum(room.size for room in self._rooms),
-            ),
+            worker=self._info(),
             functions=tuple(function.info(spec.name) for function in spec.functions.values()),
             crons=tuple(cron.info(spec.name) for cron in spec.crons),
         )
@@ -243,9 +283,12 @@ class WorkerService:
                 tick_forever(self._queue, self._spec.crons, self._unknown.set, self._voice)
             ),
             asyncio.create_task(self._stay_registered()),
+            asyncio.create_task(StandstillWatch(self._queue, self._slots, self._info()).run()),
         ]
         if self._lifespan is not None:
             duties.append(asyncio.create_task(self._lifespan.broken()))
+        if self._spec.wears_out:
+            duties.append(asyncio.create_task(self._wear.watch(self.name)))
         try:
             try:
                 await _first_of([claiming, reporting, *duties], self._stop.asked.wait())
@@ -289,6 +332,9 @@ class WorkerService:
 
     def _on_lost(self, lease: Lease) -> None:
         self._slots.stop(lease, Stop.LOST)
+
+    def _began_ms_ago(self, lease: Lease) -> int | None:
+        return self._slots.began_ms_ago(lease)
 
     def _on_unknown(self) -> None:
         """Told by the heartbeat, in its thread, that the queue doesn't know this worker."""

@@ -7,7 +7,7 @@ from urllib.parse import unquote, urlsplit
 
 from conduit.core.errors import ConfigurationError
 from conduit.queue.base import Queue
-from conduit.queue.forks import gate
+from conduit.queue.forks import gate as fork_gate  # `gate` is a module here
 
 __all__ = ["Queue", "open_queue"]
 
@@ -23,12 +23,12 @@ def open_queue(url: str) -> Queue:
     except ValueError as error:
         raise ConfigurationError(f"{url!r} can't be read as a queue's URL: {error}") from None
     if parts.scheme.partition("+")[0] in ("redis", "rediss"):
-        with gate.undisturbed():
+        with fork_gate.undisturbed():
             from conduit.queue.redis import RedisQueue
 
         return RedisQueue(url)
     if parts.scheme == "sqlite":
-        with gate.undisturbed():
+        with fork_gate.undisturbed():
             from conduit.queue.sqlite import SqliteQueue
 
         path = unquote(parts.path).removeprefix("/")

@@ -2,7 +2,8 @@
 
 A backend keeps jobs, moves them along the table in `conduit.core.transitions`, and appends the
 event of each move to the event stream **in the same atomic step**. To write one, implement `Queue`
-and add a factory to `tests/conformance/backends.py`; the suite there is the specification.
+behind `conduit.queue.gate.Gated`, which checks what comes in, and add a factory to
+`tests/conformance/backends.py`; the suite there is the specification.
 
 Rules that hold for every verb:
 
@@ -13,8 +14,9 @@ Rules that hold for every verb:
 * **Repeats.** Every verb may be sent again after a lost answer. Submitting an id twice, or
   finishing with the same token twice, reports success and writes nothing more. A note recorded
   twice leaves the same state, its log lines and events twice.
-* **JSON.** Payloads that aren't JSON are refused with a `QueueError`; a result that isn't fails its
-  own job.
+* **Input.** What can't be kept (a payload that isn't JSON, a number or a name out of bounds) is
+  refused with a `QueueError`, and nothing of the call is kept. A result that isn't JSON fails its
+  own job instead.
 * **Dependencies.** A job that was submitted with `after` starts only once all of those jobs have
   completed. The step that completes the last of them makes it `queued`, or `scheduled` if its
   `run_at` is ahead (a `run_at` that has passed becomes "now"); until then it is `blocked`. The
@@ -23,6 +25,10 @@ Rules that hold for every verb:
   event of an end comes before the events of what follows from it. Which of its jobs have completed
   is remembered with the job that waits, though they are forgotten.
 * **Clocks.** "Now" is the store's clock. Durations are milliseconds unless the name says seconds.
+* **Begins.** A worker says when a function began as an age, so that its own clock doesn't matter;
+  `transitions.began_at` makes a time of that. The first word on an attempt counts. It comes with
+  calls that are made anyway (`extend`, `finish`, `record`); a job whose end comes without it has
+  never begun.
 * **Retention.** Unfinished jobs never age out. Finished ones do, in `sweep`.
 * **Hints.** The `wait_…` verbs may return early or spuriously, never miss a change for long; the
   truth is always in the verb called next.
@@ -34,7 +40,7 @@ A `Queue` belongs to the event loop it was opened in.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Protocol, Self
 
@@ -62,6 +68,7 @@ DEFAULT_LEASE_MS = 15_000
 DEFAULT_RESULT_TTL_MS = 24 * 3600 * 1000
 ALIVE_MS = 60_000
 """A worker that wasn't heard of for so long is taken for lost."""
+NONE_BEGUN: Mapping[Lease, int] = {}
 
 
 class Submitted(Struct, frozen=True, gc=False):
@@ -100,7 +107,11 @@ class Held(StrEnum):
 
 
 class Outcome(Struct, frozen=True, kw_only=True, gc=False):
-    """How an attempt ended. `delay_ms` counts from the store's clock, for retries and releases."""
+    """How an attempt ended. `delay_ms` counts from the store's clock, for retries and releases.
+
+    `began_ms_ago`: for how long its function had been running when this was sent, by the worker's
+    monotonic clock; None if it never began.
+    """
 
     lease: Lease
     kind: OutcomeKind
@@ -108,6 +119,7 @@ class Outcome(Struct, frozen=True, kw_only=True, gc=False):
     error: JobError | None = None
     reason: str | None = None
     delay_ms: int = 0
+    began_ms_ago: int | None = None
 
 
 class Finished(StrEnum):
@@ -124,7 +136,7 @@ class Note(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """News from a running job. What is None is left as it is.
 
     `metadata` and `steps` are JSON objects merged into the stored ones, key by key; `checkpoint`
-    replaces. `artifact` comes with its bytes in `data`.
+    replaces. `artifact` comes with its bytes in `data`. `began_ms_ago` is as in `Outcome`.
     """
 
     lease: Lease
@@ -136,6 +148,7 @@ class Note(Struct, frozen=True, kw_only=True, omit_defaults=True):
     logs: tuple[LogLine, ...] = ()
     artifact: Artifact | None = None
     data: bytes | None = None
+    began_ms_ago: int | None = None
 
 
 class Acted(StrEnum):
@@ -332,12 +345,19 @@ class Queue(Protocol):
         """Lease queued jobs to a worker. Due scheduled jobs are promoted on the way.
 
         Jobs of paused queues and functions are left where they are. The returned jobs are
-        `running` and carry their token and attempt; progress starts anew.
+        `running`, which means held, and carry their token and attempt; progress starts anew, and
+        `started_at` is empty until the queue is told that the function has begun.
         """
         ...
 
-    async def extend(self, leases: Sequence[Lease], lease_ms: int) -> list[Held]:
-        """Renew leases for `lease_ms` from now, and learn which are lost or to be cancelled."""
+    async def extend(
+        self, leases: Sequence[Lease], lease_ms: int, begun: Mapping[Lease, int] = NONE_BEGUN
+    ) -> list[Held]:
+        """Renew leases for `lease_ms` from now, and learn which are lost or to be cancelled.
+
+        `begun` has those whose function runs, with the milliseconds since it began. What is news of
+        that is kept as `started_at`, and recorded as `job.begun`.
+        """
         ...
 
     async def finish(self, outcomes: Sequence[Outcome]) -> list[Finished]:
@@ -484,6 +504,13 @@ class Queue(Protocol):
 
     async def heartbeat(self, worker_id: str, running: int) -> bool:
         """Say that a worker lives. False: it isn't known, or no longer, and has to register."""
+        ...
+
+    async def update_worker(self, worker: WorkerInfo) -> None:
+        """Replace what a worker says of itself, save for its times and how many jobs it runs.
+
+        One that isn't registered stays unknown.
+        """
         ...
 
     async def unregister(self, worker_id: str) -> None:

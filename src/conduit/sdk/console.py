@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from contextlib import suppress
+from typing import TextIO
 
 from conduit.engine.text import printable
 
@@ -23,13 +25,27 @@ def show_logs_unless_configured() -> bool:
     """Send records of INFO and above to stderr, unless the program has log handlers already."""
     if logging.getLogger().handlers:
         return False
-    handler = logging.StreamHandler(sys.stderr)
+    handler = StderrHandler()
     handler.setLevel(logging.INFO)
     handler.setFormatter(
         TextFormatter(coloured=sys.stderr.isatty() and not os.environ.get("NO_COLOR"))
     )
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     return True
+
+
+class StderrHandler(logging.StreamHandler[TextIO]):
+    """Writes to what stderr is at the moment. One that is closed costs lines, and nothing else."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a line."""
+        self.stream = sys.stderr
+        super().emit(record)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's word
+        """Say what was wrong with a record, where that can be read."""
+        with suppress(Exception):  # a task may close the stream at any moment
+            super().handleError(record)
 
 
 class TextFormatter(logging.Formatter):

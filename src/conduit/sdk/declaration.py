@@ -12,7 +12,7 @@ from typing import Any, Literal, TypedDict
 from conduit.core.codec import Signature
 from conduit.core.errors import InvalidTaskError
 from conduit.core.model import DEFAULT_MAX_DELIVERIES
-from conduit.core.retry import RetryOn, RetryPolicy
+from conduit.core.retry import Delay, RetryOn, RetryPolicy
 from conduit.engine.function import NO_HOOKS, Function, Hook, Hooks, Mode
 from conduit.engine.processes import ProcessTarget
 from conduit.sdk.options import (
@@ -36,10 +36,12 @@ class FunctionOptions(TypedDict, total=False):
     """One of the worker's queues; its first by default."""
     retries: int
     """Attempts after the first that fails."""
-    retry_delay: float
-    """The wait before the first retry; each further one is `retry_backoff` times as long."""
-    retry_backoff: float
-    retry_max_delay: float | None
+    retry_delay: Delay
+    """The wait before the first retry, each further one being `retry_backoff` times as long; or a
+    list of waits, the last of which serves for all further retries."""
+    retry_backoff: float | None
+    """2 unless told otherwise."""
+    retry_max_delay: Seconds | None
     """The longest wait; an hour by default."""
     retry_jitter: float
     """The fraction of each wait, 0 to 1, that is left to chance."""
@@ -104,9 +106,9 @@ def task(
     name: str | None = None,
     queue: str | None = None,
     retries: int = 0,
-    retry_delay: float = 1.0,
-    retry_backoff: float = 2.0,
-    retry_max_delay: float | None = None,
+    retry_delay: Delay = 1.0,
+    retry_backoff: float | None = None,
+    retry_max_delay: Seconds | None = None,
     retry_jitter: float = 0.1,
     retry_on: RetryOn = None,
     timeout: Seconds | None = None,

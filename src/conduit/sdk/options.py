@@ -9,17 +9,27 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from enum import Enum
 from typing import Any, ParamSpec, TypeVar, cast
 
 from conduit.core.codec import DEFAULT_PAYLOAD_LIMIT, encode_value
 from conduit.core.errors import InvalidOptionError, quoted
-from conduit.core.model import MAX_PRIORITY, MIN_PRIORITY
+from conduit.core.model import MAX_PRIORITY, MIN_PRIORITY, NO_TIMEOUT
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 Seconds = float | timedelta
 """A span of time: seconds as a number, or a `timedelta`."""
+
+
+class AsDeclared(Enum):
+    """Stands for an option that isn't given, where None means something of its own."""
+
+    AS_DECLARED = "as declared"
+
+
+AS_DECLARED = AsDeclared.AS_DECLARED
 
 LONGEST = timedelta(days=36_525)
 """A hundred years. More is a slip of units, such as milliseconds for seconds."""
@@ -60,7 +70,7 @@ class SubmitOptions:
         key: str | None = None,
         unique_for: Seconds | None = None,
         expires: Seconds | datetime | None = None,
-        timeout: Seconds | None = None,
+        timeout: Seconds | AsDeclared | None = AS_DECLARED,
         retries: int | None = None,
         queue: str | None = None,
         metadata: Mapping[str, Any] | None = None,
@@ -79,7 +89,9 @@ class SubmitOptions:
             changes["key"] = check_text("key", key, InvalidOptionError)
         if unique_for is not None:
             changes["unique_ms"] = _span("unique_for", unique_for)
-        if timeout is not None:
+        if timeout is None:
+            changes["timeout_ms"] = NO_TIMEOUT
+        elif timeout is not AS_DECLARED:
             changes["timeout_ms"] = _span("timeout", timeout)
         if retries is not None:
             changes["retries"] = check_count("retries", retries, InvalidOptionError)

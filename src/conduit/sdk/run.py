@@ -7,8 +7,8 @@ import sys
 from collections.abc import Sequence
 
 from conduit.core.errors import ConfigurationError, quoted
-from conduit.engine import loop
-from conduit.engine.runner import Service, run_services
+from conduit.engine.ending import Ending
+from conduit.engine.runner import Service, run_to_end
 from conduit.sdk.console import show_logs_unless_configured
 from conduit.sdk.worker import Worker
 
@@ -39,7 +39,7 @@ def run(*components: Service) -> None:
             names = ", ".join(each.name for each in components)
             logger.info("started %s; Ctrl-C lets running jobs finish", names)
 
-    code = loop.run(run_services(components, on_started=started))
+    code = run_to_end(components, Ending(of_script=True), on_started=started)
     if code:
         raise SystemExit(code)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import logging
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from datetime import UTC, datetime
@@ -20,10 +21,12 @@ from conduit.engine.function import Function, Mode
 from conduit.sdk.blocking import run_blocking
 from conduit.sdk.client import connect, resolve_url
 from conduit.sdk.future import Awaited, Future, job_ids
-from conduit.sdk.options import Seconds, SubmitOptions, suggests_options
+from conduit.sdk.options import AS_DECLARED, AsDeclared, Seconds, SubmitOptions, suggests_options
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+logger = logging.getLogger("conduit.client")
 
 
 class Home(Protocol):
@@ -32,6 +35,11 @@ class Home(Protocol):
     @property
     def queue_url(self) -> str | None:
         """Where its jobs go; None: the settings say."""
+        ...
+
+    @property
+    def queues(self) -> Mapping[str, int]:
+        """The queues that the worker takes jobs from, with their weights."""
         ...
 
     @property
@@ -117,7 +125,7 @@ class TaskHandle(Generic[P, R]):
         key: str | None = None,
         unique_for: Seconds | None = None,
         expires: Seconds | datetime | None = None,
-        timeout: Seconds | None = None,
+        timeout: Seconds | AsDeclared | None = AS_DECLARED,
         retries: int | None = None,
         queue: str | None = None,
         metadata: Mapping[str, Any] | None = None,
@@ -130,13 +138,16 @@ class TaskHandle(Generic[P, R]):
         100, higher first. `key`: while a job with this key is unfinished, a submit returns that
         job's Future; with `unique_for`, also for so long after its submission, and without a key of
         its own then one made of the arguments. `expires`: cancelled if it hasn't started within
-        this span or by this moment. `timeout`, `retries`, `queue`: instead of the task's.
+        this span or by this moment. `timeout` (None: no limit), `retries`, `queue`: instead of the
+        task's.
         `metadata`: kept and shown with the job. `wait_timeout`: how long `wait` waits. `after`:
         a Future or a job's id, or several: blocked until all of these jobs have completed, and
         cancelled when one of them fails or is cancelled.
 
         Raises `InvalidOptionError` that names the option and its value.
         """
+        if queue is not None and queue not in self._home.queues:
+            _warn_of_queue(self.name, queue, ", ".join(self._home.queues))
         changed = self._options.changed(
             delay=delay,
             at=at,
@@ -246,6 +257,15 @@ def ancestry() -> tuple[str | None, str | None]:
     """The parent and the root of a job that is submitted here: the current job and its root."""
     parent = find_current_job()
     return (None, None) if parent is None else (parent.job_id, parent.root_id or parent.job_id)
+
+
+@functools.lru_cache(maxsize=1000)  # says each thing once
+def _warn_of_queue(function: str, queue: str, served: str) -> None:
+    logger.warning(
+        "jobs of %s go to queue %r, and the worker that has it takes jobs from %s only: they wait "
+        "until some worker with that function takes from %r",
+        *(function, queue, served, queue),
+    )
 
 
 def _key_of(name: str, payload: bytes) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import difflib
 import os
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -22,6 +23,7 @@ from conduit.core.model import DEFAULT_QUEUE
 from conduit.core.result import TaskResult
 from conduit.core.schedule import Catchup, Overlap, parse_schedule
 from conduit.engine.function import Cron, Function, Middleware, WorkerSpec
+from conduit.engine.wear import MEASURES_MEMORY
 from conduit.engine.worker import WorkerService
 from conduit.sdk import declaration, registry
 from conduit.sdk.client import resolve_url
@@ -60,7 +62,9 @@ class Worker:
     have places of their own, one per process. `prefetch`: how many more to fetch ahead; None lets
     the worker decide by how long its jobs take. `queues`: names to take jobs from, or a mapping
     from name to weight, by which they take turns. `sync_executor`: where plain functions run.
-    `processes`: worker processes for them; None: one per core. `queue_url`: None takes it from the
+    `processes`: worker processes for them; None: one per core. `max_jobs`, `max_memory`: a process
+    that has run so many jobs, or takes more megabytes, is replaced by a fresh one, worker processes
+    everywhere and the worker's own under `conduit run`. `queue_url`: None takes it from the
     settings. `lifespan`: a function to an async context manager around the worker's life.
     `middleware`: `async def (ctx, call_next)` around each job, the first one outermost.
     `shutdown_timeout`: seconds that jobs get to finish when the worker stops. `payload_limit`: the
@@ -78,6 +82,8 @@ class Worker:
         queues: Sequence[str] | Mapping[str, int] = (DEFAULT_QUEUE,),
         sync_executor: SyncExecutor = "thread",
         processes: int | None = None,
+        max_jobs: int | None = None,
+        max_memory: int | None = None,
         queue_url: str | None = None,
         lifespan: Lifespan | None = None,
         middleware: Sequence[Middleware] = (),
@@ -96,6 +102,7 @@ class Worker:
         self._processes = (
             cores if processes is None else check_count("processes", processes, error, least=1)
         )
+        self._set_limits(max_jobs, max_memory, error)
         self._queue_url = None if queue_url is None else _checked_url(queue_url, error)
         self._lifespan = _checked_lifespan(lifespan)
         self._middleware = _checked_middleware(middleware)
@@ -133,6 +140,11 @@ class Worker:
         return MappingProxyType(self._queues)
 
     @property
+    def shutdown_timeout(self) -> float:
+        """How long its jobs may take to finish when it stops, in seconds."""
+        return self._shutdown_timeout
+
+    @property
     def queue_url(self) -> str | None:
         """Where its jobs wait; None: the settings say."""
         return self._queue_url
@@ -158,6 +170,8 @@ class Worker:
         queue_url: str | None = None,
         concurrency: int | None = None,
         connect_timeout: float | None = None,
+        max_jobs: int | None = None,
+        max_memory: int | None = None,
     ) -> None:
         """Set what is given in place of what the file says, before the worker starts.
 
@@ -167,12 +181,28 @@ class Worker:
             raise ConfigurationError(f"worker {self._name!r} has started: configure it before")
         if concurrency is not None:
             self._concurrency = check_count("concurrency", concurrency, ConfigurationError, least=1)
+        self._set_limits(
+            self._max_jobs if max_jobs is None else max_jobs,
+            self._max_memory if max_memory is None else max_memory,
+            ConfigurationError,
+        )
         if queue_url is not None:
             self._queue_url = _checked_url(queue_url, ConfigurationError)
         if connect_timeout is not None:
             self._connect_timeout = check_seconds(
                 "connect_timeout", connect_timeout, ConfigurationError, zero=True
             )
+
+    def _set_limits(
+        self, max_jobs: int | None, max_memory: int | None, error: type[Exception]
+    ) -> None:
+        for option, value in (("max_jobs", max_jobs), ("max_memory", max_memory)):
+            if value is not None:
+                check_count(option, value, error, least=1)
+        self._max_jobs = max_jobs
+        self._max_memory = max_memory
+        if max_memory is not None and not MEASURES_MEMORY:
+            raise error("max_memory needs Linux, where the memory of a process can be told")
 
     # --- declaring ----------------------------------------------------------------------------
 
@@ -324,6 +354,8 @@ class Worker:
             concurrency=self._concurrency,
             prefetch=self._prefetch,
             processes=self._processes,
+            max_jobs=self._max_jobs,
+            max_memory=self._max_memory,
             lifespan=self._lifespan,
             middleware=self._middleware,
             shutdown_timeout=self._shutdown_timeout,
@@ -354,6 +386,27 @@ class Worker:
         if self._service is not None and self._running:
             await self._service.stop_now()
             self._running = False
+
+    @property
+    def wears_out(self) -> bool:
+        """Whether the process it runs in is to be replaced, by `max_jobs` or `max_memory`."""
+        return bool(self._functions) and self.spec().wears_out
+
+    async def worn_out(self) -> str:
+        """Until the process it runs in is to be replaced; why, in words."""
+        if self._service is None:
+            return await asyncio.Future()
+        return await self._service.worn_out()
+
+    def hand_back_from_outside(self, seconds: float) -> None:
+        """Give up every job from another thread, when the event loop is blocked for good."""
+        if self._service is not None and self._running:
+            self._service.hand_back_from_outside(seconds)
+
+    def dump_processes(self) -> None:
+        """Have its worker processes show their stacks on stderr."""
+        if self._service is not None and self._running:
+            self._service.dump_processes()
 
     async def wait(self) -> None:
         """Until the worker has stopped. Raises what it crashed of."""

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TypeVar
 
-from conduit.core.errors import ConduitError, QueueUnavailableError
+from conduit.core.errors import ConduitError, QueueAccessError, QueueUnavailableError
 from conduit.queue import open_queue
 from conduit.queue.base import Queue
 
@@ -51,6 +51,8 @@ class QueueLink:
         try:
             async with asyncio.timeout(FIRST_TRY_S):
                 await self._open()
+        except QueueAccessError:
+            raise
         except (QueueUnavailableError, TimeoutError) as error:
             self._note(self._as_unavailable(error))
             self._opening = asyncio.create_task(self._open_in_time(), name="queue link")

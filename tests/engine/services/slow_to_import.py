@@ -1,12 +1,14 @@
-"""Takes longer to import than its function may run."""
+"""Can't be imported until a file is there, where the environment names one."""
 
 from __future__ import annotations
 
 import os
 import time
+from pathlib import Path
 
-if os.environ.get("CONDUIT_TEST_SLOW_IMPORT"):
-    time.sleep(1.5)
+_awaited = os.environ.get("CONDUIT_TEST_IMPORT_WAITS_FOR")
+while _awaited and not Path(_awaited).exists():
+    time.sleep(0.01)
 
 
 def quick() -> str:

@@ -13,11 +13,15 @@ One run is a scenario, a pair of stores and a seed: `python -m tests.faults.lab 
 which job is up to the machine.
 
 * `journal.py`: what happened, written down outside of the system, by whoever did it
-* `service.py`: the tasks, `workload.py`: which of them are submitted, `submitter.py`: who does it
+* `service.py`: the tasks, `impolite.py`: those that think of themselves alone, `clockwork.py` and
+  `visitor.py`: the schedules
+* `workload.py`: which tasks are submitted, `submitter.py`: who does it, `forker.py`: who forks
 * `operator.py`: who cancels, retries and deletes over HTTP, `listener.py`: who listens there
 * `stores.py`: the queues and histories to run on, `system.py`: the processes
-* `nemesis.py`: the faults and their schedule
-* `evidence.py`: what a run left behind, `case.py`: the same job by job, `checker.py` and
-  `front_door.py`: what must hold of it
-* `scenarios.py`: what is run, `run.py`: one run from its start to its verdict
+* `process_faults.py`, `network_faults.py`, `store_faults.py`: the faults, `nemesis.py`: when they
+  strike
+* `evidence.py`: what a run left behind, `case.py`: the same job by job, `checker.py`,
+  `front_door.py`, `manners.py` and `ticks.py`: what must hold of it
+* `scenarios.py`: what is run, `run.py`: one run from its start to its verdict, `results.py`: the
+  verdicts kept
 """

@@ -6,80 +6,99 @@ import argparse
 import asyncio
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
+from tests.faults.lab import results
 from tests.faults.lab.run import Verdict, run
 from tests.faults.lab.scenarios import SCENARIOS
-from tests.faults.lab.stores import HISTORIES, QUEUES
+from tests.faults.lab.stores import PAIRS
 
 PLAN = (
-    ("long", "sqlite", "sqlite"),
-    ("long", "valkey-always", "postgres"),
-    ("long", "valkey", "sqlite"),
-    ("due", "sqlite", "sqlite"),
-    ("due", "valkey-always", "postgres"),
-    ("many", "valkey-direct", "postgres-direct"),
+    ("long", "sqlite"),
+    ("long", "always-postgres"),
+    ("long", "everysec-sqlite"),
+    ("due", "sqlite"),
+    ("due", "always-postgres"),
+    ("many", "direct-postgres"),
 )
-"""What is run of each seed unless told otherwise: scenario, queue, history."""
+"""What is run of each seed unless told otherwise: scenario and pair of stores."""
 ONCE = (
-    ("away", "valkey-direct", "postgres-direct"),
-    ("clock", "valkey", "sqlite"),
-    ("clock", "sqlite", "sqlite"),
-    ("disk", "sqlite-small-disk", "sqlite"),
-    ("loss", "valkey-forgets", "sqlite"),
-    ("short", "sentinel", "sqlite"),
-    ("short", "cluster", "sqlite"),
+    ("away", "direct-postgres"),
+    ("clock", "everysec-sqlite"),
+    ("clock", "sqlite"),
+    ("disk", "small-disk"),
+    ("loss", "forgets-sqlite"),
+    ("short", "sentinel-sqlite"),
+    ("short", "cluster-sqlite"),
 )
-"""What is run of one seed: the one that is asked for, or the first."""
-SEEDS = 20
+"""What is run of one seed: the first that is asked for."""
+SEEDS = "1-20"
 
 
 def main() -> int:
     """Run; 0 if all held."""
     parser = argparse.ArgumentParser("python -m tests.faults.lab", description=__doc__)
-    parser.add_argument("--seed", type=int, help=f"this seed alone, not 1 to {SEEDS}")
+    parser.add_argument("--seeds", type=_seeds, default=SEEDS, help="such as 7, 1-5 or 1,4,7-9")
+    parser.add_argument("--pairs", type=_pairs, help=f"of stores, of {', '.join(PAIRS)}")
     parser.add_argument("--scenario", choices=SCENARIOS, help="this one alone")
-    parser.add_argument("--queue", choices=QUEUES, help="on this queue alone")
-    parser.add_argument("--history", choices=HISTORIES, help="with this history alone")
+    parser.add_argument("--results", type=Path, help="a file that each verdict is added to")
     parser.add_argument("--keep", type=Path, help="a folder for what the runs leave behind")
     chosen = parser.parse_args()
-    seeds = list(range(1, SEEDS + 1)) if chosen.seed is None else [chosen.seed]
-    wanted = (chosen.scenario, chosen.queue, chosen.history)
-    if not any(_fits(wanted, each) for each in PLAN + ONCE) and None in wanted:
-        parser.error("name --scenario, --queue and --history: that isn't planned")
-    verdicts = [
-        _run(*each, seed, chosen.keep) for seed in seeds for each in _plan(wanted, seed == seeds[0])
+    planned = [
+        (*each, seed) for seed in chosen.seeds for each in _plan(chosen, seed == chosen.seeds[0])
     ]
+    if not planned:
+        parser.error("none of the planned runs is on these stores; name a --scenario, too")
+    commit = results.commit()
+    verdicts: list[Verdict] = []
+    for each in planned:
+        verdicts.append(_run(*each, chosen.keep))
+        if chosen.results is not None:
+            results.add(chosen.results, verdicts[-1], commit)
     failed = sum(not verdict.holds for verdict in verdicts)
     print(f"{failed} of {len(verdicts)} runs failed" if failed else f"all {len(verdicts)} held")
     return 1 if failed else 0
 
 
-Wanted = tuple[str | None, str | None, str | None]
+def _seeds(text: str) -> list[int]:
+    """The seeds of `1,4,7-9`."""
+    try:
+        return [seed for part in text.split(",") for seed in _span(part)]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text} is no seed, nor several as 1-5 or 1,4") from None
 
 
-def _plan(wanted: Wanted, is_first: bool) -> Sequence[tuple[str, str, str]]:
-    """What is asked for of one seed: all three at once may be what isn't in the plan."""
-    scenario, queue, history = wanted
-    if scenario and queue and history:
-        return [(scenario, queue, history)]
-    return [each for each in PLAN + (ONCE if is_first else ()) if _fits(wanted, each)]
+def _span(part: str) -> range:
+    first, _, last = part.partition("-")
+    return range(int(first), int(last or first) + 1)
 
 
-def _fits(wanted: Wanted, planned: tuple[str, str, str]) -> bool:
-    return all(asked in (None, part) for asked, part in zip(wanted, planned, strict=True))
+def _pairs(text: str) -> list[str]:
+    if unknown := [name for name in text.split(",") if name not in PAIRS]:
+        raise argparse.ArgumentTypeError(
+            f"there is no pair {', '.join(unknown)}: they are {', '.join(PAIRS)}"
+        )
+    return text.split(",")
 
 
-def _run(scenario: str, queue: str, history: str, seed: int, keep: Path | None) -> Verdict:
+def _plan(chosen: argparse.Namespace, is_first: bool) -> Iterator[tuple[str, str]]:
+    """What is asked for of one seed: a scenario and pairs at once may be what isn't planned."""
+    if chosen.scenario and chosen.pairs:
+        yield from ((chosen.scenario, pair) for pair in chosen.pairs)
+        return
+    for scenario, pair in (*PLAN, *(ONCE if is_first else ())):
+        if chosen.scenario in (None, scenario) and pair in (chosen.pairs or PAIRS):
+            yield scenario, pair
+
+
+def _run(scenario: str, pair: str, seed: int, keep: Path | None) -> Verdict:
     with tempfile.TemporaryDirectory(prefix="conduit-lab-") as temporary:
         folder = Path(temporary)
         if keep is not None:
-            folder = keep / f"{scenario}-{queue}-{history}-{seed}"
+            folder = keep / f"{scenario}-{pair}-{seed}"
             folder.mkdir(parents=True)
-        verdict = asyncio.run(
-            run(SCENARIOS[scenario], queue=queue, history=history, seed=seed, folder=folder)
-        )
+        verdict = asyncio.run(run(SCENARIOS[scenario], pair=pair, seed=seed, folder=folder))
     print(verdict, flush=True)
     if not verdict.holds:
         print(verdict.logs, file=sys.stderr, flush=True)

@@ -11,7 +11,7 @@ from conduit.core.events import Event, EventKind
 from conduit.core.model import Job
 from tests.faults.lab.evidence import Evidence
 from tests.faults.lab.journal import Line, What
-from tests.faults.lab.nemesis import SetStoreClock
+from tests.faults.lab.store_faults import SetStoreClock
 
 
 class Story(Struct):

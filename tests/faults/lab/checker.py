@@ -15,36 +15,31 @@ from msgspec.json import decode
 
 from conduit.core.events import Entry, Event, EventKind
 from conduit.core.model import FINISHED, Job, JobStatus, Reason
-from conduit.core.schedule import CATCHUP_LIMIT
 from conduit.core.transitions import dependency_reason
-from conduit.engine.ticker import CERTAIN_S, MAX_SLEEP_S
 from conduit.queue.base import StoredEntry
 from conduit.server.db.rows import AttemptRow
 from conduit.server.ingest.fold import DATA_LOST
 from tests.conformance.history import History
-from tests.faults.lab import front_door
+from tests.faults.lab import front_door, impolite, manners, ticks
 from tests.faults.lab.case import Case
 from tests.faults.lab.evidence import Evidence
 from tests.faults.lab.journal import What
-from tests.faults.lab.nemesis import (
-    STEP_MS,
-    UNREACHABLE,
-    FillDisk,
-    SetStoreClock,
-)
-from tests.faults.lab.service import BLOCK, LEASE_MS, POISONED, TICK
-from tests.faults.lab.workload import FAILURES, ending_of
+from tests.faults.lab.nemesis import UNREACHABLE
+from tests.faults.lab.service import BLOCK, LEASE_MS, POISONED
+from tests.faults.lab.store_faults import STEP_MS, ChangePassword, FillDisk, SetStoreClock
+from tests.faults.lab.workload import FAILURES, TIMEOUT, ending_of
 
-_TICK_MS = round(TICK.total_seconds() * 1000)
-_LATE_MS = 10_000
-"""By so much a tick may be late when stores have been away."""
-_UNNOTICED_MS = round((MAX_SLEEP_S + CERTAIN_S) * 1000)
-"""And by so much more where the clock was set while a worker slept until the next one."""
 _UNREACHABLE = 4
 """The exit code of what finds no queue or no history as it starts."""
+_DENIED = 3
+"""That of what is refused by its queue as it starts."""
 _STARTED_IN_VAIN_MS = 60_000
 """So long after a fault its store may be missed by what starts: a busy machine takes its time."""
 _STARTING_MS = 5_000
+
+
+_UNSTOPPABLE = {BLOCK, *impolite.FUNCTIONS}
+"""Functions whose attempts may go on once they were told to stop."""
 
 
 class Complaint(NamedTuple):
@@ -115,6 +110,8 @@ def jobs_end_as_they_should(case: Case) -> Iterator[str]:
                 )
             continue
         wanted = ending_of(job.function, case.arguments[job.id])
+        if job.function == manners.IN_TIME and job.reason == Reason.TIMEOUT:
+            wanted = TIMEOUT if manners.has_taken_its_time(case, job.id) else wanted
         if (job.status, job.reason) != wanted:
             status, reason = wanted
             yield (
@@ -221,7 +218,7 @@ def failures_are_counted(case: Case) -> Iterator[str]:
 def effects_belong_to_starts(case: Case) -> Iterator[str]:
     """Each effect belongs to one start, on the worker that it went to, and each start to one.
 
-    Where `crunch` runs can't be told: in processes of the workers.
+    Where those of `cruncher` run can't be told: in processes of the workers.
     """
     for story in case.stories.values():
         if story.job_id in case.excused:
@@ -239,7 +236,7 @@ def effects_belong_to_starts(case: Case) -> Iterator[str]:
                     f"job {story.job_id} was told attempt {line.attempt} under fence {line.fence}, "
                     f"and its event says {starts[line.fence].attempt}"
                 )
-            elif function != "crunch" and not _is_of(starts[line.fence], line.pid):
+            elif function not in manners.CRUNCHES and not _is_of(starts[line.fence], line.pid):
                 yield (
                     f"job {story.job_id} began in process {line.pid} under fence {line.fence}, "
                     f"which went to {starts[line.fence].worker_id}"
@@ -268,13 +265,13 @@ def completed_jobs_had_their_effect(case: Case) -> Iterator[str]:
 def effects_overlap_only_where_a_lease_was_lost(case: Case) -> Iterator[str]:
     """Two attempts of a job run at once only where the first one's lease was lost.
 
-    Or given back, where a thread runs on for as long as its worker takes to end: nothing but the
-    end of a process ends a thread.
+    Or given back, where a thread, or what blocks the loop, runs on for as long as its worker takes
+    to end: nothing but the end of a process ends a thread.
     """
     for story in case.stories.values():
         ended = {line.fence: line.at for line in story.ends}
         lost = {event.fence for event in story.of_kind(EventKind.RESCUED)}
-        if case.function(story.job_id) == BLOCK:
+        if case.function(story.job_id) in _UNSTOPPABLE:
             lost |= {event.fence for event in story.of_kind(EventKind.RELEASED)}
         begins = sorted(story.begins, key=lambda line: line.fence)
         for first, second in pairwise(begins):
@@ -404,50 +401,6 @@ def retries_by_hand_happen_once(case: Case) -> Iterator[str]:
             )
 
 
-# --- schedules -----------------------------------------------------------------------------------
-
-
-def ticks_happen_once_each(case: Case) -> Iterator[str]:
-    """Each tick is one job; of the schedule that makes up for missed ones, none is missing.
-
-    A clock that is set back brings times again, and what lies between the last tick and then isn't
-    made up for.
-    """
-    ticks: dict[str, list[int]] = defaultdict(list)
-    for job in case.jobs.values():
-        if job.id.startswith("cron:"):
-            _, name, _, at = job.id.split(":")
-            ticks[name].append(int(at))
-    for name, times in ticks.items():
-        for at in times:
-            if at % _TICK_MS:
-                yield f"schedule {name} ticked at {at}, which is no tick of it"
-        for at, jobs in Counter(times).items():
-            if jobs > 1 and not case.clock_was_set:
-                yield f"the tick of schedule {name} at {at} became {jobs} jobs"
-    made_up = sorted(ticks["tick"])
-    for earlier, later in pairwise(made_up):
-        missed = (later - earlier) // _TICK_MS - 1
-        if 0 < missed <= CATCHUP_LIMIT and not case.clock_was_set:
-            yield f"schedule tick missed what lies between {earlier} and {later}"
-    late_ms = _LATE_MS + (_UNNOTICED_MS if case.clock_was_set else 0)
-    if made_up and made_up[-1] < case.evidence.ended_at - late_ms:
-        yield f"schedule tick ticked last at {made_up[-1]}, long before {case.evidence.ended_at}"
-
-
-def no_tick_comes_early(case: Case) -> Iterator[str]:
-    """By the queue's clock a tick has come when its job is made.
-
-    Where the clock is set back between the look at it and the submit, a tick is an hour early.
-    """
-    for job in case.jobs.values():
-        if not job.id.startswith("cron:"):
-            continue
-        early = int(job.id.rpartition(":")[2]) - job.submitted_at
-        if early > 0 and not (case.clock_was_set and abs(early - STEP_MS) < _LATE_MS):
-            yield f"job {job.id} was made {early} ms before its time"
-
-
 # --- parents -------------------------------------------------------------------------------------
 
 
@@ -499,8 +452,18 @@ def a_clock_that_leaps_takes_no_leases(case: Case) -> Iterator[str]:
 _JSON = ("args", "result", "metadata", "checkpoint", "steps")
 _SAME = (
     *("function", "queue", "status", "submitted_at", "run_at", "priority", "key", "parent_id"),
-    *("root_id", "retries", "timeout_ms", "max_deliveries", "expires_at", "started_at"),
-    *("finished_at", "generation", "attempt", "failures", "rescues", "fence", "seq", "worker_id"),
+    *("root_id", "retries", "timeout_ms", "max_deliveries", "expires_at", "claimed_at"),
+    *(
+        "started_at",
+        "finished_at",
+        "generation",
+        "attempt",
+        "failures",
+        "rescues",
+        "fence",
+        "seq",
+        "worker_id",
+    ),
     *("cancel_requested", "reason", "progress", "progress_message"),
 )
 
@@ -557,24 +520,26 @@ _ENDS = {
 def attempts_of(events: Sequence[Event]) -> Iterator[tuple[Any, ...]]:
     """The attempts that the events of one job tell of: what a row of `attempts` has to say."""
     start: Event | None = None
+    began_at: int | None = None
     for event in events:
+        began_at = began_at if event.started_at is None else event.started_at
         if event.kind is EventKind.STARTED:
-            start = event
+            start, began_at = event, None
         elif start is not None and event.kind in _ENDS:
             yield (
                 *(start.fence, start.generation, start.attempt, start.worker_id, start.at),
-                *(event.at, _ENDS[event.kind], event.reason),
+                *(began_at, event.at, _ENDS[event.kind], event.reason),
             )
             start = None
     if start is not None:
         head = (start.fence, start.generation, start.attempt, start.worker_id, start.at)
-        yield (*head, None, None, None)
+        yield (*head, began_at, None, None, None)
 
 
 def _told(row: AttemptRow) -> tuple[Any, ...]:
     return (
-        *(row.fence, row.generation, row.attempt, row.worker_id, row.started_at),
-        *(row.ended_at, row.outcome, row.reason),
+        *(row.fence, row.generation, row.attempt, row.worker_id, row.claimed_at),
+        *(row.started_at, row.ended_at, row.outcome, row.reason),
     )
 
 
@@ -625,10 +590,13 @@ def dead_letters_are_those_planted(case: Case) -> Iterator[str]:
 def processes_end_as_they_are_told(case: Case) -> Iterator[str]:
     """No process of ours ends by itself, save for poison; SIGTERM leads to 0.
 
-    Save where it comes before the interpreter has come to handle it: that ends the process.
+    Save where it comes before the interpreter has come to handle it: that ends the process. What
+    starts while its store is away, or wants another password, may end of that.
     """
     strikes = case.evidence.strikes
     full = [strike for strike in strikes if strike.fault == FillDisk.name]
+    denied = [strike for strike in strikes if strike.fault == ChangePassword.name]
+    at_work = {line.pid for line in case.lines(What.BEGIN)}
     away = [strike for strike in strikes if strike.fault in UNREACHABLE]
     for ended in case.evidence.exits:
         allowed = {-9} if ended.asked == 9 else {0} if ended.asked else {POISONED}
@@ -636,10 +604,14 @@ def processes_end_as_they_are_told(case: Case) -> Iterator[str]:
             allowed.add(POISONED)  # it may have come first
             if ended.lived_ms < _STARTING_MS:
                 allowed.add(-ended.asked)
-        if ended.name.startswith(("submitter", "operator")):
+        if ended.name.startswith(("submitter", "operator", "forker")):
             allowed.add(0)
         elif ended.name.startswith("server"):
             allowed.discard(POISONED)
+        if ended.pid not in at_work and any(
+            strike.may_be_felt(ended.at, _STARTED_IN_VAIN_MS) for strike in denied
+        ):
+            allowed.add(_DENIED)
         absent = [*full, *away] if ended.name.startswith("server") else full
         if any(each.may_be_felt(ended.at, _STARTED_IN_VAIN_MS) for each in absent):
             allowed.add(_UNREACHABLE)
@@ -707,8 +679,13 @@ CHECKS: tuple[Callable[[Case], Iterator[str]], ...] = (
     front_door.servers_answer_as_documented,
     front_door.the_stream_tells_all_that_changed,
     front_door.the_stream_tells_how_jobs_ended,
-    ticks_happen_once_each,
-    no_tick_comes_early,
+    ticks.ticks_happen_once_each,
+    ticks.no_tick_is_missing,
+    ticks.no_tick_comes_early,
+    ticks.slow_jobs_keep_their_overlap,
+    ticks.a_pause_lets_its_ticks_pass,
+    ticks.the_last_missed_tick_runs,
+    ticks.a_rolled_back_rhythm_is_in_force,
     children_know_their_parents,
     nothing_is_left_behind,
     a_clock_that_leaps_takes_no_leases,
@@ -718,6 +695,11 @@ CHECKS: tuple[Callable[[Case], Iterator[str]], ...] = (
     totals_are_exact,
     dead_letters_are_those_planted,
     processes_end_as_they_are_told,
+    manners.the_stores_are_whole,
+    manners.families_come_to_their_end,
+    manners.processes_time_out_what_they_run,
+    manners.workers_end_in_time,
+    manners.starts_are_told_truly,
 )
 """Every check of a run in which nothing, or next to nothing, may be lost."""
 
@@ -735,10 +717,12 @@ CHECKS_OF_A_LOSS: tuple[Callable[[Case], Iterator[str]], ...] = (
     failures_are_counted,
     what_is_written_bears_the_fence,
     cancelled_jobs_stay_so,
-    no_tick_comes_early,
+    ticks.no_tick_comes_early,
     nothing_is_left_behind,
     the_history_has_what_the_queue_has,
     dead_letters_are_those_planted,
     processes_end_as_they_are_told,
+    manners.processes_time_out_what_they_run,
+    manners.workers_end_in_time,
 )
 """Those that hold even where the queue lost everything."""

@@ -14,7 +14,7 @@ from msgspec import Struct
 from sqlalchemy import func, select
 
 from conduit.core.errors import ConduitError
-from conduit.core.events import Event
+from conduit.core.events import Event, Report
 from conduit.core.model import FINISHED, Job, JobStatus, QueueInfo
 from conduit.queue import Queue, open_queue
 from conduit.queue.base import JobFilter, StoredEntry
@@ -22,9 +22,10 @@ from conduit.server.db import tables
 from conduit.server.db.database import Database
 from conduit.server.db.rows import AttemptRow, JobRow, job_row
 from conduit.server.ingest.healing import HEALED
+from tests.faults.lab.faults import Strike
 from tests.faults.lab.journal import Line
 from tests.faults.lab.listener import Heard
-from tests.faults.lab.nemesis import FailOver, FlushRedis, KillRedis, Strike
+from tests.faults.lab.store_faults import FailOver, FlushRedis, KillRedis
 from tests.faults.lab.stores import ForgetfulQueueStore
 from tests.faults.lab.system import Exit, System
 
@@ -55,6 +56,7 @@ class Evidence(Struct, frozen=True, kw_only=True):
     lines: Sequence[Line] = ()
     jobs: Mapping[str, Job] = {}
     events: Sequence[Event] = ()
+    reports: Sequence[Report] = ()
     rows: Mapping[str, JobRow] = {}
     attempts: Sequence[AttemptRow] = ()
     dead_letters: Sequence[str] = ()
@@ -74,6 +76,8 @@ class Evidence(Struct, frozen=True, kw_only=True):
     """What the stream of changes told; None where nobody listened."""
     changes: Mapping[int, str] = {}
     """What there was to be told, in words, by its id."""
+    damage: str = ""
+    """What is wrong with the files of the stores, in words."""
     ended_at: int = 0
     """When the schedules were paused."""
 
@@ -148,6 +152,7 @@ async def gather(
         lines=system.journal.lines(),
         jobs=jobs,
         events=[event for stored in entries for event in stored.entry.events],
+        reports=[report for stored in entries for report in stored.entry.reports],
         rows={row.id: row for row in rows},
         attempts=attempts,
         dead_letters=dead_letters,
@@ -165,6 +170,7 @@ async def gather(
         planted=broken_by(strikes),
         heard=heard,
         changes=told,
+        damage=system.queue.damage() or system.history.damage(),
         ended_at=ended_at,
     )
 
@@ -186,10 +192,12 @@ async def all_jobs(queue: Queue, *statuses: JobStatus) -> list[Job]:
             return found
 
 
-async def is_idle(queue: Queue) -> bool:
-    """Whether no job is unfinished; False also while the queue can't be asked."""
+async def is_idle(queue: Queue, *names: str) -> bool:
+    """Whether no job is unfinished, or none in queues of these names; False also while that can't
+    be asked."""
     try:
-        return not (await queue.find(JobFilter(statuses=UNFINISHED), limit=1)).total
+        unfinished = JobFilter(statuses=UNFINISHED, queues=names)
+        return not (await queue.find(unfinished, limit=1)).total
     except ConduitError:
         return False
 

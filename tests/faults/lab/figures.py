@@ -12,11 +12,17 @@ from msgspec import Struct
 from conduit.core.events import EventKind
 from conduit.core.model import Job, JobStatus
 from conduit.server.ingest.fold import DATA_LOST
+from tests.faults.lab import forker, impolite, ticks
+from tests.faults.lab.case import Case
 from tests.faults.lab.evidence import Evidence
 from tests.faults.lab.journal import What
 from tests.faults.lab.listener import Heard
-from tests.faults.lab.nemesis import KillWorker, SetStoreClock
+from tests.faults.lab.process_faults import KillWorker
+from tests.faults.lab.store_faults import SetStoreClock
 
+REPLACED = "replaced workers"
+KINDS = len(impolite.FUNCTIONS) + len(forker.MANNERS) + len(ticks.BEFALLS) + 1
+"""So many kinds of impoliteness there are."""
 _COUNTED = (
     *("rescues", "stale", "jobs", "refused", "freed", "abandoned", "acted", "resumed", "lost"),
 )
@@ -52,6 +58,8 @@ class Figures(Struct, frozen=True, kw_only=True):
     """How often it was gone on with, after a server had died or the listener had been away."""
     resets: int
     """How often it said that something was left out."""
+    kinds: Mapping[str, int]
+    """How often each kind of impolite job began, and each manner of forking was met."""
     lost: int
     """Jobs of the history that the queue lost."""
     strikes: Mapping[str, int]
@@ -74,6 +82,7 @@ class Figures(Struct, frozen=True, kw_only=True):
                 f"waited     {self.freed} freed, {self.abandoned} in vain",
                 f"over HTTP  {self.acted} done, {self.declined} declined; {self.heard} changes "
                 f"heard, {self.resumed} times resumed, {self.resets} resets",
+                f"impolite   {_listed(self.kinds)}",
                 f"faults     {sum(self.strikes.values())}: {_listed(self.strikes)}",
                 f"recoveries {len(self.recoveries)}: {spread}",
             ]
@@ -82,6 +91,7 @@ class Figures(Struct, frozen=True, kw_only=True):
     def shortfalls(self, floors: Mapping[str, int]) -> list[str]:
         """Where this falls short of what a run must amount to; it proves nothing then."""
         values = {name: getattr(self, name) for name in _COUNTED}
+        values["kinds"] = len(self.kinds)
         values |= {name: self.strikes.get(name, 0) for name in floors if name not in values}
         return [
             f"{name}: {values[name]}, and at least {floor} are needed"
@@ -115,10 +125,32 @@ def figures_of(evidence: Evidence) -> Figures:
         heard=len(heard.told),
         resumed=heard.resumed,
         resets=len(heard.resets),
+        kinds=_kinds(evidence),
         lost=sum(row.reason == DATA_LOST for row in evidence.rows.values()),
         strikes=Counter(each.fault for each in evidence.strikes if not each.in_vain),
         recoveries=tuple(_recoveries(evidence)),
     )
+
+
+def _kinds(evidence: Evidence) -> Mapping[str, int]:
+    functions = {
+        event.job_id: event.submission.function for event in evidence.events if event.submission
+    }
+    began = Counter(
+        functions.get(line.job_id, "") for line in evidence.lines if line.what is What.BEGIN
+    )
+    manners = Counter(line.detail for line in evidence.lines if line.what is What.MEMBER)
+    rude = Counter({name: began[name] for name in impolite.FUNCTIONS})
+    worn = {REPLACED: replaced} if (replaced := _replaced(evidence)) else {}
+    return {**ticks.met(Case(evidence)), **(manners + rude), **worn}
+
+
+def _replaced(evidence: Evidence) -> int:
+    """How often a worker's process was replaced: by one that is a child of what was started."""
+    started = {ended.pid for ended in evidence.exits}
+    workers = {event.worker_id for event in evidence.events if event.kind is EventKind.STARTED}
+    pids = {int(worker.split("-")[-2]) for worker in workers if worker}
+    return max(0, len(pids - started) - 1)
 
 
 def _in_vain(job: Job) -> bool:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
+from threading import Lock
 
 import msgspec
 from msgspec import Struct
@@ -36,6 +37,8 @@ class What(StrEnum):
     """An attempt begins to have effects."""
     END = "end"
     """It is about to return, or to raise."""
+    HANGS = "hangs"
+    """It never will: whoever runs it has to let go of it."""
     RESUMED = "resumed"
     """An attempt found the checkpoint `number`; -1: none."""
     SAVED = "saved"
@@ -54,6 +57,19 @@ class What(StrEnum):
     """It was answered; `number` is 1 if it took effect."""
     BULK = "bulk"
     """A cancel of all jobs in `among` was answered: so many as `number` says took effect."""
+    PAUSE = "pause"
+    """A pause of the schedule `label` is about to be asked for."""
+    PAUSED = "paused"
+    """It was answered: it is paused."""
+    UNPAUSE = "unpause"
+    """It is about to be resumed."""
+    UNPAUSED = "unpaused"
+    """It was answered: it is no longer paused."""
+    MEMBER = "member"
+    """A process of a family that submits begins: `label` is what its orders are called by, `detail`
+    the manner in which its family forks."""
+    LEFT = "left"
+    """It is through with them."""
     ODD = "odd"
     """A server answered with a status that it should not: `detail` has it."""
 
@@ -137,19 +153,21 @@ def read(path: Path) -> Sequence[Line]:
 
 
 class Reader:
-    """Reads a journal again and again while it grows."""
+    """Reads a journal again and again while it grows, from any thread."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._read = 0
         self._lines: list[Line] = []
+        self._lock = Lock()
 
     def lines(self) -> Sequence[Line]:
         """All lines so far, in the order in which they were written."""
-        if self._path.exists():
-            with self._path.open("rb") as file:
-                file.seek(self._read)
-                new, end, _ = file.read().rpartition(b"\n")
-            self._lines += [_decode(line) for line in new.splitlines()]
-            self._read += len(new) + len(end)
-        return self._lines
+        with self._lock:
+            if self._path.exists():
+                with self._path.open("rb") as file:
+                    file.seek(self._read)
+                    new, end, _ = file.read().rpartition(b"\n")
+                self._lines += [_decode(line) for line in new.splitlines()]
+                self._read += len(new) + len(end)
+            return self._lines

@@ -6,629 +6,77 @@ To add a fault, subclass `Fault`, say which stores it needs, and put it into `FA
 from __future__ import annotations
 
 import random
-import signal
-import sqlite3
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from typing import NamedTuple
 
-import psycopg
 from msgspec import Struct, structs
-from redis.exceptions import RedisError
 
-from tests.faults.lab.journal import Line, What
-from tests.faults.lab.service import LEASE_MS
-from tests.faults.lab.stores import (
-    ClusterQueueStore,
-    ForgetfulQueueStore,
-    HistoryStore,
-    Planted,
-    PostgresHistoryStore,
-    QueueStore,
-    RedisQueueStore,
-    SentinelQueueStore,
-    SmallDiskQueueStore,
-    SqliteQueueStore,
+from tests.faults.lab.faults import Fault, Harm, Strike, Undo, now_ms
+from tests.faults.lab.network_faults import (
+    CutHistory,
+    CutNetwork,
+    ForgetConnections,
+    HalfOpenHistory,
+    HalfOpenNetwork,
+    LoseHistoryReplies,
+    LoseReplies,
+    SlowHistory,
+    SlowNetwork,
 )
-from tests.faults.lab.system import Process, System
-from tests.servers.process import until
-from tests.servers.proxy import Proxy
-
-Undo = Callable[[], None]
+from tests.faults.lab.process_faults import (
+    EndWorker,
+    FreezeWorker,
+    HangUpWorker,
+    KillMember,
+    KillServer,
+    KillSubmitter,
+    KillWorker,
+    Visit,
+)
+from tests.faults.lab.store_faults import (
+    ChangePassword,
+    DestroyGroup,
+    DropClients,
+    FailOver,
+    FillDisk,
+    FlushRedis,
+    FlushScripts,
+    KillNode,
+    KillRedis,
+    LockHistory,
+    PauseRedis,
+    PlantEvents,
+    RestartPostgres,
+    SetProcessClock,
+    SetStoreClock,
+    TerminateBackends,
+)
+from tests.faults.lab.system import System
 
 _LONGEST_S = 15.0
 """For how long something without effect goes on beyond its time."""
 _IN_VAIN_S = 60.0
 """The same for what harms nobody until it has its effect: a server may take long to start."""
 
-
-class Strike(Struct, frozen=True, kw_only=True):
-    """A fault that was struck: at a wall clock time in milliseconds, at what, with which pid.
-
-    `until`: when it was undone, where that is to be. `in_vain`: there was nothing for it to harm.
-    """
-
-    fault: str
-    at: int
-    target: str
-    pid: int = 0
-    planted: Planted = Planted()
-    until: int = 0
-    in_vain: bool = False
-
-    def __str__(self) -> str:
-        whom = f" (pid {self.pid})" if self.pid else ""
-        return f"{self.fault} {self.target}{whom}{' in vain' if self.in_vain else ''}"
-
-    def may_be_felt(self, at: int, for_ms: int) -> bool:
-        """Whether a moment is within its time, or less than so long after it."""
-        return self.at <= at <= max(self.at, self.until) + for_ms
-
-
-class Harm(NamedTuple):
-    """What was done: how to undo it, if that is to be, and whether it has had its effect yet."""
-
-    strike: Strike
-    undo: Undo | None = None
-    has_told: Callable[[], bool] = lambda: True
-    harms_by_telling: bool = False
-    """Whether it has done nothing as long as it hasn't told."""
-
-
-class Fault:
-    """One way to do harm, for a while that is drawn from `lasts` (seconds)."""
-
-    name = ""
-    lasts = (0.0, 0.0)
-
-    def fits(self, queue: QueueStore, history: HistoryStore) -> bool:
-        """Whether it can be done to these stores."""
-        return True
-
-    def strike(self, system: System, chance: random.Random) -> Harm | None:
-        """Do it. None: nobody was there to be struck."""
-        raise NotImplementedError
-
-
-def _now() -> int:
-    return time.time_ns() // 1_000_000
-
-
-def _struck(fault: str, target: str, pid: int = 0) -> Strike:
-    return Strike(fault=fault, at=_now(), target=target, pid=pid)
-
-
-def _one_of(processes: Sequence[Process], chance: random.Random) -> Process | None:
-    there = [each for each in processes if each.running and not each.frozen]
-    return chance.choice(there) if there else None
-
-
-# --- processes of ours ---------------------------------------------------------------------------
-
-
-class _Signal(Fault):
-    number = signal.SIGKILL
-
-    def victims(self, system: System) -> Sequence[Process]:
-        """Who may be struck."""
-        raise NotImplementedError
-
-    def strike(self, system: System, chance: random.Random) -> Harm | None:
-        """See `Fault`."""
-        victim = _one_of(self.victims(system), chance)
-        if victim is None:
-            return None
-        struck = _struck(self.name, victim.name, victim.pid)
-        victim.send(self.number)
-        return Harm(struck)
-
-
-class KillWorker(_Signal):
-    """kill -9."""
-
-    name = "worker-kill"
-
-    def victims(self, system: System) -> Sequence[Process]:
-        """See `_Signal`."""
-        return system.busy_workers()
-
-
-class EndWorker(KillWorker):
-    """SIGTERM in the midst of work."""
-
-    name = "worker-term"
-    number = signal.SIGTERM
-
-
-class KillServer(_Signal):
-    """kill -9."""
-
-    name = "server-kill"
-
-    def victims(self, system: System) -> Sequence[Process]:
-        """See `_Signal`."""
-        return system.servers
-
-
-class KillSubmitter(_Signal):
-    """kill -9."""
-
-    name = "submitter-kill"
-
-    def victims(self, system: System) -> Sequence[Process]:
-        """See `_Signal`."""
-        return system.submitters
-
-
-class FreezeWorker(Fault):
-    """Stop a worker until others run what it had, which takes longer than its leases last."""
-
-    name = "worker-freeze"
-    lasts = (1.2 * LEASE_MS / 1000, 2.0 * LEASE_MS / 1000)
-
-    def strike(self, system: System, chance: random.Random) -> Harm | None:
-        """See `Fault`."""
-        victim = _one_of(system.busy_workers(), chance)
-        if victim is None:
-            return None
-        pid = victim.pid
-        victim.freeze()
-        while system.queue.is_held_by(pid):  # in the midst of a commit it would stop all others
-            victim.send(signal.SIGCONT)
-            until(lambda: not system.queue.is_held_by(pid), f"{victim.name} has committed")
-            victim.freeze()
-        return Harm(
-            _struck(self.name, victim.name, pid),
-            lambda: victim.send(signal.SIGCONT),
-            lambda: _has_successor(system.journal.lines(), pid),
-        )
-
-
-def _has_successor(lines: Sequence[Line], pid: int) -> bool:
-    """Whether a job that a process began has begun elsewhere since."""
-    held: dict[str, int] = {}
-    for line in lines:
-        if line.what is not What.BEGIN:
-            continue
-        if line.pid == pid:
-            held[line.job_id] = line.fence
-        elif line.fence > held.get(line.job_id, line.fence):
-            return True
-    return False
-
-
-# --- Redis ---------------------------------------------------------------------------------------
-
-
-class _RedisFault(Fault):
-    def fits(self, queue: QueueStore, history: HistoryStore) -> bool:
-        """See `Fault`."""
-        return isinstance(queue, RedisQueueStore)
-
-    def harm(self, store: RedisQueueStore, chance: random.Random) -> Undo | None:
-        """Do it."""
-        raise NotImplementedError
-
-    def strike(self, system: System, chance: random.Random) -> Harm | None:
-        """See `Fault`."""
-        assert isinstance(system.queue, RedisQueueStore)
-        with suppress(RedisError):
-            struck = _struck(self.name, system.queue.name)
-            return Harm(struck, self.harm(system.queue, chance))
-        return None
-
-
-class KillRedis(_RedisFault):
-    """kill -9, and start it again with its append-only file."""
-
-    name = "queue-kill"
-    lasts = (0.1, 1.0)
-
-    def harm(self, store: RedisQueueStore, chance: random.Random) -> Undo | None:
-        """See `_RedisFault`."""
-        store.server.kill()
-        return store.server.start
-
-
-class PauseRedis(_RedisFault):
-    """CLIENT PAUSE: it takes calls and answers none."""
-
-    name = "queue-pause"
-
-    def harm(self, store: RedisQueueStore, chance: random.Random) -> Undo | None:
-        """See `_RedisFault`."""
-        kind = chance.choice(("WRITE", "ALL"))
-        store.server.execute("CLIENT", "PAUSE", chance.randint(200, 2 * LEASE_MS), kind)
-        return None
-
-
-class DropClients(_RedisFault):
-    """CLIENT KILL of every connection."""
-
-    name = "queue-drop-clients"
-
-    def harm(self, store: RedisQueueStore, chance: random.Random) -> Undo | None:
-        """See `_RedisFault`."""
-        for kind in ("normal", "pubsub"):
-            store.server.execute("CLIENT", "KILL", "TYPE", kind)
-        return None
-
-
-class FlushScripts(_RedisFault):
-    """SCRIPT FLUSH: the server forgets every script."""
-
-    name = "queue-flush-scripts"
-
-    def harm(self, store: RedisQueueStore, chance: random.Random) -> Undo | None:
-        """See `_RedisFault`."""
-        store.server.execute("SCRIPT", "FLUSH")
-        return None
-
-
-class DestroyGroup(_RedisFault):
-    """XGROUP DESTROY: the server's place in the event stream is forgotten."""
-
-    name = "queue-destroy-group"
-
-    def harm(self, store: RedisQueueStore, chance: random.Random) -> Undo | None:
-        """See `_RedisFault`."""
-        store.server.execute("XGROUP", "DESTROY", store.keys.name("events"), "server")
-        return None
-
-
-class FlushRedis(_RedisFault):
-    """FLUSHALL: all that it had is gone."""
-
-    name = "queue-flush"
-
-    def fits(self, queue: QueueStore, history: HistoryStore) -> bool:
-        """See `Fault`."""
-        return isinstance(queue, ForgetfulQueueStore)
-
-    def harm(self, store: RedisQueueStore, chance: random.Random) -> Undo | None:
-        """See `_RedisFault`."""
-        store.server.execute("FLUSHALL")
-        return None
-
-
-# --- the network ---------------------------------------------------------------------------------
-
-
-class _NetworkFault(Fault):
-    def proxy(self, queue: QueueStore, history: HistoryStore) -> Proxy | None:
-        """What is between the system and the store that it loses."""
-        return queue.proxy
-
-    def fits(self, queue: QueueStore, history: HistoryStore) -> bool:
-        """See `Fault`."""
-        return self.proxy(queue, history) is not None
-
-    def harm(self, proxy: Proxy, chance: random.Random) -> Undo | None:
-        """Do it."""
-        raise NotImplementedError
-
-    def strike(self, system: System, chance: random.Random) -> Harm | None:
-        """See `Fault`."""
-        proxy = self.proxy(system.queue, system.history)
-        assert proxy is not None
-        return self.strike_at(proxy, chance)
-
-    def strike_at(self, proxy: Proxy, chance: random.Random) -> Harm | None:
-        """Do it there. None: nobody was there to be struck."""
-        return Harm(_struck(self.name, "the network"), self.harm(proxy, chance))
-
-
-class CutNetwork(_NetworkFault):
-    """Reset every connection."""
-
-    name = "network-cut"
-
-    def harm(self, proxy: Proxy, chance: random.Random) -> Undo | None:
-        """See `_NetworkFault`."""
-        proxy.cut()
-        return None
-
-    def strike_at(self, proxy: Proxy, chance: random.Random) -> Harm | None:
-        """See `_NetworkFault`."""
-        return super().strike_at(proxy, chance) if proxy.connections else None
-
-
-class SlowNetwork(_NetworkFault):
-    """Hold each request back."""
-
-    name = "network-slow"
-    lasts = (0.5, 1.5)
-
-    def harm(self, proxy: Proxy, chance: random.Random) -> Undo | None:
-        """See `_NetworkFault`."""
-        proxy.delay(chance.randint(20, 200))
-        return lambda: proxy.delay(0)
-
-
-class HalfOpenNetwork(_NetworkFault):
-    """Keep connections open and forward nothing; what was held back is lost in the end, or not."""
-
-    name = "network-half-open"
-    lasts = (0.5, 2.0 * LEASE_MS / 1000)
-
-    def harm(self, proxy: Proxy, chance: random.Random) -> Undo | None:
-        """See `_NetworkFault`."""
-        proxy.freeze()
-        is_lost = chance.random() < 0.5
-
-        def undo() -> None:
-            if is_lost:
-                proxy.cut()
-            proxy.thaw()
-
-        return undo
-
-
-class LoseReplies(_NetworkFault):
-    """Forward requests, swallow their replies, and cut."""
-
-    name = "network-lose-replies"
-    lasts = (0.5, 1.5)
-
-    def harm(self, proxy: Proxy, chance: random.Random) -> Undo | None:
-        """See `_NetworkFault`."""
-        proxy.drop_replies(chance.randint(1, 5))
-        return lambda: proxy.drop_replies(0)
-
-    def strike_at(self, proxy: Proxy, chance: random.Random) -> Harm | None:
-        """See `_NetworkFault`. It is in vain while there is no reply to be lost."""
-        lost = proxy.lost
-        struck = _struck(self.name, "the network")
-        undo = self.harm(proxy, chance)
-        return Harm(struck, undo, lambda: proxy.lost > lost, harms_by_telling=True)
-
-
-class _BeforeHistory(_NetworkFault):
-    def proxy(self, queue: QueueStore, history: HistoryStore) -> Proxy | None:
-        """See `_NetworkFault`."""
-        return history.proxy
-
-
-class CutHistory(_BeforeHistory, CutNetwork):
-    """Reset every connection of the server to its history."""
-
-    name = "history-cut"
-
-
-class SlowHistory(_BeforeHistory, SlowNetwork):
-    """Hold back what the server sends to its history."""
-
-    name = "history-slow"
-
-
-class HalfOpenHistory(_BeforeHistory, HalfOpenNetwork):
-    """Keep the server's connections to its history open and forward nothing."""
-
-    name = "history-half-open"
-
-
-class LoseHistoryReplies(_BeforeHistory, LoseReplies):
-    """Swallow what the history answers, to a commit as well, and cut."""
-
-    name = "history-lose-replies"
-
-
-# --- servers that stand in for one another -------------------------------------------------------
-
-
-class FailOver(Fault):
-    """kill -9 of the master; its replica takes its place, and it comes back as a replica."""
-
-    name = "sentinel-failover"
-    lasts = (0.0, 0.5)
-
-    def fits(self, queue: QueueStore, history: HistoryStore) -> bool:
-        """See `Fault`."""
-        return isinstance(queue, SentinelQueueStore)
-
-    def strike(self, system: System, chance: random.Random) -> Harm | None:
-        """See `Fault`."""
-        assert isinstance(system.queue, SentinelQueueStore)
-        trio = system.queue.trio
-        struck = _struck(self.name, trio.master.name)
-        old = trio.kill_master()
-
-        def undo() -> None:
-            trio.wait_for_master_other_than(old)
-            trio.heal()
-
-        return Harm(struck, undo)
-
-
-class KillNode(Fault):
-    """kill -9 of the node that holds the namespace, and start it again."""
-
-    name = "cluster-node-kill"
-    lasts = (0.5, 3.0)
-
-    def fits(self, queue: QueueStore, history: HistoryStore) -> bool:
-        """See `Fault`."""
-        return isinstance(queue, ClusterQueueStore)
-
-    def strike(self, system: System, chance: random.Random) -> Harm | None:
-        """See `Fault`."""
-        assert isinstance(system.queue, ClusterQueueStore)
-        cluster, number = system.queue.cluster, system.queue.number
-        struck = _struck(self.name, f"node {number}")
-        cluster.kill(number)
-        return Harm(struck, lambda: cluster.restart(number))
-
-
-# --- the disk ------------------------------------------------------------------------------------
-
-
-class FillDisk(Fault):
-    """Leave the queue's file no room to grow, until a submit was refused for that."""
-
-    name = "queue-disk-full"
-    lasts = (0.5, 2.0)
-
-    def fits(self, queue: QueueStore, history: HistoryStore) -> bool:
-        """See `Fault`."""
-        return isinstance(queue, SmallDiskQueueStore)
-
-    def strike(self, system: System, chance: random.Random) -> Harm | None:
-        """See `Fault`."""
-        assert isinstance(system.queue, SmallDiskQueueStore)
-        struck = _struck(self.name, system.queue.name)
-        system.queue.fill()
-        return Harm(
-            struck,
-            system.queue.make_room,
-            lambda: _was_refused(system.journal.lines(), struck.at),
-        )
-
-
-def _was_refused(lines: Sequence[Line], since: int) -> bool:
-    return any(line.what is What.REFUSED and line.at >= since for line in lines)
-
-
-# --- clocks --------------------------------------------------------------------------------------
-
-STEP_MS = 3_600_000
-
-
-class SetStoreClock(Fault):
-    """Set the queue's clock ahead by an hour, or back by one: in turns, and ahead first.
-
-    What was planned while it was ahead waits for that hour to come again: in the end it has to.
-    """
-
-    name = "clock-store"
-
-    def fits(self, queue: QueueStore, history: HistoryStore) -> bool:
-        """See `Fault`."""
-        return isinstance(queue, (SqliteQueueStore, RedisQueueStore))
-
-    def strike(self, system: System, chance: random.Random) -> Harm | None:
-        """See `Fault`."""
-        with suppress(RedisError):
-            struck = _struck(self.name, system.queue.name)
-            system.set_clock(0 if system.ahead_ms else STEP_MS)
-            return Harm(struck)
-        return None
-
-
-class SetProcessClock(Fault):
-    """Set the clock of one process of ours wrong by an hour, or right: the store has its own."""
-
-    name = "clock-process"
-
-    def fits(self, queue: QueueStore, history: HistoryStore) -> bool:
-        """See `Fault`."""
-        return isinstance(queue, RedisQueueStore)
-
-    def strike(self, system: System, chance: random.Random) -> Harm | None:
-        """See `Fault`."""
-        process = chance.choice(system.processes)
-        assert process.clock is not None
-        wrong_by = [-STEP_MS, 0, STEP_MS]
-        wrong_by.remove(process.clock.ahead_ms)
-        process.clock.ahead_ms = chance.choice(wrong_by)
-        return Harm(_struck(self.name, process.name))
-
-
-# --- the event stream ----------------------------------------------------------------------------
-
-
-class PlantEvents(Fault):
-    """Repeat events out of order, among some that nobody can read."""
-
-    name = "events-plant"
-
-    def fits(self, queue: QueueStore, history: HistoryStore) -> bool:
-        """See `Fault`."""
-        keeps = queue.forgets_s is None  # else it would be a guess what is left of it
-        return keeps and isinstance(queue, (SqliteQueueStore, RedisQueueStore))
-
-    def strike(self, system: System, chance: random.Random) -> Harm | None:
-        """See `Fault`."""
-        with suppress(RedisError, sqlite3.OperationalError):
-            planted = system.queue.plant(chance)
-            return Harm(structs.replace(_struck(self.name, system.queue.name), planted=planted))
-        return None
-
-
-# --- the history ---------------------------------------------------------------------------------
-
-
-class LockHistory(Fault):
-    """Hold a lock that keeps the server from writing jobs."""
-
-    name = "history-lock"
-    lasts = (0.5, 3.0)
-
-    def strike(self, system: System, chance: random.Random) -> Harm | None:
-        """See `Fault`."""
-        with suppress(sqlite3.OperationalError, psycopg.Error):
-            undo = system.history.lock()
-            return Harm(_struck(self.name, system.history.name), undo)
-        return None
-
-
-class _PostgresFault(Fault):
-    def fits(self, queue: QueueStore, history: HistoryStore) -> bool:
-        """See `Fault`."""
-        return isinstance(history, PostgresHistoryStore)
-
-    def harm(self, store: PostgresHistoryStore, chance: random.Random) -> Undo | None:
-        """Do it."""
-        raise NotImplementedError
-
-    def strike(self, system: System, chance: random.Random) -> Harm | None:
-        """See `Fault`."""
-        assert isinstance(system.history, PostgresHistoryStore)
-        with suppress(psycopg.OperationalError):
-            struck = _struck(self.name, system.history.name)
-            return Harm(struck, self.harm(system.history, chance))
-        return None
-
-
-class RestartPostgres(_PostgresFault):
-    """Stop it without waiting for its clients, or let it crash, and start it again."""
-
-    name = "history-restart"
-    lasts = (0.2, 1.0)
-
-    def harm(self, store: PostgresHistoryStore, chance: random.Random) -> Undo | None:
-        """See `_PostgresFault`."""
-        chance.choice((store.server.stop, store.server.crash))()
-        return store.server.start
-
-
-class TerminateBackends(_PostgresFault):
-    """pg_terminate_backend of every connection."""
-
-    name = "history-drop-clients"
-
-    def harm(self, store: PostgresHistoryStore, chance: random.Random) -> Undo | None:
-        """See `_PostgresFault`."""
-        store.server.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'"
-        )
-        return None
-
-
 FAULTS: tuple[Fault, ...] = (
     KillWorker(),
     FreezeWorker(),
     EndWorker(),
+    HangUpWorker(),
+    Visit(),
     KillServer(),
     KillSubmitter(),
+    KillMember(),
     KillRedis(),
     PauseRedis(),
     DropClients(),
     FlushScripts(),
+    ChangePassword(),
     DestroyGroup(),
     FlushRedis(),
     CutNetwork(),
+    ForgetConnections(),
     SlowNetwork(),
     HalfOpenNetwork(),
     LoseReplies(),
@@ -742,7 +190,7 @@ class Nemesis:
         in_vain = lasting.harm.harms_by_telling and not lasting.harm.has_told()
         lasting.undo()
         place = self.strikes.index(lasting.harm.strike)
-        self.strikes[place] = structs.replace(lasting.harm.strike, until=_now(), in_vain=in_vain)
+        self.strikes[place] = structs.replace(lasting.harm.strike, until=now_ms(), in_vain=in_vain)
 
     def _is_over(self, lasting: _Lasting, passed: float) -> bool:
         patience_s = _IN_VAIN_S if lasting.harm.harms_by_telling else _LONGEST_S

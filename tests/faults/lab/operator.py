@@ -21,6 +21,7 @@ from msgspec import Struct
 
 from conduit.core.model import JobStatus
 from tests.faults.lab import journal
+from tests.faults.lab.clockwork import PAUSED
 from tests.faults.lab.journal import Told, What, note
 from tests.faults.lab.submitter import ENOUGH
 
@@ -37,6 +38,7 @@ NEWEST = 20
 """Of so many jobs that were accepted last one is cancelled: most of them haven't ended."""
 LISTED = 50
 IN_BULK = 3
+PAUSED_S = 2.2
 _REFUSALS = (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT)
 
 
@@ -63,6 +65,7 @@ class Operator:
         self._journal = journal.Reader(Path(os.environ[journal.VARIABLE]))
         self._chance = random.Random(f"{seed}/operator")
         self._done = 0
+        self._pausing = asyncio.Lock()
         self._deeds = self._rota(deletes)
 
     async def work(self, enough: Path) -> None:
@@ -74,6 +77,7 @@ class Operator:
     def _rota(self, deletes: bool) -> Iterator[Callable[[], Awaitable[None]]]:
         """What is done next: by turns, so that there is something of everything in a short run."""
         deeds = [*(4 * [self._cancel]), *(4 * [self._retry]), self._cancel_some]
+        deeds += [self._pause_a_while]
         deeds += [self._delete] if deletes else []
         while True:
             self._chance.shuffle(deeds)
@@ -102,6 +106,22 @@ class Operator:
         answer = await self._ask("POST", "jobs/bulk", json=body)
         if answer is not None and answer.status_code == HTTPStatus.OK:
             note(What.BULK, among=tuple(among), number=answer.json()["done"], detail=answer.text)
+
+    async def _pause_a_while(self) -> None:
+        """Pause a schedule and resume it, whatever befalls the server; one hand at a time."""
+        if self._pausing.locked():
+            return
+        async with self._pausing:
+            note(What.PAUSE, label=PAUSED)
+            answer = await self._ask("POST", f"crons/{PAUSED}/pause")
+            if answer is not None and answer.is_success:
+                note(What.PAUSED, label=PAUSED)
+                self._done += 1
+            await asyncio.sleep(PAUSED_S)
+            note(What.UNPAUSE, label=PAUSED)
+            while not await self._ask("POST", f"crons/{PAUSED}/resume"):  # noqa: ASYNC110
+                await asyncio.sleep(PAUSE_S)
+            note(What.UNPAUSED, label=PAUSED)
 
     def _accepted(self) -> list[str]:
         lines = (line for line in self._journal.lines() if line.what is What.OK)

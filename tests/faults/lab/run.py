@@ -13,6 +13,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from conduit.queue import Queue, open_queue
+from tests.faults.lab import visitor
 from tests.faults.lab.checker import Complaint, check
 from tests.faults.lab.evidence import (
     Evidence,
@@ -20,17 +21,19 @@ from tests.faults.lab.evidence import (
     ask_totals,
     broken_by,
     gather,
+    is_idle,
     logs_of,
     losses_of,
     newest_change,
     until_finished,
     until_told,
 )
+from tests.faults.lab.faults import Strike
 from tests.faults.lab.figures import Figures, figures_of
 from tests.faults.lab.listener import Listener
-from tests.faults.lab.nemesis import Nemesis, Strike
+from tests.faults.lab.nemesis import Nemesis
 from tests.faults.lab.scenarios import Scenario
-from tests.faults.lab.stores import HISTORIES, QUEUES
+from tests.faults.lab.stores import HISTORIES, PAIRS, QUEUES
 from tests.faults.lab.system import System
 from tests.servers.process import until
 
@@ -46,8 +49,7 @@ class Verdict(Struct, frozen=True, kw_only=True):
     """What came of a run. It is `void` where too little happened to prove anything."""
 
     scenario: str
-    queue: str
-    history: str
+    pair: str
     seed: int
     took_s: float
     phases: Mapping[str, float]
@@ -64,10 +66,14 @@ class Verdict(Struct, frozen=True, kw_only=True):
         """Whether all held, and that means something."""
         return not self.complaints and not self.void
 
+    @property
+    def word(self) -> str:
+        """The verdict."""
+        return "holds" if self.holds else "FAILS" if self.complaints else "is VOID"
+
     def __str__(self) -> str:
-        verdict = "holds" if self.holds else "FAILS" if self.complaints else "is VOID"
         lines = [
-            f"{self.scenario} on {self.queue} + {self.history}, seed {self.seed}: {verdict} "
+            f"{self.scenario} on {self.pair}, seed {self.seed}: {self.word} "
             f"({self.took_s:.0f} s: {_spans(self.phases)})",
             str(self.figures),
         ]
@@ -99,14 +105,14 @@ class Watch(Protocol):
 async def run(
     scenario: Scenario,
     *,
-    queue: str,
-    history: str,
+    pair: str,
     seed: int,
     folder: Path,
     watch: Watch | None = None,
 ) -> Verdict:
     """Start everything in `folder`, do harm, let it settle, and judge."""
     begun_at, begun = time.time_ns() // 1_000_000, time.monotonic()
+    queue, history = PAIRS[pair]
     with ExitStack() as stack:
         queue_store = await asyncio.to_thread(stack.enter_context, QUEUES[queue](folder))
         history_store = await asyncio.to_thread(stack.enter_context, HISTORIES[history](folder))
@@ -118,6 +124,7 @@ async def run(
             servers=scenario.servers,
             concurrency=scenario.concurrency,
             due_at=time.time() + scenario.due_after_s,
+            wears_out=scenario.wears_out,
             sets_clocks=scenario.sets_clocks,
             orders=[
                 [scenario.draw, *map(str, (seed, number, scenario.jobs, scenario.rate))]
@@ -126,6 +133,7 @@ async def run(
             acts=[[str(seed), "yes" if queue_store.forgets_s is None else "no"]]
             if scenario.front_door
             else (),
+            families=[[str(seed), f"family{number}"] for number in range(scenario.families)],
         )
         stack.callback(system.end)
         await asyncio.to_thread(system.start, servers_first=scenario.servers_first)
@@ -143,8 +151,7 @@ async def run(
     figures = figures_of(evidence)
     return Verdict(
         scenario=scenario.name,
-        queue=queue,
-        history=history,
+        pair=pair,
         seed=seed,
         took_s=time.monotonic() - begun,
         phases=phases,
@@ -189,6 +196,9 @@ async def _carry_out(
         phases["submitted"] = time.monotonic() - begun
         async with open_queue(system.queue.direct_url) as queue:
             ended_at = await _pause_schedules(queue) + system.ahead_ms
+            await asyncio.to_thread(system.see_the_guest_off)
+            if not await is_idle(queue, visitor.QUEUE):  # nobody else runs what it has left
+                await asyncio.to_thread(system.guest.start)
             await until_finished(queue, deadline - time.monotonic())
             phases["finished"] = time.monotonic() - begun
             await until_told(
@@ -206,7 +216,7 @@ async def _carry_out(
         for helper in helpers:
             helper.cancel()
         await asyncio.gather(*helpers, return_exceptions=True)
-    ours = [*system.workers, *system.callers, *system.servers]
+    ours = [*system.workers, *system.worn, system.guest, *system.callers, *system.servers]
     await asyncio.to_thread(system.stop, ours, _STOP_S)
     return await gather(
         system,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
+from tests.faults.lab.figures import KINDS
 from tests.faults.lab.nemesis import BY_NAME, Planned, plan
 from tests.faults.lab.stores import HistoryStore, QueueStore
 
@@ -15,16 +16,20 @@ PROCESSES: Weights = {
     "worker-kill": 4,
     "worker-freeze": 5,
     "worker-term": 1,
+    "worker-hangup": 0,
     "server-kill": 1,
     "submitter-kill": 1,
+    "member-kill": 1,
 }
 REDIS: Weights = {
     "queue-kill": 1,
     "queue-pause": 1,
     "queue-drop-clients": 1,
     "queue-flush-scripts": 1,
+    "queue-password": 1,
     "queue-destroy-group": 1,
     "network-cut": 1,
+    "network-forget": 1,
     "network-slow": 1,
     "network-half-open": 1,
     "network-lose-replies": 1,
@@ -82,6 +87,10 @@ class Scenario(Struct, frozen=True, kw_only=True):
     that comes back without its last moments would be read nevertheless."""
     sets_clocks: bool = False
     """Whether clocks can be set; see `clock.py`."""
+    families: int = 0
+    """How many processes there are that fork and submit; see `forker.py`."""
+    wears_out: int = 0
+    """How many workers there are beside the others whose processes are replaced after some jobs."""
     front_door: bool = False
     """Whether somebody acts on jobs over HTTP, and somebody listens; see `operator.py` and
     `listener.py`."""
@@ -130,11 +139,15 @@ SHORT = Scenario(
     # server had read is taken over after ten seconds: it is killed early, for the run to be short.
     schedule=(
         _at(1.0, "history-lose-replies"),
+        _at(1.0, "visit", 1.5),
         _at(2.0, "history-cut"),
         _at(2.0, "worker-freeze", 2.2),
+        _at(2.5, "network-forget"),
         _at(3.0, "server-kill"),
         _at(4.0, "worker-kill"),
         _at(5.0, "worker-freeze", 2.6),
+        _at(6.0, "queue-password", 1.0),
+        _at(7.0, "visit", 1.0),
         _at(8.0, "worker-freeze", 2.2),
     ),
     floors={
@@ -149,6 +162,10 @@ SHORT = Scenario(
         "server-kill": 1,
         "history-cut": 1,
         "history-lose-replies": 1,
+        "kinds": KINDS - 11,
+        "visit": 2,
+        "network-forget": 1,
+        "queue-password": 1,
     },
 )
 LONG = Scenario(
@@ -165,6 +182,9 @@ LONG = Scenario(
         *(_at(3.0 + 5 * number, "worker-kill") for number in range(6)),
         *(_at(4.0 + 8 * number, "server-kill") for number in range(4)),
         *(_at(1.0 + 14 * number, "history-lose-replies") for number in range(2)),
+        *(_at(1.0 + 7 * number, "visit", 2.0) for number in range(4)),
+        *(_at(9.0 + 12 * number, "network-forget") for number in range(2)),
+        *(_at(12.0 + 12 * number, "queue-password", 2.0) for number in range(2)),
         *(_at(2.0 + 8 * number, "history-cut") for number in range(2)),
     ),
     patience_s=600.0,
@@ -180,6 +200,10 @@ LONG = Scenario(
         "server-kill": 4,
         "history-cut": 2,
         "history-lose-replies": 1,
+        "kinds": KINDS - 11,
+        "visit": 2,
+        "network-forget": 1,
+        "queue-password": 1,
     },
 )
 MANY = Scenario(

@@ -12,16 +12,21 @@ from dataclasses import replace
 from datetime import timedelta
 
 import conduit
-from conduit.engine import sweeper
+from conduit.engine import sweeper, ticker
 from conduit.engine.function import WorkerSpec
 from tests.faults.lab.journal import What, note
 
 LEASE_MS = 1500
 SHUTDOWN_S = 4.0
+LOOK_S = 1.5
+"""The longest that a worker doesn't look which of its schedules are in force."""
 MANY_DELIVERIES = 1000
 """Kills are frequent here: jobs aren't to fail of that, save for those that do the killing."""
 TICK = timedelta(seconds=1)
 MOST_BYTES = 64 * 1024
+CRUNCH_TIMEOUT_S = 1.5
+REFUSALS = (conduit.QueueUnavailableError, conduit.QueueAccessError)
+"""What is raised of a call that wasn't carried out, as the store is away or lets nobody in."""
 CONCURRENCY = "LAB_CONCURRENCY"
 """Names the variable that says how many jobs a worker runs at once."""
 
@@ -36,6 +41,7 @@ class QuickWorker(conduit.Worker):
     async def start(self) -> None:
         """See `conduit.Worker`. Whoever only imports this file sweeps as ever."""
         sweeper.INTERVAL_S, sweeper.LOCK_MS = 0.2, 500
+        ticker.MAX_SLEEP_S = LOOK_S
         await super().start()
 
 
@@ -74,28 +80,36 @@ def _note(what: What, label: str = "", *, number: int = 0) -> int:
     return ctx.fencing_token
 
 
-def _begin(label: str) -> int:
+def began(label: str) -> int:
+    """Write down that the job that runs here has begun; its fence."""
     return _note(What.BEGIN, label)
 
 
-def _end() -> int:
+def hangs(label: str) -> int:
+    """Write down that the job that runs here has begun, and won't come to an end; its fence."""
+    began(label)
+    return _note(What.HANGS)
+
+
+def is_ending() -> int:
+    """Write down that it has had its whole effect; its fence."""
     return _note(What.END)
 
 
 @worker.task(max_deliveries=MANY_DELIVERIES)
 async def work(label: str, seconds: float) -> int:
     """Take a while: a moment, or longer than a lease."""
-    _begin(label)
+    began(label)
     await asyncio.sleep(seconds)
-    return _end()
+    return is_ending()
 
 
 @worker.task(max_deliveries=MANY_DELIVERIES)
 def block(label: str, seconds: float) -> int:
     """Take a while in a thread."""
-    _begin(label)
+    began(label)
     time.sleep(seconds)
-    return _end()
+    return is_ending()
 
 
 BLOCK = block.name
@@ -104,26 +118,34 @@ BLOCK = block.name
 @cruncher.task(max_deliveries=MANY_DELIVERIES)
 def crunch(label: str, seconds: float) -> int:
     """Take a while in a process."""
-    _begin(label)
+    began(label)
     time.sleep(seconds)
-    return _end()
+    return is_ending()
+
+
+@cruncher.task(timeout=CRUNCH_TIMEOUT_S, max_deliveries=MANY_DELIVERIES)
+def crunch_in_time(label: str, seconds: float) -> int:
+    """Take a while in a process, for which many others wait: less than it may take, by far."""
+    began(label)
+    time.sleep(seconds)
+    return is_ending()
 
 
 @worker.task(retries=2, retry_delay=0.1, max_deliveries=MANY_DELIVERIES)
 async def fail(label: str) -> int:
     """Fail each time."""
-    fence = _begin(label)
+    fence = began(label)
     await asyncio.sleep(0.01)
-    _end()
+    is_ending()
     raise BoomError(fence)
 
 
 @worker.task(retries=3, retry_delay=0.1, max_deliveries=MANY_DELIVERIES)
 async def recover(label: str, times: int) -> int:
     """Fail at the first `times` attempts."""
-    fence = _begin(label)
+    fence = began(label)
     await asyncio.sleep(0.01)
-    _end()
+    is_ending()
     if conduit.current_job().attempt <= times:
         raise BoomError(fence)
     return fence
@@ -132,16 +154,16 @@ async def recover(label: str, times: int) -> int:
 @worker.task(retries=5, max_deliveries=MANY_DELIVERIES)
 async def give_up(label: str) -> int:
     """Fail once and for all."""
-    fence = _begin(label)
+    fence = began(label)
     await asyncio.sleep(0.01)
-    _end()
+    is_ending()
     raise conduit.Fail(str(fence))
 
 
 @worker.task(timeout=0.3, retries=1, retry_delay=0.1, max_deliveries=MANY_DELIVERIES)
 async def hang(label: str) -> int:
     """Never return: every attempt runs out of time."""
-    fence = _begin(label)
+    fence = began(label)
     await asyncio.sleep(3600)
     return fence
 
@@ -149,7 +171,7 @@ async def hang(label: str) -> int:
 @worker.task(max_deliveries=MANY_DELIVERIES)
 async def saga(label: str, steps: int, seconds: float) -> int:
     """Go on from where the last attempt was, telling of each step."""
-    fence = _begin(label)
+    fence = began(label)
     ctx = conduit.current_job()
     done = -1 if ctx.checkpoint is None else int(ctx.checkpoint["step"])
     _note(What.RESUMED, number=done)
@@ -160,33 +182,44 @@ async def saga(label: str, steps: int, seconds: float) -> int:
         await ctx.set_metadata(fence=fence, step=step)
         await ctx.save_checkpoint({"fence": fence, "step": step})
         _note(What.SAVED, number=step)
-    return _end()
+    return is_ending()
 
 
 @worker.task(max_deliveries=MANY_DELIVERIES)
 async def keyed(label: str, seconds: float) -> int:
     """Run under a key that only one unfinished job may hold."""
-    _begin(label)
+    began(label)
     await asyncio.sleep(seconds)
-    return _end()
+    return is_ending()
 
 
 @worker.task(max_deliveries=MANY_DELIVERIES)
 async def parent(label: str, children: int) -> int:
     """Submit jobs of its own."""
-    fence = _begin(label)
+    fence = began(label)
     for number in range(children):
-        await _submit_child(f"{label}/{fence}.{number}")
-    return _end()
+        await _submit_child(work, f"{label}/{fence}.{number}", 0.01)
+    return is_ending()
 
 
-async def _submit_child(label: str) -> None:
+@worker.task(max_deliveries=MANY_DELIVERIES)
+async def flood(label: str, children: int, seconds: float) -> int:
+    """Submit more jobs for processes than there are processes."""
+    fence = began(label)
+    for number in range(children):
+        await _submit_child(crunch_in_time, f"{label}/{fence}.{number}", seconds)
+    return is_ending()
+
+
+async def _submit_child(
+    task: conduit.TaskHandle[[str, float], int], label: str, seconds: float
+) -> None:
     note(What.CALL, label=label)
     try:
-        future = await work.submit(label, 0.01)
+        future = await task.submit(label, seconds)
     except conduit.SubmitUnknownError as error:
         note(What.UNKNOWN, label=label, job_id=error.job_id, detail=str(error))
-    except conduit.QueueUnavailableError as error:
+    except REFUSALS as error:
         note(What.REFUSED, label=label, detail=str(error))
     else:
         note(What.OK, label=label, job_id=future.job_id)
@@ -195,16 +228,16 @@ async def _submit_child(label: str) -> None:
 @worker.task(max_deliveries=MANY_DELIVERIES)
 async def swell(label: str, size: int) -> str:
     """Return so many bytes of JSON, at the limit or beyond it."""
-    fence = _begin(label)
+    fence = began(label)
     await asyncio.sleep(0.01)
-    _end()
+    is_ending()
     return f"{fence}".ljust(size - 2, ".")
 
 
 @worker.task(max_deliveries=3)
 async def poison(label: str) -> int:
     """Take the worker down."""
-    _begin(label)
+    began(label)
     os._exit(POISONED)
 
 
@@ -215,12 +248,12 @@ POISONED = 86
 @worker.cron(TICK, catchup="all", max_deliveries=MANY_DELIVERIES)
 async def tick() -> int:
     """Tick, and make up for all ticks that were missed."""
-    _begin("tick")
-    return _end()
+    began("tick")
+    return is_ending()
 
 
 @worker.cron(TICK, catchup="skip", max_deliveries=MANY_DELIVERIES)
 async def tick_or_skip() -> int:
     """Tick, unless it is too late for that."""
-    _begin("tick")
-    return _end()
+    began("tick")
+    return is_ending()

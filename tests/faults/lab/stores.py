@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, closing, suppress
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import msgspec
 import psycopg
@@ -79,6 +79,10 @@ class QueueStore(AbstractContextManager["QueueStore"]):
         """How many leases, and places in waiting lists, there are."""
         raise NotImplementedError
 
+    def damage(self) -> str:
+        """What is wrong with its files, in words; empty where they are whole or it has none."""
+        return ""
+
     def set_clock(self, ahead_ms: int) -> bool:
         """Set its clock ahead of the machine's; False where it has none of its own."""
         return False
@@ -86,6 +90,12 @@ class QueueStore(AbstractContextManager["QueueStore"]):
     def plant(self, chance: random.Random) -> Planted:
         """Repeat some of the event stream's entries out of order, among some that are broken."""
         raise NotImplementedError
+
+
+def _damage_to(path: Path) -> str:
+    with closing(sqlite3.connect(path)) as database:
+        (found,) = database.execute("PRAGMA integrity_check(1)").fetchone()
+    return "" if found == "ok" else f"{path.name}: {found}"
 
 
 class SqliteQueueStore(QueueStore):
@@ -114,6 +124,10 @@ class SqliteQueueStore(QueueStore):
         with closing(sqlite3.connect(self._path)) as database:
             (leases,) = database.execute("SELECT count(*) FROM leases").fetchone()
         return {"leases": leases}
+
+    def damage(self) -> str:
+        """See `QueueStore`."""
+        return _damage_to(self._path)
 
     def plant(self, chance: random.Random) -> Planted:
         """See `QueueStore`."""
@@ -312,6 +326,10 @@ class HistoryStore(AbstractContextManager["HistoryStore"]):
     def __exit__(self, *exc: object) -> None:
         pass
 
+    def damage(self) -> str:
+        """What is wrong with its files, in words; empty where they are whole or it has none."""
+        return ""
+
     def lock(self) -> Callable[[], None]:
         """Let nobody else write jobs, until what this returns is called."""
         raise NotImplementedError
@@ -325,6 +343,10 @@ class SqliteHistoryStore(HistoryStore):
     def __init__(self, folder: Path) -> None:
         self._path = folder / "history.db"
         self.url = self.direct_url = f"sqlite:///{self._path}"
+
+    def damage(self) -> str:
+        """See `HistoryStore`."""
+        return _damage_to(self._path)
 
     def lock(self) -> Callable[[], None]:
         """See `HistoryStore`. Raises `sqlite3.OperationalError`."""
@@ -385,3 +407,23 @@ HISTORIES: dict[str, Callable[[Path], HistoryStore]] = {
     "postgres": PostgresHistoryStore,
     "postgres-direct": lambda folder: PostgresHistoryStore(folder, proxied=False),
 }
+
+
+class Pair(NamedTuple):
+    """Where the jobs wait, and where they are remembered: names of `QUEUES` and `HISTORIES`."""
+
+    queue: str
+    history: str
+
+
+PAIRS: dict[str, Pair] = {
+    "sqlite": Pair("sqlite", "sqlite"),
+    "always-postgres": Pair("valkey-always", "postgres"),
+    "everysec-sqlite": Pair("valkey", "sqlite"),
+    "direct-postgres": Pair("valkey-direct", "postgres-direct"),
+    "forgets-sqlite": Pair("valkey-forgets", "sqlite"),
+    "small-disk": Pair("sqlite-small-disk", "sqlite"),
+    "sentinel-sqlite": Pair("sentinel", "sqlite"),
+    "cluster-sqlite": Pair("cluster", "sqlite"),
+}
+"""Every pair that runs are made on, by the name that people type."""

@@ -4,7 +4,7 @@ One that is started again goes on after what its predecessor has called, which t
 Beyond its COUNT it goes on, slowly, until it is told that this is enough: there has to be work for
 as long as there are faults to come.
 
-    python -m tests.faults.lab.submitter DRAW SEED NUMBER COUNT RATE
+    python -m tests.faults.lab.submitter DRAW SEED NAME COUNT RATE
 """
 
 from __future__ import annotations
@@ -12,12 +12,15 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import time
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import conduit
 from conduit.core.errors import DependencyNotFoundError, JobNotFoundError, JobStateError
-from tests.faults.lab import journal, service, workload
+from tests.faults.lab import impolite, journal, service, workload
 from tests.faults.lab.journal import What, note
 from tests.faults.lab.workload import Order
 
@@ -32,25 +35,32 @@ Ids = dict[str, asyncio.Future[str | None]]
 """Under which id each order runs, by its label; none where that isn't known, or it doesn't run."""
 
 _HANDLES: dict[str, Any] = {
-    name: getattr(service, name) for each in service.WORKERS for name in each.functions
+    name: getattr(module, name)
+    for module in (service, impolite)
+    for each in module.WORKERS
+    for name in each.functions
 }
 
 
-async def main(draw: str, seed: int, number: int, count: int, rate: float) -> None:
-    """Submit what hasn't been called yet, `rate` jobs a second (0: as fast as it goes)."""
+async def submit_orders(
+    draw: str, seed: int, name: str, count: int, rate: float, *, enough: Path | None
+) -> None:
+    """Submit what hasn't been called yet, `rate` jobs a second (0: as fast as it goes).
+
+    `enough`: the file that ends the overtime; None: there is none.
+    """
     ids: Ids = {}
     for label, job_id in _called(Path(os.environ[journal.VARIABLE])).items():
         ids[label] = asyncio.Future()
         ids[label].set_result(job_id)
-    enough = Path(os.environ[ENOUGH])
     room = asyncio.Semaphore(AT_ONCE)
     loop = asyncio.get_running_loop()
     due = loop.time()
     async with asyncio.TaskGroup() as group:
-        for place, order in enumerate(workload.orders(getattr(workload, draw), seed, number)):
+        for place, order in enumerate(workload.orders(getattr(workload, draw), seed, name)):
             if order.label in ids:
                 continue
-            if place >= count and enough.exists():  # noqa: ASYNC240
+            if place >= count and (enough is None or enough.exists()):  # noqa: ASYNC240
                 break
             await asyncio.sleep(due - loop.time())
             now_rate = rate if place < count else OVERTIME_RATE
@@ -58,6 +68,34 @@ async def main(draw: str, seed: int, number: int, count: int, rate: float) -> No
             await room.acquire()
             ids[order.label] = asyncio.Future()
             group.create_task(_carry_out(order, room, ids))
+
+
+def submit_orders_blocking(draw: str, seed: int, name: str, count: int, rate: float) -> None:
+    """Submit so many from a thread without a loop, one after the other, and wait for the last."""
+    future: conduit.Future[Any] | None = None
+    for order in islice(workload.orders(getattr(workload, draw), seed, name), count):
+        time.sleep(1 / rate)
+        future = _submit_blocking(order)
+    if future is not None:
+        with suppress(conduit.ConduitError):
+            future.result_sync()
+
+
+def _submit_blocking(order: Order) -> conduit.Future[Any] | None:
+    handle = _HANDLES[order.function].options(**order.options)
+    while True:
+        note(What.CALL, label=order.label)
+        try:
+            future = handle.submit_sync(order.label, **order.arguments)
+        except conduit.SubmitUnknownError as error:
+            note(What.UNKNOWN, label=order.label, job_id=error.job_id, detail=str(error))
+            return None
+        except service.REFUSALS as error:
+            note(What.REFUSED, label=order.label, detail=str(error))
+            time.sleep(PAUSE_S)
+        else:
+            note(What.OK, label=order.label, job_id=future.job_id)
+            return future
 
 
 def _called(path: Path) -> dict[str, str | None]:
@@ -103,7 +141,7 @@ async def _submit(order: Order, ids: Ids) -> conduit.Future[Any] | None:
             note(What.ORPHANED, label=order.label, job_id=error.awaited, detail=str(error))
             ids[order.label].set_result(None)
             return None
-        except conduit.QueueUnavailableError as error:
+        except service.REFUSALS as error:
             note(What.REFUSED, label=order.label, detail=str(error))
             await asyncio.sleep(PAUSE_S)
         else:
@@ -117,7 +155,7 @@ async def _cancel(future: conduit.Future[Any]) -> None:
         note(What.CANCEL, job_id=future.job_id)
         try:
             cancelled = await future.cancel()
-        except conduit.QueueUnavailableError:
+        except service.REFUSALS:
             await asyncio.sleep(PAUSE_S)
         except JobNotFoundError as error:
             note(What.CANCELLED, job_id=future.job_id, number=0, detail=repr(error))
@@ -133,7 +171,7 @@ async def _retry(future: conduit.Future[Any]) -> None:
             await future.outcome()
             note(What.RETRY, job_id=future.job_id)
             await future.retry()
-        except conduit.QueueUnavailableError:
+        except service.REFUSALS:
             await asyncio.sleep(PAUSE_S)
         except (JobStateError, JobNotFoundError) as error:
             note(What.RETRIED, job_id=future.job_id, number=0, detail=repr(error))
@@ -143,14 +181,12 @@ async def _retry(future: conduit.Future[Any]) -> None:
             return
 
 
+def main() -> None:
+    """Be a submitter, as the command line says."""
+    _, draw, seed, name, count, rate = sys.argv
+    enough = Path(os.environ[ENOUGH])
+    asyncio.run(submit_orders(draw, int(seed), name, int(count), float(rate), enough=enough))
+
+
 if __name__ == "__main__":
-    _, chosen_draw, chosen_seed, chosen_number, chosen_count, chosen_rate = sys.argv
-    asyncio.run(
-        main(
-            chosen_draw,
-            int(chosen_seed),
-            int(chosen_number),
-            int(chosen_count),
-            float(chosen_rate),
-        )
-    )
+    main()

@@ -11,6 +11,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -18,7 +19,18 @@ import httpx
 from msgspec import Struct
 
 import conduit
-from tests.faults.lab import clock, journal, operator, service, submitter, workload
+from tests.faults.lab import (
+    clock,
+    clockwork,
+    forker,
+    impolite,
+    journal,
+    operator,
+    service,
+    submitter,
+    visitor,
+    workload,
+)
 from tests.faults.lab.clock import Clock
 from tests.faults.lab.journal import What
 from tests.faults.lab.stores import HistoryStore, QueueStore
@@ -28,13 +40,17 @@ _OTHERS = 2
 """So many workers are left alone at any time."""
 _STARTING_S = 120.0
 """For so long servers may take to answer at first, on a machine that has much else to do."""
+WORN_AFTER = 40
+"""So many jobs have the processes of one worker, before they are replaced."""
+_SERVICES = tuple(each.__name__ for each in (service, impolite, clockwork))
 _ROOTS = (Path(__file__).parents[3], Path(conduit.__file__).parents[1])
 
 
 class Exit(Struct, frozen=True):
     """How a process ended: `code` as `Popen` has it; `asked`, the signal that it was sent.
 
-    `lived_ms`: from its start to the first signal that asked it to end.
+    `lived_ms`: from its start to the first signal that asked it to end. `took_ms`: from there to
+    its end, as far as it wasn't frozen.
     """
 
     name: str
@@ -43,6 +59,7 @@ class Exit(Struct, frozen=True):
     code: int
     asked: int | None
     lived_ms: int = 60_000
+    took_ms: int = 0
 
 
 class Process(ServerProcess):
@@ -70,7 +87,7 @@ class Process(ServerProcess):
         self.frozen = False
         self._pid = 0
         self._asked: int | None = None
-        self._begun = self._lived_s = 0.0
+        self._begun = self._lived_s = self._asked_at = self._frozen_at = 0.0
 
     def answers(self) -> bool:
         """It isn't waited for: what it does shows elsewhere."""
@@ -80,7 +97,7 @@ class Process(ServerProcess):
         """Start it, as what was never asked to end."""
         super().start()
         self._pid, self._asked, self.frozen = self.pid, None, False
-        self._begun, self._lived_s = time.monotonic(), 0.0
+        self._begun, self._lived_s, self._asked_at = time.monotonic(), 0.0, 0.0
 
     def send(self, number: signal.Signals) -> None:
         """Send it a signal, without waiting for what comes of it."""
@@ -88,11 +105,16 @@ class Process(ServerProcess):
             return
         if self._asked == signal.SIGKILL:
             return  # it is on its way out, and would seem to have been asked for something else
-        if number in (signal.SIGTERM, signal.SIGKILL, signal.SIGINT):
+        now = time.monotonic()
+        if number in (signal.SIGTERM, signal.SIGKILL, signal.SIGINT, signal.SIGHUP):
             if self._asked is None:
-                self._lived_s = time.monotonic() - self._begun
+                self._lived_s, self._asked_at = now - self._begun, now
             self._asked = int(number)
-        self.frozen = {signal.SIGSTOP: True, signal.SIGCONT: False}.get(number, self.frozen)
+        elif number == signal.SIGSTOP:
+            self.frozen, self._frozen_at = True, now
+        elif number == signal.SIGCONT and self.frozen:
+            self.frozen = False
+            self._asked_at += now - self._frozen_at
         self._process.send_signal(number)
 
     def freeze(self) -> None:
@@ -100,6 +122,11 @@ class Process(ServerProcess):
         on for a while."""
         self.send(signal.SIGSTOP)
         until(lambda: not self.running or _is_stopped(self._pid), f"{self.name} stands still")
+
+    @property
+    def is_away(self) -> bool:
+        """Whether it has no life just now, and `has_ended` has told of the last one."""
+        return self._process is None
 
     def has_ended(self) -> Exit | None:
         """How its present life ended, told once; None while it goes on, or was told."""
@@ -112,6 +139,7 @@ class Process(ServerProcess):
             self._process.returncode,
             self._asked,
             round(self._lived_s * 1000),
+            0 if self._asked is None else round((time.monotonic() - self._asked_at) * 1000),
         )
         self._process = None
         self.exits.append(ended)
@@ -144,22 +172,26 @@ class System:
         due_at: float,
         orders: Sequence[Sequence[str]],
         acts: Sequence[Sequence[str]] = (),
+        families: Sequence[Sequence[str]] = (),
+        wears_out: int = 0,
         sets_clocks: bool = False,
     ) -> None:
-        """`orders`: what each submitter is told. `acts`: what each operator is. `due_at`: when
-        those of `workload.DUE` are due. `sets_clocks`: whether clocks can be set."""
+        """`orders`: what each submitter is told. `acts`: what each operator is. `families`: what
+        each is that forks. `wears_out`: how many workers are replaced after some jobs. `due_at`:
+        when those of `workload.DUE` are due. `sets_clocks`: whether clocks can be set."""
         self.ahead_ms = 0
         """How far the queue's clock is ahead of the machine's."""
         self.queue = queue
         self.history = history
-        self.journal = journal.Reader(folder / "journal")
+        self._journal = folder / "journal"
+        self.journal = journal.Reader(self._journal)
         self._enough = folder / "enough"
         environment = {
             "PYTHONPATH": ":".join(map(str, _ROOTS)),
             "CONDUIT_QUEUE_URL": queue.url,
             "CONDUIT_DATABASE_URL": history.url,
             "CONDUIT_DATA_DIR": str(folder / "data"),
-            journal.VARIABLE: str(folder / "journal"),
+            journal.VARIABLE: str(self._journal),
             submitter.ENOUGH: str(self._enough),
             service.CONCURRENCY: str(concurrency),
             workload.DUE: str(due_at),
@@ -168,9 +200,21 @@ class System:
         environment[operator.SERVERS] = " ".join(self.server_urls)
         new = partial(Process, folder=folder, environment=environment, can_be_set=sets_clocks)
         self.workers = [
-            new(f"worker-{number}", command=["conduit", "run", service.__name__])
+            new(f"worker-{number}", command=["conduit", "run", *_SERVICES])
             for number in range(workers)
         ]
+        worn = ["conduit", "run", *_SERVICES, "--max-jobs", str(WORN_AFTER)]
+        self.worn = [new(f"worker-worn-{number}", command=worn) for number in range(wears_out)]
+        """Workers whose processes are replaced. These aren't ours, and no fault strikes them."""
+        newer = environment | {clockwork.RHYTHM: str(clockwork.NEWER_MS)}
+        self.guest = Process(
+            "guest",
+            folder,
+            ["conduit", "run", clockwork.__name__, visitor.__name__],
+            newer,
+            can_be_set=sets_clocks,
+        )
+        """A worker that comes and goes."""
         self.servers = [
             new(
                 f"server-{number}",
@@ -186,6 +230,10 @@ class System:
             new(f"operator-{number}", command=[operator.__name__, *told])
             for number, told in enumerate(acts)
         ]
+        self.forkers = [
+            new(f"forker-{number}", command=[forker.__name__, *told])
+            for number, told in enumerate(families)
+        ]
         self._is_over: set[str] = set()
 
     @property
@@ -196,12 +244,28 @@ class System:
     @property
     def callers(self) -> list[Process]:
         """Those who end by themselves, once they are through."""
-        return [*self.submitters, *self.operators]
+        return [*self.submitters, *self.operators, *self.forkers]
+
+    @property
+    def members(self) -> list[int]:
+        """The pids of all who live in families, be they of ours or of their parents.
+
+        A pid may be somebody else's by now: one of ours knows of the journal.
+        """
+        born = [line.pid for line in self.journal.lines() if line.what is What.MEMBER]
+        return [pid for pid in dict.fromkeys(born) if self._is_ours(pid)]
+
+    def _is_ours(self, pid: int) -> bool:
+        named = f"{journal.VARIABLE}={self._journal}".encode()
+        try:
+            return named in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        except OSError:
+            return False
 
     @property
     def processes(self) -> list[Process]:
         """All of them."""
-        return [*self.servers, *self.workers, *self.callers]
+        return [*self.servers, *self.workers, *self.worn, self.guest, *self.callers]
 
     def start(self, *, servers_first: bool = False) -> None:
         """Start all; the others once the servers answer, where that is wanted."""
@@ -209,7 +273,7 @@ class System:
             process.start()
         if servers_first:
             until(self._servers_answer, "the servers answer", patience_s=_STARTING_S)
-        for process in (*self.workers, *self.callers):
+        for process in (*self.workers, *self.worn, *self.callers):
             process.start()
 
     def _servers_answer(self) -> bool:
@@ -227,7 +291,7 @@ class System:
         for line in self.journal.lines():
             if line.what is What.BEGIN:
                 running[line.pid] += 1
-            elif line.what is What.END:
+            elif line.what in (What.END, What.HANGS):
                 running[line.pid] -= 1
         there = [
             each
@@ -250,12 +314,22 @@ class System:
         """Start again what has ended, save for callers that are through."""
         for process in self.processes:
             ended = process.has_ended()
-            if ended is None:
+            if ended is None or process is self.guest:
                 continue
-            if process in self.callers and ended.code == 0:
+            if process in self.callers and ended.code == 0 and not self._goes_on(process):
                 self._is_over.add(process.name)
             else:
                 process.start()
+
+    def _goes_on(self, process: Process) -> bool:
+        """Whether it lives again though it was through: one that forks, until all was met."""
+        met = {line.detail for line in self.journal.lines() if line.what is What.MEMBER}
+        is_enough = self._enough.exists() and len(met) == len(forker.MANNERS)
+        return process in self.forkers and not is_enough
+
+    def see_the_guest_off(self) -> None:
+        """Wait until the guest, which was told to end, has."""
+        until(lambda: self.guest.is_away, "the guest has left")
 
     def say_enough(self) -> None:
         """Let callers end once they are through: until then submitters add to their orders."""
@@ -263,8 +337,8 @@ class System:
 
     @property
     def all_is_submitted(self) -> bool:
-        """Whether every caller is through."""
-        return len(self._is_over) == len(self.callers)
+        """Whether every caller is through, and all that have come of one."""
+        return len(self._is_over) == len(self.callers) and not self.members
 
     def resume_all(self) -> None:
         """Let go on what is frozen."""
@@ -277,15 +351,18 @@ class System:
             process.send(signal.SIGCONT)
             process.send(signal.SIGTERM)
         deadline = time.monotonic() + patience_s
-        for process in processes:
-            while process.running and time.monotonic() < deadline:
-                time.sleep(0.02)
-            process.has_ended()
+        while any(each.running for each in processes) and time.monotonic() < deadline:
+            time.sleep(0.02)
+            for process in processes:
+                process.has_ended()
 
     def end(self) -> None:
         """Kill all that is left."""
         for process in self.processes:
             process.kill()
+        for pid in self.members:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def exits(self) -> list[Exit]:
         """How processes ended, in order."""

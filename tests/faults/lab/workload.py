@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import count
 from typing import Any
@@ -21,6 +21,7 @@ KEYS = 5
 """So few keys that they are fought for."""
 WAITING = 0.2
 """So many of all jobs wait for others."""
+IMPOLITE_EVERY = 5
 NEAR = 6
 """They wait for some of so many before them: most of these haven't ended yet."""
 
@@ -29,6 +30,7 @@ Ending = tuple[JobStatus, str | None]
 
 _COMPLETED: Ending = (JobStatus.COMPLETED, None)
 _ERROR: Ending = (JobStatus.FAILED, Reason.ERROR)
+TIMEOUT: Ending = (JobStatus.FAILED, Reason.TIMEOUT)
 
 ENDINGS: Mapping[str, Ending] = {
     "work": _COMPLETED,
@@ -38,16 +40,42 @@ ENDINGS: Mapping[str, Ending] = {
     "saga": _COMPLETED,
     "keyed": _COMPLETED,
     "parent": _COMPLETED,
+    "flood": _COMPLETED,
+    "crunch_in_time": _COMPLETED,
+    "end_a_child": _COMPLETED,
+    "end_a_child_on_the_loop": _COMPLETED,
+    "use_a_pool": _COMPLETED,
+    "fork_and_exit": _COMPLETED,
+    "fork_and_return": _COMPLETED,
+    "hang_in_a_thread": TIMEOUT,
+    "swallow_the_cancel": TIMEOUT,
+    "come_after": _COMPLETED,
+    "block_the_loop": _COMPLETED,
+    "block_beyond_the_timeout": TIMEOUT,
+    "close_stderr": _COMPLETED,
     "tick": _COMPLETED,
     "tick_or_skip": _COMPLETED,
+    "slow_or_skip": _COMPLETED,
+    "slow_in_turn": _COMPLETED,
+    "rest": _COMPLETED,
+    "steady": _COMPLETED,
+    "visit_all": _COMPLETED,
+    "visit_last": _COMPLETED,
     "fail": _ERROR,
     "give_up": (JobStatus.FAILED, Reason.FAIL),
-    "hang": (JobStatus.FAILED, Reason.TIMEOUT),
+    "hang": TIMEOUT,
     "poison": (JobStatus.FAILED, Reason.MAX_DELIVERIES),
 }
 """How a job of each function ends, unless it is cancelled. `ending_of` knows the others."""
 
-FAILURES: Mapping[str, int] = {"fail": 3, "give_up": 1, "hang": 2}
+FAILURES: Mapping[str, int] = {
+    "fail": 3,
+    "give_up": 1,
+    "hang": 2,
+    "hang_in_a_thread": 1,
+    "swallow_the_cancel": 1,
+    "block_beyond_the_timeout": 1,
+}
 """How many attempts fail of each job of these functions, in each of its generations."""
 
 
@@ -71,7 +99,7 @@ Draw = Callable[[random.Random, str], Order]
 """Makes an order under a label."""
 
 
-def orders(draw: Draw, seed: int, submitter: int) -> Iterator[Order]:
+def orders(draw: Draw, seed: int, submitter: str) -> Iterator[Order]:
     """What one submitter submits, in its order and without end; the same for the same seed."""
     chance = random.Random(f"{seed}/{submitter}")
     return (draw(chance, f"{submitter}-{number}") for number in count())
@@ -91,9 +119,14 @@ def ending_of(function: str, arguments: Mapping[str, Any]) -> Ending:
 def mixed(chance: random.Random, label: str) -> Order:
     """Every kind of job, and of each kind some that wait for one or two of any kind. One in ten
     takes longer than a lease: only then does a worker that comes back to life meet its successor.
+    One in five is impolite, which those are goes by turns: a short run has all of them.
     """
-    kind = chance.choices(list(_KINDS), [weight for weight, _ in _KINDS.values()])[0]
-    order = _KINDS[kind][1](chance, label)
+    turn, is_polite = divmod(int(label.partition("-")[2]), IMPOLITE_EVERY)
+    if is_polite:
+        kind = chance.choices(list(_KINDS), [weight for weight, _ in _KINDS.values()])[0]
+        order = _KINDS[kind][1](chance, label)
+    else:
+        order = _IMPOLITE[turn % len(_IMPOLITE)](chance, label)
     return replace(order, after=_before(chance, label)) if chance.random() < WAITING else order
 
 
@@ -197,6 +230,35 @@ def _poisonous(_: random.Random, label: str) -> Order:
     return _order(label, "poison")
 
 
+# Those of `impolite.py`.
+
+
+def _flooding(chance: random.Random, label: str) -> Order:
+    return _order(label, "flood", children=6, seconds=chance.uniform(0.5, 0.7))
+
+
+def _of(function: str) -> Draw:
+    return lambda _, label: _order(label, function)
+
+
+def _cancelled(function: str) -> Draw:
+    def draw(chance: random.Random, label: str) -> Order:
+        # The timeout is for those whose cancel nobody lives to send.
+        return Order(
+            label=label,
+            function=function,
+            arguments={},
+            options={"timeout": chance.uniform(3.0, 5.0)},
+            cancel_after_s=chance.uniform(0.2, 1.0),
+        )
+
+    return draw
+
+
+def _blocking(chance: random.Random, label: str) -> Order:
+    return _order(label, "block_the_loop", seconds=chance.uniform(0.1, 1.5) * LEASE_MS / 1000)
+
+
 def _order(label: str, function: str, **arguments: Any) -> Order:
     return Order(label=label, function=function, arguments=arguments)
 
@@ -220,6 +282,19 @@ _KINDS: Mapping[str, tuple[float, Draw]] = {
     "swelling": (2, _swelling),
     "poisonous": (0.3, _poisonous),
 }
+
+_IMPOLITE: Sequence[Draw] = (
+    _of("hang_in_a_thread"),
+    _of("come_after"),
+    _blocking,
+    _flooding,
+    _cancelled("swallow_the_cancel"),
+    _of("come_after"),
+    _of("block_beyond_the_timeout"),
+    _of("swallow_the_cancel"),
+    _of("come_after"),
+    _cancelled("hang_in_a_thread"),
+)
 
 
 # --- attempt after attempt -----------------------------------------------------------------------

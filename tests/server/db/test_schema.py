@@ -143,8 +143,8 @@ async def test_a_file_that_is_no_database_is_refused_and_kept(tmp_path: Path) ->
 _NEXT = """
 import sqlalchemy as sa
 from alembic import op
-revision = "conduit_0006"
-down_revision = "conduit_0005"
+revision = "conduit_0007"
+down_revision = "conduit_0006"
 def upgrade():
     op.create_table("more", sa.Column("id", sa.Integer(), primary_key=True))
 """
@@ -156,7 +156,7 @@ def newer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[
     ours = schema._MIGRATIONS
     folder = tmp_path / "migrations"
     shutil.copytree(Path(schema.__file__).parent / "migrations", folder)
-    (folder / "versions" / "0006_more.py").write_text(_NEXT)
+    (folder / "versions" / "0007_more.py").write_text(_NEXT)
 
     def switch(is_newer: bool) -> None:
         monkeypatch.setattr(schema, "_MIGRATIONS", str(folder) if is_newer else ours)
@@ -174,7 +174,7 @@ async def test_a_newer_server_refuses_a_postgresql_that_is_behind(
     with pytest.raises(SchemaError) as caught:
         await Database(postgres_url).open()
     assert str(caught.value).endswith(
-        "is at schema conduit_0005 and this Conduit works with conduit_0006: "
+        "is at schema conduit_0006 and this Conduit works with conduit_0007: "
         "run `conduit server db upgrade`"
     )
     await migrate(postgres_url)
@@ -187,7 +187,7 @@ async def test_an_older_server_refuses_what_a_newer_one_has_upgraded(
     newer(True)
     await migrate(database_url)
     newer(False)
-    with pytest.raises(SchemaError, match="conduit_0006 by a newer Conduit"):
+    with pytest.raises(SchemaError, match="conduit_0007 by a newer Conduit"):
         await Database(database_url, migrate=True).open()
 
 

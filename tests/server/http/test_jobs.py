@@ -45,7 +45,8 @@ async def told(serve: Serve, history_url: str) -> AsyncIterator[httpx.AsyncClien
             await connection.execute(
                 insert(tables.attempts),
                 [{"job_id": "b", "fence": n, "generation": 1, "attempt": n, "worker_id": "w2",
-                  "started_at": n, "ended_at": n + 1, "outcome": "failed", "reason": None,
+                  "claimed_at": n, "started_at": n, "ended_at": n + 1,
+                  "outcome": "failed", "reason": None,
                   "error": error.decode()} for n in (1, 2)],
             )  # fmt: skip
             await connection.execute(

@@ -14,7 +14,7 @@ from msgspec import structs
 from conduit.core.codec import Signature
 from conduit.core.model import FunctionInfo, Job, JobStatus, ParameterInfo, WorkerInfo
 from conduit.queue.base import Queue, Registration
-from tests.cli.stock import register, registration
+from tests.cli.stock import register, registration, skip
 
 
 @pytest.fixture(autouse=True)
@@ -273,6 +273,19 @@ async def test_schedules_are_triggered_paused_and_resumed(
         "daily",
         "often",
     ]
+
+
+async def test_schedules_say_what_they_skip_and_that_nobody_runs_them(
+    api: httpx.AsyncClient, queue: Queue
+) -> None:
+    await skip(queue)
+    often = (await api.get("/crons")).json()["items"][1]
+    assert (often["last_job"], often["skipped"], often["overlap"]) == ("tick-1", 2, "skip")
+    assert often["alive"]
+    assert often["next_tick"] is not None
+    await queue.unregister("orders-1")
+    often = (await api.get("/crons")).json()["items"][1]
+    assert (often["alive"], often["next_tick"]) == (False, None)
 
 
 @pytest.mark.parametrize("verb", ["trigger", "pause", "resume"])

@@ -9,12 +9,13 @@ from conduit.core.errors import DependencyNotFoundError
 from conduit.core.events import Event
 from conduit.core.model import Artifact, Job, JobError, Lease, Level, LogLine, NewJob
 from conduit.core.transitions import OutcomeKind
-from conduit.queue.base import Claim, Note, Outcome, Queue, Retention, StoredEntry
+from conduit.queue.base import DEFAULT_LEASE_MS, Claim, Note, Outcome, Queue, Retention, StoredEntry
 from tests.conformance.backends import Backend
 from tests.conformance.history import Reader
 
 _MOVES = (1, 1, 1, 703, 3_001, 4_903, 17_011)
 _BACK = (-4_001, -3_600_029)
+_BEGINS = (None, 0, 400)
 
 
 class Lives:
@@ -44,6 +45,7 @@ class Lives:
             self._claim,
             self._record,
             self._record,
+            self._extend,
             self._finish,
             self._finish,
             self._cancel,
@@ -118,8 +120,13 @@ class Lives:
             logs=random.choice(((), (LogLine(1, Level.INFO, "shop", "a line"),) * 2)),
             artifact=artifact,
             data=None if artifact is None else b"ok",
+            began_ms_ago=random.choice(_BEGINS),
         )
         await self.queue.record([note])
+
+    async def _extend(self) -> None:
+        begun = {lease: self._random.choice((0, 20, 30_000)) for lease in self._leases[-2:]}
+        await self.queue.extend(self._leases[-4:], DEFAULT_LEASE_MS, begun)
 
     async def _finish(self) -> None:
         if not self._leases:
@@ -134,6 +141,7 @@ class Lives:
             reason=None if completes else random.choice((None, "why")),
             error=None if completes else random.choice((None, JobError("ValueError", "n\0"))),
             delay_ms=random.choice((0, 3_000)),
+            began_ms_ago=random.choice(_BEGINS),
         )
         await self.queue.finish([outcome])
 

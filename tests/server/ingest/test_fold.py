@@ -83,9 +83,26 @@ def test_an_event_that_comes_too_early_waits_for_those_before_it() -> None:
 def test_an_attempt_is_told_from_start_to_end() -> None:
     history = a_history(submitted(), started(), failed())
     attempt = history.attempts[1]
-    assert (attempt.started_at, attempt.ended_at) == (1002, 1003)
+    assert (attempt.claimed_at, attempt.started_at, attempt.ended_at) == (1002, None, 1003)
     assert (attempt.worker_id, attempt.outcome, attempt.reason) == ("w1", "failed", "error")
     assert attempt.error == '{"type":"ValueError","message":"no such order"}'
+
+
+@pytest.mark.parametrize("kind", [EventKind.BEGUN, EventKind.PROGRESS])
+def test_an_attempt_has_begun_once_an_event_says_so(kind: EventKind) -> None:
+    begun = an_event(kind, JobStatus.RUNNING, 3, started_at=1777, progress=0.5)
+    history = a_history(submitted(), started())
+    assert history.row is not None
+    assert (history.row.claimed_at, history.row.started_at) == (1002, None)
+    history.apply(begun)
+    assert (history.row.claimed_at, history.row.started_at) == (1002, 1777)
+    assert (history.attempts[1].claimed_at, history.attempts[1].started_at) == (1002, 1777)
+
+
+def test_a_released_job_of_which_no_begin_is_told_never_began() -> None:
+    released = an_event(EventKind.RELEASED, JobStatus.QUEUED, 3)
+    history = a_history(submitted(), started(), released)
+    assert (history.attempts[1].outcome, history.attempts[1].started_at) == ("released", None)
 
 
 def test_a_cancel_while_it_waits_ends_no_attempt() -> None:

@@ -5,7 +5,7 @@ import { ChevronRight, Play } from "lucide-react";
 import { api, call, get, refresh, type Schemas } from "@/api/client";
 import { asApiError } from "@/api/errors";
 import { useRefusal } from "@/api/role";
-import { StatusBadge } from "@/components/Badge";
+import { StatusBadge, isHeld } from "@/components/Badge";
 import { Button } from "@/components/Button";
 import { Dialog } from "@/components/Dialog";
 import { Field, Input, TextArea } from "@/components/Field";
@@ -198,7 +198,7 @@ function Submitted({ answer }: { answer: Schemas["SubmittedView"] }) {
   return (
     <div role="status" className="flex flex-col gap-2 rounded-lg border border-line bg-surface p-3">
       <div className="flex flex-wrap items-center gap-x-3 gap-y-1">
-        <StatusBadge status={job?.status ?? "queued"} />
+        <StatusBadge status={job?.status ?? "queued"} held={job !== undefined && isHeld(job)} />
         <Link to="/jobs/$id" params={{ id: answer.job_id }} title={answer.job_id} className="font-mono text-sm text-accent hover:underline">{shortId(answer.job_id)}</Link>
         {answer.duplicate && <span className="text-muted">An unfinished job has this key: nothing was added.</span>}
         {job?.started_at && <span className="ml-auto text-muted">ran <Duration from={job.started_at} until={job.status === "running" ? null : (job.finished_at ?? job.started_at)} /></span>}

@@ -2,7 +2,7 @@ import { lazy, Suspense } from "react";
 import { Link } from "@tanstack/react-router";
 import { useQuery } from "@tanstack/react-query";
 import { get, type Schemas } from "@/api/client";
-import { StatusBadge } from "@/components/Badge";
+import { StatusBadge, isHeld } from "@/components/Badge";
 import { Panel } from "@/components/Panel";
 import { Skeleton } from "@/components/States";
 import { number } from "@/lib/format";
@@ -48,7 +48,7 @@ export function Awaited({ job }: { job: Job }) {
               <Link to="/jobs/$id" params={{ id }} className="min-w-0 truncate rounded text-accent hover:underline">
                 <bdi className={node ? "font-medium" : "font-mono text-sm"}>{node?.function ?? id}</bdi>
               </Link>
-              {node && <StatusBadge status={node.status} />}
+              {node && <StatusBadge status={node.status} held={isHeld(node)} />}
               {node && <bdi className="min-w-0 truncate font-mono text-xs text-muted">{id}</bdi>}
             </li>
           );

@@ -17,6 +17,7 @@ const LOOKS: Record<SpanKind, { label: string; bar: string }> = {
   wait: { label: "Waiting for a worker", bar: "bg-amber/60" },
   backoff: { label: "Waiting to be retried", bar: "bg-violet/35" },
   idle: { label: "Ended, until it was retried", bar: "bg-line" },
+  held: { label: "Held, not begun", bar: "bg-blue/35" },
   run: { label: "Running", bar: "bg-blue" },
 };
 const RUN_BARS = { green: "bg-green", red: "bg-red", amber: "bg-amber", gray: "bg-gray", blue: "bg-blue" };
@@ -82,7 +83,7 @@ function Row({ step, axis, isLast, job }: { step: Step; axis: Axis; isLast: bool
         </span>
       </div>
       <div className="mt-0.5 flex flex-wrap items-center gap-x-3 text-sm text-muted">
-        {attempt ? <Time at={attempt.started_at} /> : job.status === "scheduled" ? <span>due <Time at={job.run_at} /></span> : null}
+        {attempt ? <Time at={attempt.started_at ?? attempt.claimed_at} /> : job.status === "scheduled" ? <span>due <Time at={job.run_at} /></span> : null}
         {spans.filter((span) => span.kind !== "run" && (attempt !== null || spans.length > 1)).map((span) => (
           <span key={span.kind}>{LOOKS[span.kind].label.toLowerCase()} {span.open ? <Duration from={span.from} /> : <Duration ms={span.until - span.from} />}</span>
         ))}

@@ -4,7 +4,7 @@ import { useQuery } from "@tanstack/react-query";
 import { ChevronRight } from "lucide-react";
 import { get, type Schemas } from "@/api/client";
 import { asApiError } from "@/api/errors";
-import { StatusBadge } from "@/components/Badge";
+import { StatusBadge, isHeld } from "@/components/Badge";
 import { Button } from "@/components/Button";
 import { Copy } from "@/components/Copy";
 import { Facts, PageHeader, Panel } from "@/components/Panel";
@@ -54,7 +54,7 @@ function Shown({ job }: { job: Job }) {
       <Crumbs />
       <PageHeader
         title={<bdi>{job.function}</bdi>}
-        badge={<span role="status"><StatusBadge status={job.status} cancelling={job.cancel_requested} /></span>}
+        badge={<span role="status"><StatusBadge status={job.status} cancelling={job.cancel_requested} held={isHeld(job)} /></span>}
         actions={<Actions job={job} />}
       >
         <span className="inline-flex max-w-full items-center gap-1 align-middle font-mono text-sm">
@@ -142,10 +142,11 @@ function About({ job }: { job: Job }) {
           ["Rescued", job.rescues > 0 && `${count(job.rescues, "time")}: its worker was lost`],
           ["Retried", job.generation > 1 && `by hand, ${count(job.generation - 1, "time")}`],
           ["Priority", job.priority !== 0 && number(job.priority)],
-          ["Timeout", job.timeout_ms !== null && duration(job.timeout_ms)],
+          ["Timeout", job.timeout_ms !== null && (job.timeout_ms === 0 ? "none" : duration(job.timeout_ms))],
           ["Submitted", <Time at={job.submitted_at} />],
           ["Due", job.run_at !== job.submitted_at && <Time at={job.run_at} />],
           ["Expires", job.expires_at && !job.finished_at && <Time at={job.expires_at} />],
+          ["Held since", isHeld(job) && job.claimed_at && <Time at={job.claimed_at} />],
           ["Started", job.started_at && <Time at={job.started_at} />],
           ["Finished", job.finished_at && <Time at={job.finished_at} />],
           ["Waited", job.status === "queued" ? <Duration from={job.run_at} /> : !isWaiting && Date.parse(job.started_at ?? "") >= Date.parse(job.run_at) && <Duration from={job.run_at} until={job.started_at} />],

@@ -25,7 +25,7 @@ it("makes a file", () => {
 });
 
 it("knows which attempt said a line, also after a retry by hand", () => {
-  const attempt = (started_at: string, generation: number) => ({ attempt: 1, generation, started_at }) as Attempt;
+  const attempt = (claimed_at: string, generation: number) => ({ attempt: 1, generation, claimed_at }) as Attempt;
   const attempts = [attempt("2026-11-02T08:59:59Z", 1), attempt("2026-11-02T09:00:05Z", 2)];
   expect(attemptOf(line(1), attempts)).toBe("Attempt 1");
   expect(attemptOf({ ...line(2), at: "2026-11-02T09:00:05Z" }, attempts)).toBe("Run 2 · attempt 1");

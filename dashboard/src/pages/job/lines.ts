@@ -22,7 +22,7 @@ export function filtered(lines: readonly LogLine[], least: Level, text: string):
 export function attemptOf(line: LogLine, attempts: readonly Attempt[]): string {
   const at = Date.parse(line.at);
   const alike = attempts.filter((attempt) => attempt.attempt === line.attempt);
-  const said = alike.findLast((attempt) => Date.parse(attempt.started_at) <= at) ?? alike[0];
+  const said = alike.findLast((attempt) => Date.parse(attempt.claimed_at) <= at) ?? alike[0];
   return nameOf(said ?? { attempt: line.attempt, generation: 1 });
 }
 

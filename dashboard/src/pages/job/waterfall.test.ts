@@ -8,13 +8,20 @@ const at = (ms: number) => new Date(ms).toISOString();
 const job = (status: Schemas["JobStatus"], due: number, finished: number | null = null) => ({ status, submitted_at: at(1000), run_at: at(due), finished_at: finished === null ? null : at(finished), generation: 1, attempt: 1, after: [] as string[] });
 
 function attempt(started: number, ended: number | null, outcome: string | null, rest: Partial<Attempt> = {}): Attempt {
-  return { number: 1, generation: 1, attempt: 1, worker_id: "w", started_at: at(started), ended_at: ended === null ? null : at(ended), outcome, reason: null, error: null, ...rest };
+  return { number: 1, generation: 1, attempt: 1, worker_id: "w", claimed_at: at(started), started_at: at(started), ended_at: ended === null ? null : at(ended), outcome, reason: null, error: null, ...rest };
 }
 
 const words = (steps: readonly Step[]) => steps.map((step) => step.spans.map((span) => `${span.kind} ${span.from}-${span.until}${span.open ? "…" : ""}`).join(", "));
 
 it("tells waiting from running", () => {
   expect(words(stepsOf(job("completed", 1000, 1500), [attempt(1200, 1500, "completed")], 9000))).toEqual(["wait 1000-1200, run 1200-1500"]);
+});
+
+it("tells what a worker holds from what has begun", () => {
+  const held = { claimed_at: at(1200), started_at: at(1400) };
+  expect(words(stepsOf(job("completed", 1000, 1500), [attempt(0, 1500, "completed", held)], 9000))).toEqual(["wait 1000-1200, held 1200-1400, run 1400-1500"]);
+  expect(words(stepsOf(job("running", 1000), [attempt(1200, null, null, { started_at: null })], 9000))).toEqual(["wait 1000-1200, held 1200-9000…"]);
+  expect(words(stepsOf(job("queued", 1500), [attempt(1200, 1500, "released", { started_at: null })], 9000))[0]).toBe("wait 1000-1200, held 1200-1500");
 });
 
 it("names attempts apart that count anew after a retry by hand", () => {

@@ -3,8 +3,8 @@ import type { Schemas } from "@/api/client";
 type Attempt = Schemas["AttemptView"];
 type Job = Pick<Schemas["JobDetail"], "status" | "submitted_at" | "run_at" | "finished_at" | "generation" | "attempt" | "after">;
 
-/** `delay`: not due yet. `blocked`: for other jobs. `wait`: for a worker. `backoff`: until the next attempt. `idle`: ended, until somebody retried it. */
-export type SpanKind = "delay" | "blocked" | "wait" | "backoff" | "idle" | "run";
+/** `held`: by a worker, before its function began. `delay`: not due yet. `blocked`: for other jobs. `wait`: for a worker. `backoff`: until the next attempt. `idle`: ended, until somebody retried it. */
+export type SpanKind = "delay" | "blocked" | "wait" | "backoff" | "idle" | "held" | "run";
 
 export interface Span {
   kind: SpanKind;
@@ -19,6 +19,9 @@ export interface Step {
   attempt: Attempt | null;
   spans: Span[];
 }
+
+/** Milliseconds. What is held for less has as good as begun at once. */
+const LEAST_HELD = 50;
 
 /** What an attempt is called. Who retries a job by hand begins a new run, whose attempts count anew. */
 export function nameOf({ attempt, generation }: Pick<Attempt, "attempt" | "generation">): string {
@@ -36,14 +39,18 @@ export function stepsOf(job: Job, attempts: readonly Attempt[], now: number): St
   let end = submitted;
   let before: Attempt | null = null;
   for (const attempt of attempts) {
-    const started = Math.max(end, Date.parse(attempt.started_at));
-    const until = attempt.ended_at === null ? null : Math.max(started, Date.parse(attempt.ended_at));
+    const claimed = Math.max(end, Date.parse(attempt.claimed_at));
+    const began = attempt.started_at === null ? null : Math.max(claimed, Date.parse(attempt.started_at));
+    const until = attempt.ended_at === null ? null : Math.max(began ?? claimed, Date.parse(attempt.ended_at));
+    const isHeld = began === null || began - claimed >= LEAST_HELD;
+    const started = isHeld ? claimed : began;
     // Of the job's due times only the last is known, so only the last wait can be told from its delay.
     const isCurrent = attempt.generation === job.generation && attempt.attempt === job.attempt && attempt === attempts.at(-1);
     const spans = pauses(before, end, started, isCurrent ? due : null, first);
-    spans.push({ kind: "run", from: started, until: until ?? Math.max(started, now), open: until === null });
+    if (isHeld) spans.push({ kind: "held", from: claimed, until: began ?? until ?? Math.max(claimed, now), open: began === null && until === null });
+    if (began !== null) spans.push({ kind: "run", from: began, until: until ?? Math.max(began, now), open: until === null });
     steps.push({ attempt, spans });
-    end = until ?? Math.max(started, now);
+    end = until ?? Math.max(began ?? claimed, now);
     before = attempt;
   }
   const isWaiting = job.status === "scheduled" || job.status === "queued" || job.status === "blocked";

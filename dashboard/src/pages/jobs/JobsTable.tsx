@@ -2,7 +2,7 @@ import { memo, useCallback, useEffect, useLayoutEffect, useMemo, useRef, useStat
 import { Link, useNavigate } from "@tanstack/react-router";
 import { useWindowVirtualizer } from "@tanstack/react-virtual";
 import type { Schemas } from "@/api/client";
-import { StatusBadge } from "@/components/Badge";
+import { StatusBadge, isHeld } from "@/components/Badge";
 import { HeadCell } from "@/components/Table";
 import { Time } from "@/components/Time";
 import type { Change } from "@/live/rules";
@@ -172,7 +172,7 @@ const JobRow = memo(function JobRow({ job, index, long, columns, selected, marke
       <td className="pl-3">
         <Check label={`Select ${job.function} ${shortId(job.id)}`} checked={selected} onClick={(event) => onSelect(job.id, event.shiftKey)} />
       </td>
-      <td className="px-3 max-sm:hidden">{deleted ? <span className="text-muted">Deleted</span> : <StatusBadge status={job.status} cancelling={job.cancel_requested} />}</td>
+      <td className="px-3 max-sm:hidden">{deleted ? <span className="text-muted">Deleted</span> : <StatusBadge status={job.status} cancelling={job.cancel_requested} held={isHeld(job)} />}</td>
       <td className="min-w-0 px-3">
         <span className="flex min-w-0 items-baseline gap-2">
           <Link ref={link} to="/jobs/$id" params={{ id: job.id }} onFocus={() => !marked && onMark(index)} className="min-w-0 truncate rounded font-medium hover:underline" title={job.function}>
@@ -181,7 +181,7 @@ const JobRow = memo(function JobRow({ job, index, long, columns, selected, marke
           <span className="shrink-0 font-mono text-xs text-faint max-sm:hidden" title={job.id} dir="ltr">{tail(job.id)}</span>
         </span>
         <span className="mt-1 flex min-w-0 items-center gap-2 text-sm sm:hidden">
-          <StatusBadge status={job.status} cancelling={job.cancel_requested} />
+          <StatusBadge status={job.status} cancelling={job.cancel_requested} held={isHeld(job)} />
           <span className="min-w-0 flex-1 truncate"><OutcomeOrArguments job={job} /></span>
           <Time at={job.submitted_at} className="text-muted" />
         </span>

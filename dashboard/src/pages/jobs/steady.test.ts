@@ -6,7 +6,7 @@ import { isDeleted, steady } from "./steady";
 type Job = Schemas["JobSummary"];
 
 function job(id: string, rest: Partial<Job> = {}): Job {
-  return { id, status: "queued", attempt: 0, seq: 1, started_at: null, finished_at: null, error: null, cancel_requested: false, ...rest } as Job;
+  return { id, status: "queued", attempt: 0, seq: 1, claimed_at: null, started_at: null, finished_at: null, error: null, cancel_requested: false, ...rest } as Job;
 }
 
 function change(subject: string, data: object, kind = "job.started"): Change {
@@ -23,7 +23,13 @@ it("leaves rows where they are and counts what is new", () => {
 
 it("takes from the stream what the list doesn't show any more", () => {
   const { rows } = steady([job("a")], [], heard(change("a", { status: "running", attempt: 1, seq: 2, worker_id: "w" })));
-  expect(rows[0]).toMatchObject({ status: "running", attempt: 1, worker_id: "w", started_at: "2026-11-02T09:00:00.000Z" });
+  expect(rows[0]).toMatchObject({ status: "running", attempt: 1, worker_id: "w", claimed_at: "2026-11-02T09:00:00.000Z", started_at: null });
+});
+
+it("learns from the stream when a held job has begun", () => {
+  const begun = change("a", { status: "running", attempt: 1, seq: 3, worker_id: "w", started_at: Date.parse("2026-11-02T08:59:58.000Z") }, "job.begun");
+  const { rows } = steady([job("a", { status: "running", seq: 2, attempt: 1, claimed_at: "x" })], [], heard(begun));
+  expect(rows[0]).toMatchObject({ claimed_at: "x", started_at: "2026-11-02T08:59:58.000Z" });
 });
 
 it("keeps what is further on", () => {

@@ -31,13 +31,15 @@ interface News {
   progress: number | null;
   progress_message: string | null;
   reason: string | null;
+  /** In milliseconds. */
+  started_at: number | null;
 }
 
 /** A job with what a change tells of it. Of the two the one further on counts. */
 function told(job: Job, change: Change): Job {
   const news = change.data as Partial<News> | null;
   if (!news?.status || news.seq === undefined || news.seq <= job.seq) return job;
-  const { status, attempt = job.attempt, seq, worker_id = null, progress = null, progress_message = null, reason = null } = news;
+  const { status, attempt = job.attempt, seq, worker_id = null, progress = null, progress_message = null, reason = null, started_at = null } = news;
   const isFinished = status === "completed" || status === "failed" || status === "cancelled";
   const begins = status === "running" && (job.status !== "running" || attempt !== job.attempt);
   return {
@@ -51,7 +53,8 @@ function told(job: Job, change: Change): Job {
     reason,
     error: status === "failed" ? job.error : null,
     cancel_requested: status === "running" && (job.cancel_requested || change.kind === "job.cancel_requested"),
-    started_at: begins ? change.at : job.started_at,
+    claimed_at: begins ? change.at : job.claimed_at,
+    started_at: started_at === null ? null : new Date(started_at).toISOString(),
     finished_at: isFinished ? (job.finished_at ?? change.at) : null,
   };
 }

@@ -175,7 +175,7 @@ function Running({ job }: { job: Schemas["JobSummary"] }) {
         <code className="shrink-0 font-mono text-sm text-muted max-sm:hidden">{shortId(job.id)}</code>
         <bdi className="min-w-0 truncate text-sm text-muted">{job.progress !== null && percent(job.progress)} {job.progress_message}</bdi>
         {job.cancel_requested && <Badge tone="amber">Cancelling</Badge>}
-        <span className="ml-auto shrink-0"><Duration from={job.started_at} /></span>
+        <span className="ml-auto shrink-0">{job.started_at ? <Duration from={job.started_at} /> : <span className="text-muted">held, not begun</span>}</span>
       </Link>
     </li>
   );

@@ -5,10 +5,16 @@ from __future__ import annotations
 from collections.abc import Awaitable, Sequence
 from typing import Any, Protocol
 
-from conduit.core.errors import QueueAccessError, QueueCorruptError, QueueSchemaError
+from conduit.core.errors import (
+    QueueAccessError,
+    QueueCorruptError,
+    QueueSchemaError,
+    QueueUnavailableError,
+)
 from conduit.queue.base import Health
 from conduit.queue.redis.address import Durability
 from conduit.queue.redis.connection import WAITAOF_SINCE, Server
+from conduit.queue.redis.failures import ForeignKeyError
 from conduit.queue.redis.keys import FIXED, Keys
 
 SCHEMA_VERSION = 3
@@ -73,6 +79,19 @@ async def check_namespace(run: Run, server: Server) -> None:
             f"this namespace was written by {age} Conduit (schema {details[0]}, this one knows "
             f"{SCHEMA_VERSION}); use the same version everywhere, or another namespace"
         )
+
+
+async def name_foreign_key(server: Server, error: ForeignKeyError) -> QueueUnavailableError:
+    """The same error, naming the key where it is one that there is one of."""
+    names = {server.keys.name(key): kind for key, kind in FIXED.items()}
+    found = await server.commands(*(("TYPE", name) for name in names))
+    for (name, kind), there in zip(names.items(), map(bytes.decode, found), strict=True):
+        if there not in ("none", kind):
+            return QueueUnavailableError(
+                f"{server.address.shown} holds a {there} that isn't Conduit's under {name}, and "
+                "nothing was written: remove it"
+            )
+    return error
 
 
 async def health(server: Server) -> Health:

@@ -20,7 +20,7 @@ from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
 from redis.crc import key_slot
 
-from conduit.core.errors import ConfigurationError, QueueUnavailableError
+from conduit.core.errors import ConfigurationError, QueueAccessError, QueueUnavailableError
 from conduit.queue.forks import inherited, keep_for_ever
 from conduit.queue.redis.address import Address, Durability
 from conduit.queue.redis.failures import (
@@ -280,7 +280,9 @@ class Server:
                     slots = await _cluster_slots(client)
             except CALL_ERRORS as error:
                 told = translate(error, f"{host}:{port}")
-                if not isinstance(told, QueueUnavailableError):
+                if isinstance(told, QueueAccessError) or not isinstance(
+                    told, QueueUnavailableError
+                ):
                     raise told from error
                 complaints.append(str(told))
                 continue

@@ -15,6 +15,7 @@ from conduit.core.errors import (
     QueueError,
     QueueUnavailableError,
 )
+from conduit.queue.redis.keys import is_of_a_job
 
 _PASSING = {
     "OOM": "is out of memory, and nothing was written: raise maxmemory, or let workers drain it",
@@ -26,6 +27,9 @@ _PASSING = {
     "MOVED": "no longer holds this namespace; the node that does is looked up again",
     "ASK": "is moving this namespace to another node",
     "BUSY": "is busy with a script that doesn't end",
+    "UNKILLABLE": "is busy with a script that doesn't end and has written",
+    "DAMAGED": "holds a value that isn't Conduit's under one of Conduit's names, and nothing was "
+    "written: remove it",
     "MISCONF": "can't save to its disk and refuses writes",
     "NOREPLICAS": "has too few replicas to take writes",
     "UNBLOCKED": "broke off a blocking read",
@@ -48,6 +52,8 @@ _ANOTHER_NODE = frozenset({"READONLY", "MOVED", "ASK", "CLUSTERDOWN", "MASTERDOW
 _CODE = re.compile("^([A-Z]{3,}) |: -?([A-Z]{3,}) ")
 _DENIED_TO_SCRIPTS = re.compile("can't run this command|can't access|ACL failure")
 
+_FOREIGN = re.compile(r"WRONGTYPE (conduit:.+) is a (\w+)")
+
 
 CALL_ERRORS = (redis_errors.RedisError, OSError, RuntimeError)
 """What a call can fail with; of the `RuntimeError`s, `translate` knows the one that is uvloop's."""
@@ -55,6 +61,10 @@ CALL_ERRORS = (redis_errors.RedisError, OSError, RuntimeError)
 
 class AnswerLostError(QueueUnavailableError):
     """A call was sent and its connection lost: it was carried out, or it wasn't."""
+
+
+class ForeignKeyError(QueueUnavailableError):
+    """A script met a key of another type; nobody has found out yet which one it was."""
 
 
 class AnswerLateError(AnswerLostError):
@@ -124,12 +134,21 @@ def _told(error: redis_errors.RedisError, text: str, address: str) -> QueueError
         return QueueUnavailableError(f"{address} takes no more connections: raise maxclients")
     if code in _PASSING:
         return QueueUnavailableError(f"{address} {_PASSING[code]} ({text})")
-    if code == "WRONGTYPE":
-        return QueueCorruptError(
-            f"{address} holds something that isn't Conduit's under Conduit's names ({text}): "
-            "choose another namespace, or remove those keys"
+    return _foreign(text, address) if code == "WRONGTYPE" else None
+
+
+def _foreign(text: str, address: str) -> QueueError:
+    """Somebody else's key under one of our names: of a single job, or in the way of all."""
+    named = _FOREIGN.search(text)
+    if named is None:
+        return ForeignKeyError(
+            f"{address} holds a key that isn't Conduit's under one of Conduit's names, and nothing "
+            "was written: remove it"
         )
-    return None
+    words = f"{address} holds a {named[2]} that isn't Conduit's under {named[1]}, and nothing was "
+    if is_of_a_job(named[1]):
+        return QueueCorruptError(f"{words}written: remove it, or give the job another id")
+    return QueueUnavailableError(f"{words}written: remove it")
 
 
 def _is_certificate_problem(error: BaseException | None) -> bool:

@@ -51,6 +51,12 @@ PREFIXES = {
     "cancels": "cancels:",  # of a worker: jobs it is to cancel
 }
 
+_OF_A_JOB = (
+    *("metadata", "checkpoint", "steps", "logs", "artifacts", "artifact_data"),
+    "dependants",
+)
+"""Keys, by their prefixes, that stand in the way of one job alone where they aren't ours."""
+
 CHANNELS = {
     "wake": "wake",
     "done": "done:",  # of a client: ids of jobs that finished
@@ -79,8 +85,20 @@ class Keys:
         return self.prefix + known + of
 
 
+def is_of_a_job(name: str) -> bool:
+    """Whether a key holds what belongs to one job alone."""
+    _, _, own = name.partition("}:")
+    return own.startswith(tuple(PREFIXES[key] for key in _OF_A_JOB))
+
+
 def lua_names(used: set[str]) -> str:
     """Those of the names that a script uses, as Lua: `P` is the prefix, `K` the table of names."""
     names = {key: key for key in FIXED} | PREFIXES | CHANNELS
     fields = ", ".join(f"{key} = P .. '{names[key]}'" for key in sorted(used))
     return f"local P = KEYS[1]\nlocal K = {{ {fields} }}\n"
+
+
+def lua_types(used: set[str]) -> str:
+    """The types of those of the names that there is one key of, as a table of Lua."""
+    fields = ", ".join(f"{key} = '{FIXED[key]}'" for key in sorted(used & FIXED.keys()))
+    return f"local T = {{ {fields} }}\n"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import secrets
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
 import msgspec
@@ -35,6 +35,7 @@ from conduit.core.model import (
 )
 from conduit.queue.base import (
     ALIVE_MS,
+    NONE_BEGUN,
     Acted,
     Action,
     Claim,
@@ -53,10 +54,11 @@ from conduit.queue.base import (
     registration_conflict,
 )
 from conduit.queue.forks import keep_for_ever, open_queues
+from conduit.queue.gate import Gated
 from conduit.queue.redis import checks, finding, records, stream
 from conduit.queue.redis.address import parse
 from conduit.queue.redis.connection import NotConfirmedError, Server
-from conduit.queue.redis.failures import AnswerLateError, AnswerLostError
+from conduit.queue.redis.failures import AnswerLateError, AnswerLostError, ForeignKeyError
 from conduit.queue.redis.hints import Hints
 from conduit.queue.redis.records import long, short, to_json
 
@@ -82,7 +84,7 @@ _function_from = msgspec.json.Decoder(FunctionInfo).decode
 _cron_record = msgspec.msgpack.Decoder(CronRecord).decode
 
 
-class RedisQueue:
+class RedisQueue(Gated):
     """A queue on the server that `url` names. `clock` answers milliseconds, in tests."""
 
     def __init__(self, url: str, *, clock: Callable[[], int] | None = None) -> None:
@@ -137,7 +139,10 @@ class RedisQueue:
         self, script: str, *inputs: Any, durable: bool = False, files: Sequence[bytes] = ()
     ) -> Any:
         now = None if self._clock is None else self._clock()
-        return await self._server.run(script, now, *inputs, durable=durable, files=files)
+        try:
+            return await self._server.run(script, now, *inputs, durable=durable, files=files)
+        except ForeignKeyError as error:
+            raise await checks.name_foreign_key(self._server, error) from error
 
     async def _insist(
         self, script: str, *inputs: Any, durable: bool = False, files: Sequence[bytes] = ()
@@ -155,9 +160,7 @@ class RedisQueue:
 
     # --- submitting ------------------------------------------------------------------------------
 
-    async def submit(self, jobs: Sequence[NewJob]) -> list[Submitted]:
-        if not jobs:
-            return []
+    async def _submit(self, jobs: Sequence[NewJob]) -> list[Submitted]:
         rows = [records.new_job_row(job) for job in jobs]
         try:
             if await self._submit_plain(jobs, rows):
@@ -189,13 +192,8 @@ class RedisQueue:
             parts.append(part)
         return bool(await self._insist("submit_plain", durable=True, files=(b"".join(parts),)))
 
-    async def start(self, job: NewJob, worker_id: str, lease_ms: int) -> Job:
-        if job.after:
-            raise QueueError(
-                f"job {job.id} can't be started at once: it waits for others with `after`"
-            )
-        plain = structs.replace(job, key=None, delay_ms=0, run_at=None, expires_ms=None)
-        row = records.new_job_row(structs.replace(plain, unique_ms=None))
+    async def _start(self, job: NewJob, worker_id: str, lease_ms: int) -> Job:
+        row = records.new_job_row(job)
         random = secrets.token_hex(8)
         answer = await self._run("start", row, worker_id, lease_ms, random, durable=True)
         if answer is None:
@@ -225,22 +223,20 @@ class RedisQueue:
             jobs = _jobs(found)
         return jobs
 
-    async def extend(self, leases: Sequence[Lease], lease_ms: int) -> list[Held]:
+    async def extend(
+        self, leases: Sequence[Lease], lease_ms: int, begun: Mapping[Lease, int] = NONE_BEGUN
+    ) -> list[Held]:
         if not leases:
             return []
-        ids = [short(lease.job_id) for lease in leases]
-        answers = await self._run("extend", ids, [lease.token for lease in leases], lease_ms)
+        rows = [(short(lease.job_id), lease.token, begun.get(lease)) for lease in leases]
+        answers = await self._run("extend", rows, lease_ms)
         return [_HELD[answer] for answer in answers]
 
-    async def finish(self, outcomes: Sequence[Outcome]) -> list[Finished]:
-        if not outcomes:
-            return []
+    async def _finish(self, outcomes: Sequence[Outcome]) -> list[Finished]:
         rows = [records.outcome_row(outcome) for outcome in outcomes]
         return [_FINISHED[answer] for answer in await self._run("finish", rows, durable=True)]
 
-    async def record(self, notes: Sequence[Note]) -> list[bool]:
-        if not notes:
-            return []
+    async def _record(self, notes: Sequence[Note]) -> list[bool]:
         files: list[bytes] = []
         rows = [records.note_row(note, files) for note in notes]
         keeps = any(note.checkpoint or note.steps or note.metadata for note in notes)
@@ -450,6 +446,9 @@ class RedisQueue:
     async def heartbeat(self, worker_id: str, running: int) -> bool:
         return bool(await self._insist("heartbeat", worker_id, running))
 
+    async def update_worker(self, worker: WorkerInfo) -> None:
+        await self._run("update_worker", worker.id, to_json(worker))
+
     async def unregister(self, worker_id: str) -> None:
         await self._run("unregister", worker_id)
 
@@ -485,7 +484,7 @@ class RedisQueue:
         shown = (crons.shown(each, roll, now, now - ALIVE_MS) for each in map(_cron_record, kept))
         return sorted((info for info in shown if info is not None), key=lambda info: info.name)
 
-    async def tick(self, ticks: Sequence[Tick]) -> list[Ticked]:
+    async def _tick(self, ticks: Sequence[Tick]) -> list[Ticked]:
         answers = await self._run("tick", [records.tick_row(tick) for tick in ticks], durable=True)
         _check_kept(answers)
         return [
@@ -507,10 +506,7 @@ class RedisQueue:
 
     # --- the event stream ------------------------------------------------------------------------
 
-    async def report(self, reports: Sequence[Report]) -> None:
-        if not reports:
-            return
-        records.check_json(*(bytes(report.data) for report in reports if report.data))
+    async def _report(self, reports: Sequence[Report]) -> None:
         rows: list[tuple[str, ...]] = []
         for each in reports:
             data = (bytes(each.data).decode(),) if each.data else ()

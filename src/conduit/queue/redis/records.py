@@ -17,12 +17,10 @@ import msgspec
 from msgspec import Raw, Struct, field
 
 from conduit.core.crons import Tick
-from conduit.core.errors import QueueError
+from conduit.core.errors import QueueCorruptError, QueueError
 from conduit.core.events import EventKind
 from conduit.core.model import (
     DEFAULT_MAX_DELIVERIES,
-    MAX_AFTER,
-    MAX_PRIORITY,
     MIN_PRIORITY,
     Artifact,
     Job,
@@ -33,6 +31,7 @@ from conduit.core.model import (
 )
 from conduit.core.transitions import dependency_reason
 from conduit.queue.base import DEFAULT_LEASE_MS, Note, Outcome
+from conduit.queue.salvage import UNDECODABLE
 
 STATUS_LETTERS = {
     JobStatus.BLOCKED: "b",
@@ -48,7 +47,6 @@ KINDS = list(EventKind)  # an event's kind is its place here, counted from 1 as 
 
 _pack = msgspec.msgpack.Encoder().encode
 _json_encode = msgspec.json.Encoder().encode
-_from_json = msgspec.json.Decoder().decode
 _members = msgspec.json.Decoder(dict[str, Raw]).decode
 error_from = msgspec.json.Decoder(JobError).decode
 
@@ -106,45 +104,10 @@ def long(stored: str) -> str:
 # --- JSON ---------------------------------------------------------------------------------------
 
 
-def is_json(value: bytes) -> bool:
-    """Whether bytes are JSON; the event stream could never be read past an event that isn't."""
-    if value in (b"null", b"{}"):
-        return True
-    try:
-        _from_json(value)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return False
-    return True
-
-
-def check_json(*values: bytes | None) -> None:
-    """Refuse payloads that aren't JSON. Raises `QueueError`."""
-    for value in values:
-        if value is not None and not is_json(value):
-            raise QueueError(f"{value[:40]!r} isn't JSON, and payloads have to be")
-
-
-def check_text(*names: str) -> None:
-    """Refuse names that UTF-8 can't carry. Raises `QueueError`."""
-    for name in names:
-        if not name.isascii():
-            try:
-                name.encode()
-            except UnicodeEncodeError as error:
-                raise _not_text(error) from None
-
-
 def members_of(value: bytes) -> list[str]:
-    """A JSON object as JSON names and values in turn; they are merged by name, never re-encoded.
-
-    Raises `QueueError` for JSON that isn't an object.
-    """
+    """A JSON object as JSON names and values in turn; they are merged by name, never re-encoded."""
     flat: list[str] = []
-    try:
-        members = _members(value)
-    except msgspec.ValidationError:
-        raise QueueError(f"{value[:40]!r} isn't a JSON object, and has to be") from None
-    for name, raw in members.items():
+    for name, raw in _members(value).items():
         flat += (to_json(name), bytes(raw).decode())
     return flat
 
@@ -176,39 +139,8 @@ _PLAIN_LENGTH = struct.Struct(">I")
 rest_from = msgspec.json.Decoder(Rest).decode
 
 
-MAX_NAME = 1000
-"""Characters of an id, a queue's or a function's name at most: their lengths are two bytes."""
-
-
-MOST = 2**53
-"""Lua's numbers are doubles: whole ones are exact up to here."""
-
-
-def check_numbers(*values: int | None) -> None:
-    """Refuse numbers that scripts can't hold. Raises `QueueError`."""
-    for value in values:
-        if value is not None and not -MOST <= value <= MOST:
-            raise QueueError("a number is out of range: at most 2**53 in size")
-
-
 def new_job_row(job: NewJob) -> tuple[Any, ...]:
-    """A new job as keep.lua takes it. Raises `QueueError` for what couldn't be kept."""
-    if len(job.id) > MAX_NAME or len(job.queue) > MAX_NAME or len(job.function) > MAX_NAME:
-        raise QueueError(
-            f"job {job.id[:40]!r}: an id, a queue's name and a function's name have at most "
-            f"{MAX_NAME} characters"
-        )
-    if not MIN_PRIORITY <= job.priority <= MAX_PRIORITY:
-        raise QueueError(
-            f"job {job.id!r}: priority {job.priority} isn't within {MIN_PRIORITY} and "
-            f"{MAX_PRIORITY}"
-        )
-    if len(job.after) > MAX_AFTER:
-        raise QueueError(f"job {job.id!r}: it can wait for {MAX_AFTER:,} jobs at most")
-    check_text(job.id, job.queue, job.function, *job.after)
-    check_numbers(job.retries, job.timeout_ms, job.max_deliveries, job.delay_ms, job.run_at)
-    check_numbers(job.expires_ms, job.unique_ms)
-    check_json(job.args, job.metadata)
+    """A new job as keep.lua takes it."""
     after = tuple(map(short, job.after)) if job.after else ()
     plain = job.key is job.parent_id is job.root_id is job.retries is job.timeout_ms is None
     rest = (
@@ -235,8 +167,7 @@ def new_job_row(job: NewJob) -> tuple[Any, ...]:
 
 
 def tick_row(tick: Tick) -> tuple[Any, ...]:
-    """A tick as tick.lua takes it. Raises `QueueError` for a job that couldn't be kept."""
-    check_numbers(tick.at, tick.passed)
+    """A tick as tick.lua takes it."""
     job = tick.job
     row, job_id = (None, None) if job is None else (new_job_row(job), job.id)
     return tick.cron, tick.fingerprint, tick.at, row, job_id, tick.passed
@@ -298,6 +229,7 @@ class State(Struct, gc=False):
     generation: int = field(default=1, name="g")
     token: str | None = field(default=None, name="t")
     worker_id: str | None = field(default=None, name="w")
+    claimed_at: int | None = field(default=None, name="h")
     started_at: int | None = field(default=None, name="b")
     finished_at: int | None = field(default=None, name="z")
     run_at: int | None = field(default=None, name="R")
@@ -342,7 +274,16 @@ def number_of(blob: bytes) -> int:
 
 
 def job_from(stored_id: str, blob: bytes, state: bytes, extra: bytes = b"") -> Job:
-    """A job out of its parts, as look.lua gives them."""
+    """A job out of its parts, as look.lua gives them. Raises `QueueCorruptError`."""
+    try:
+        return _job_from(stored_id, blob, state, extra)
+    except UNDECODABLE as error:
+        raise QueueCorruptError(
+            f"job {long(stored_id)} is damaged, or isn't Conduit's: {error}"
+        ) from error
+
+
+def _job_from(stored_id: str, blob: bytes, state: bytes, extra: bytes) -> Job:
     submitted_at = int.from_bytes(blob[6:12], "big")
     args_at = 15 + int.from_bytes(blob[13:15], "big")
     queue, function = split_lane(blob[15:args_at])
@@ -366,6 +307,7 @@ def job_from(stored_id: str, blob: bytes, state: bytes, extra: bytes = b"") -> J
         rest.timeout_ms,
         st.max_deliveries,
         st.expires_at,
+        st.claimed_at,
         st.started_at,
         st.finished_at,
         st.generation,
@@ -406,12 +348,8 @@ def ended_from(message: bytes) -> tuple[str, Job | None]:
 
 
 def outcome_row(outcome: Outcome) -> tuple[Any, ...]:
-    """An outcome as finish.lua takes it; one whose result isn't JSON fails its job."""
+    """An outcome as finish.lua takes it."""
     lease, result = outcome.lease, outcome.result
-    if result is not None and not is_json(result):
-        error = to_json(JobError(type="QueueError", message="the result isn't JSON"))
-        return (short(lease.job_id), lease.token, "fail", None, error, "bad_result", 0)
-    check_numbers(outcome.delay_ms)
     return (
         short(lease.job_id),
         lease.token,
@@ -420,13 +358,12 @@ def outcome_row(outcome: Outcome) -> tuple[Any, ...]:
         None if outcome.error is None else to_json(outcome.error),
         outcome.reason,
         outcome.delay_ms,
+        outcome.began_ms_ago,
     )
 
 
 def note_row(note: Note, files: list[bytes]) -> tuple[Any, ...]:
     """A note as record.lua takes it; the bytes of its artifact go to `files`."""
-    check_json(note.metadata, note.checkpoint, note.steps)
-    check_numbers(*(line.at for line in note.logs))
     kept = note.artifact
     if kept is not None:
         files.append(note.data or b"")
@@ -440,6 +377,7 @@ def note_row(note: Note, files: list[bytes]) -> tuple[Any, ...]:
         None if note.steps is None else members_of(note.steps),
         [to_json(line) for line in note.logs] or None,
         None if kept is None else (kept.name, to_json(kept), len(files)),
+        note.began_ms_ago,
     )
 
 

@@ -9,7 +9,7 @@ from importlib import resources
 
 from msgspec import Struct
 
-from conduit.queue.redis.keys import lua_names
+from conduit.queue.redis.keys import lua_names, lua_types
 from conduit.queue.redis.records import lua_constants
 
 _END = ("jobs", "lanes", "look", "ending", "dependants")
@@ -18,8 +18,8 @@ _PARTS = {
     "submit": _KEEP,
     "start": _KEEP,
     "tick": (*_KEEP, "schedule"),
-    "register": ("schedule",),
-    "unregister": ("schedule",),
+    "register": ("sound", "schedule"),
+    "unregister": ("sound", "schedule"),
     "crons": ("schedule",),
     "pause_cron": ("schedule",),
     "rewind_cron": ("schedule",),
@@ -27,7 +27,7 @@ _PARTS = {
     "extend": ("jobs",),
     "finish": (*_END, "unblock"),
     "record": ("jobs",),
-    "sweep": (*_END, "unblock", "holders", "promote", "expire", "after", "forget"),
+    "sweep": ("sound", *_END, "unblock", "holders", "promote", "expire", "after", "forget"),
     "cancel": _END,
     "retry": ("jobs", "lanes", "holders", "after"),
     "delete": (*_END, "unblock", "holders", "after", "forget"),
@@ -74,7 +74,9 @@ def script(name: str, *, flags: bool) -> Script:
     parts = (name,) if name in _BARE else ("lib", *_PARTS.get(name, ()), name)
     body = "\n".join(map(_read, parts))
     constants = "" if name in _BARE else lua_constants()
-    text = head + lua_names(set(_NAME.findall(body))) + constants + body
+    used = set(_NAME.findall(body))
+    types = lua_types(used) if "sound" in parts else ""
+    text = head + lua_names(used) + types + constants + body
     return Script(text, hashlib.sha1(text.encode()).hexdigest())
 
 

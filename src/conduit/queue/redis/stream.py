@@ -27,6 +27,7 @@ class _Extra(Struct, frozen=True, gc=False):
     max_deliveries: int = field(default=DEFAULT_MAX_DELIVERIES, name="D")
     metadata: str | None = field(default=None, name="M")
     worker_id: str | None = field(default=None, name="w")
+    began_ms_ago: int | None = field(default=None, name="b")
     reason: str | None = field(default=None, name="y")
     ended: str | None = field(default=None, name="i")
     error: str | None = field(default=None, name="e")
@@ -105,6 +106,7 @@ def _event(row: _Row, at: int) -> Event:
         submission=_submission(row) if submitted else None,
         worker_id=extra.worker_id,
         run_at=at if submitted and extra.run_at is None else extra.run_at,
+        started_at=None if extra.began_ms_ago is None else at - extra.began_ms_ago,
         reason=records.reason_of(extra.reason, extra.ended),
         error=None if extra.error is None else records.error_from(extra.error),
         result=_raw(extra.result),

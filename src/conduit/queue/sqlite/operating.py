@@ -32,7 +32,8 @@ UPDATE jobs SET cancel_requested = 1, reason = ?2, seq = seq + 1 WHERE n = ?1
 _REQUEUE = """
 UPDATE jobs
 SET status = ?3, generation = generation + 1, failures = 0, rescues = 0, seq = seq + 1,
-    run_at = ?2, expires_at = NULL, unique_until = NULL, started_at = NULL, finished_at = NULL,
+    run_at = ?2, expires_at = NULL, unique_until = NULL, claimed_at = NULL,
+    started_at = NULL, finished_at = NULL,
     cancel_requested = 0, reason = NULL, error = NULL, result = NULL, progress = NULL,
     progress_message = NULL, front = 1
 WHERE n = ?1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Self, TypeVar
@@ -26,6 +26,7 @@ from conduit.core.model import (
 )
 from conduit.queue.base import (
     ALIVE_MS,
+    NONE_BEGUN,
     Action,
     Claim,
     Finished,
@@ -41,6 +42,7 @@ from conduit.queue.base import (
     Submitted,
     SweepReport,
 )
+from conduit.queue.gate import Gated
 from conduit.queue.sqlite import (
     crons,
     looking,
@@ -60,7 +62,7 @@ def _wall_clock() -> int:
     return time.time_ns() // 1_000_000
 
 
-class SqliteQueue:
+class SqliteQueue(Gated):
     """A queue in the file at `path`, made when it isn't there. `clock` answers milliseconds."""
 
     def __init__(self, path: Path, *, clock: Callable[[], int] | None = None) -> None:
@@ -110,10 +112,10 @@ class SqliteQueue:
 
     # --- submitting ---------------------------------------------------------------------------
 
-    async def submit(self, jobs: Sequence[NewJob]) -> list[Submitted]:
+    async def _submit(self, jobs: Sequence[NewJob]) -> list[Submitted]:
         return await self._write(partial(submitting.submit, jobs=jobs))
 
-    async def start(self, job: NewJob, worker_id: str, lease_ms: int) -> Job:
+    async def _start(self, job: NewJob, worker_id: str, lease_ms: int) -> Job:
         return await self._write(
             partial(submitting.start, job=job, worker_id=worker_id, lease_ms=lease_ms)
         )
@@ -125,13 +127,17 @@ class SqliteQueue:
             self._claimed_at = self._db.version
         return await self._write(partial(running.claim, wanted=claim))
 
-    async def extend(self, leases: Sequence[Lease], lease_ms: int) -> list[Held]:
-        return await self._write(partial(running.extend, leases=leases, lease_ms=lease_ms))
+    async def extend(
+        self, leases: Sequence[Lease], lease_ms: int, begun: Mapping[Lease, int] = NONE_BEGUN
+    ) -> list[Held]:
+        return await self._write(
+            partial(running.extend, leases=leases, lease_ms=lease_ms, begun=begun)
+        )
 
-    async def finish(self, outcomes: Sequence[Outcome]) -> list[Finished]:
+    async def _finish(self, outcomes: Sequence[Outcome]) -> list[Finished]:
         return await self._write(partial(running.finish, outcomes=outcomes))
 
-    async def record(self, notes: Sequence[Note]) -> list[bool]:
+    async def _record(self, notes: Sequence[Note]) -> list[bool]:
         return await self._write(partial(running.record, notes=notes))
 
     async def sweep(self, retention: Retention, *, limit: int = 1000) -> SweepReport:
@@ -237,6 +243,9 @@ class SqliteQueue:
     async def heartbeat(self, worker_id: str, running: int) -> bool:
         return await self._write(partial(registry.heartbeat, worker_id=worker_id, running=running))
 
+    async def update_worker(self, worker: WorkerInfo) -> None:
+        await self._write(partial(registry.update_worker, worker=worker))
+
     async def unregister(self, worker_id: str) -> None:
         await self._write(partial(registry.unregister, worker_id=worker_id))
 
@@ -249,7 +258,7 @@ class SqliteQueue:
     async def crons(self) -> list[CronInfo]:
         return await self._db.read(lambda db: crons.listed(db, self._clock()))
 
-    async def tick(self, ticks: Sequence[Tick]) -> list[Ticked]:
+    async def _tick(self, ticks: Sequence[Tick]) -> list[Ticked]:
         return await self._write(partial(crons.tick, ticks=ticks))
 
     async def rewind_cron(self, name: str) -> bool:
@@ -266,7 +275,7 @@ class SqliteQueue:
 
     # --- the event stream -----------------------------------------------------------------------
 
-    async def report(self, reports: Sequence[Report]) -> None:
+    async def _report(self, reports: Sequence[Report]) -> None:
         await self._write(partial(stream.report, reports=reports))
 
     async def read_events(

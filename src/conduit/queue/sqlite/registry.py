@@ -72,6 +72,15 @@ def heartbeat(db: sqlite3.Connection, now: int, worker_id: str, running: int) ->
     return known.rowcount > 0
 
 
+def update_worker(db: sqlite3.Connection, now: int, worker: WorkerInfo) -> None:
+    """Replace what a worker says of itself; see `Queue.update_worker`."""
+    known = db.execute("SELECT info FROM workers WHERE id = ?", (worker.id,)).fetchone()
+    if known is not None:
+        started_at = _decode_worker(known[0]).started_at
+        info = _encode(structs.replace(worker, started_at=started_at, seen_at=now))
+        db.execute("UPDATE workers SET info = ? WHERE id = ?", (info, worker.id))
+
+
 def unregister(db: sqlite3.Connection, now: int, worker_id: str) -> None:
     """Say that a worker has stopped."""
     db.execute(

@@ -9,7 +9,6 @@ from typing import Any
 import msgspec
 from msgspec import Raw, Struct
 
-from conduit.core.errors import QueueError
 from conduit.core.events import Entry, Event, EventKind, Report
 from conduit.core.model import NOTHING, Job, JobError, JobStatus
 from conduit.queue.base import StoredEntry, Unreadable
@@ -93,27 +92,6 @@ def encode_error(error: JobError | None) -> bytes | None:
 def ids_json(values: Iterable[int | str]) -> str:
     """Values for `IN (SELECT value FROM json_each(?))`: one statement for any number of them."""
     return _encode(list(values)).decode()
-
-
-_decode_anything = msgspec.json.Decoder().decode
-
-
-def is_json(value: bytes) -> bool:
-    """Whether bytes are JSON; the event stream could never be read past an event that isn't."""
-    if value in (b"null", b"{}"):
-        return True
-    try:
-        _decode_anything(value)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return False
-    return True
-
-
-def check_json(*values: bytes | None) -> None:
-    """Refuse payloads that aren't JSON. Raises `QueueError`."""
-    for value in values:
-        if value is not None and not is_json(value):
-            raise QueueError(f"{value[:40]!r} isn't JSON, and payloads have to be")
 
 
 def raw(value: bytes | None) -> Raw:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -12,8 +12,8 @@ import msgspec
 from msgspec import Struct
 
 from conduit.core.events import Event, EventKind
-from conduit.core.model import Job, JobError, JobStatus, Lease, LogLine, Reason
-from conduit.core.transitions import Ending, OutcomeKind, settle
+from conduit.core.model import Job, JobStatus, Lease, LogLine
+from conduit.core.transitions import Ending, began_at, settle
 from conduit.queue.base import Claim, Finished, Held, Note, Outcome
 from conduit.queue.sqlite import dependencies, rows
 
@@ -34,8 +34,8 @@ SELECT json_group_array(json_array(front, -priority, n)) FROM (
 _CLAIM = """
 UPDATE jobs
 SET status = 'running', front = 1, attempt = failures + rescues + 1, fence = fence + 1,
-    seq = seq + 1, token = (fence + 1) || ?2, worker_id = ?3, started_at = ?4,
-    progress = NULL, progress_message = NULL, reason = NULL
+    seq = seq + 1, token = (fence + 1) || ?2, worker_id = ?3, claimed_at = ?4,
+    started_at = NULL, progress = NULL, progress_message = NULL, reason = NULL
 WHERE n IN (SELECT value FROM json_each(?1))
 """
 
@@ -64,13 +64,14 @@ SELECT n, {rows.COLUMNS} FROM jobs WHERE id IN (SELECT value FROM json_each(?))
 _STATE = """
 SELECT json_group_array(json_array(
     id, n, status, token, cancel_requested, generation, attempt, failures, rescues, fence, seq,
-    reason, EXISTS (SELECT 1 FROM dependencies WHERE awaited = jobs.id)
+    claimed_at, started_at, reason, EXISTS (SELECT 1 FROM dependencies WHERE awaited = jobs.id)
 )) FROM jobs WHERE id IN (SELECT value FROM json_each(?))
 """
 
 _COMPLETE = """
 UPDATE jobs
 SET status = 'completed', seq = seq + 1, finished_at = ?2,
+    started_at = json_extract(ended.value, '$[2]'),
     result = CAST(json_extract(ended.value, '$[1]') AS BLOB),
     reason = NULL, error = NULL, cancel_requested = 0
 FROM json_each(?1) AS ended
@@ -81,13 +82,15 @@ _END = """
 UPDATE jobs
 SET status = ?2, seq = seq + 1, failures = failures + ?3, rescues = rescues + ?4,
     run_at = coalesce(?5, run_at), finished_at = ?6, reason = coalesce(?7, reason),
-    error = coalesce(?8, error), front = ?9
+    error = coalesce(?8, error), front = ?9, started_at = ?10
 WHERE n = ?1
 """
 
+_BEGUN = "UPDATE jobs SET seq = ?2, started_at = ?3 WHERE n = ?1"
+
 _RECORD = """
 UPDATE jobs
-SET seq = ?2, progress = ?3, progress_message = ?4,
+SET seq = ?2, started_at = ?8, progress = ?3, progress_message = ?4,
     metadata = coalesce(?5, metadata), checkpoint = coalesce(?6, checkpoint),
     steps = coalesce(?7, steps)
 WHERE n = ?1
@@ -168,11 +171,18 @@ def promote(db: sqlite3.Connection, now: int, limit: int, events: list[Event]) -
     return len(jobs)
 
 
-def extend(db: sqlite3.Connection, now: int, leases: Sequence[Lease], lease_ms: int) -> list[Held]:
+def extend(
+    db: sqlite3.Connection,
+    now: int,
+    leases: Sequence[Lease],
+    lease_ms: int,
+    begun: Mapping[Lease, int],
+) -> list[Held]:
     """Renew leases; see `Queue.extend`."""
     states = _states(db, (lease.job_id for lease in leases))
     answers: list[Held] = []
     renewed: list[tuple[int, int, int]] = []
+    events: list[Event] = []
     for lease in leases:
         state = states.get(lease.job_id)
         if state is None or not state.held_by(lease):
@@ -180,7 +190,13 @@ def extend(db: sqlite3.Connection, now: int, leases: Sequence[Lease], lease_ms: 
             continue
         answers.append(Held.CANCEL if state.cancel_requested else Held.HELD)
         renewed.append((now + lease_ms, lease_ms, state.n))
+        if state.started_at is None and lease in begun:
+            state.began(now, begun[lease])
+            state.seq += 1
+            events.append(state.event(EventKind.BEGUN, now, started_at=state.started_at))
+            db.execute(_BEGUN, (state.n, state.seq, state.started_at))
     db.executemany("UPDATE leases SET expires = ?, term = ? WHERE n = ?", renewed)
+    rows.append(db, now, events)
     return answers
 
 
@@ -198,8 +214,31 @@ class _State(Struct, array_like=True, gc=False):
     rescues: int
     fence: int
     seq: int
+    claimed_at: int | None
+    started_at: int | None
     reason: str | None
     awaited: int
+
+    def began(self, now: int, ms_ago: int | None) -> None:
+        """Take in when the function began, unless that is known or it never did."""
+        if self.started_at is None and ms_ago is not None:
+            self.started_at = began_at(now, ms_ago, self.claimed_at)
+
+    def event(self, kind: EventKind, now: int, **news: Any) -> Event:
+        """The event of a step that leaves the job running."""
+        return Event(
+            kind=kind,
+            job_id=self.job_id,
+            seq=self.seq,
+            attempt=self.attempt,
+            at=now,
+            status=self.status,
+            generation=self.generation,
+            fence=self.fence,
+            failures=self.failures,
+            rescues=self.rescues,
+            **news,
+        )
 
     def held_by(self, lease: Lease) -> bool:
         return self.status is JobStatus.RUNNING and self.token == lease.token
@@ -218,11 +257,11 @@ def finish(db: sqlite3.Connection, now: int, outcomes: Sequence[Outcome]) -> lis
     states = _states(db, (outcome.lease.job_id for outcome in outcomes))
     answers: list[Finished] = []
     events: list[Event] = []
-    completed: list[tuple[int, str]] = []
+    completed: list[tuple[int, str, int | None]] = []
     others: list[tuple[Any, ...]] = []
     over: list[int] = []
     awaited: list[dependencies.Ended] = []
-    for outcome in map(_storable, outcomes):
+    for outcome in outcomes:
         state = states.get(outcome.lease.job_id)
         if state is None or state.token != outcome.lease.token:
             answers.append(Finished.STALE)
@@ -232,6 +271,7 @@ def finish(db: sqlite3.Connection, now: int, outcomes: Sequence[Outcome]) -> lis
             continue
         answers.append(Finished.OK)
         over.append(state.n)
+        state.began(now, outcome.began_ms_ago)
         ending = settle(
             outcome.kind,
             cancel_requested=bool(state.cancel_requested),
@@ -240,9 +280,10 @@ def finish(db: sqlite3.Connection, now: int, outcomes: Sequence[Outcome]) -> lis
             error=outcome.error,
         )
         if ending.move.target is JobStatus.COMPLETED:
-            completed.append((state.n, (outcome.result or b"null").decode()))
+            result = (outcome.result or b"null").decode()
+            completed.append((state.n, result, state.started_at))
         else:
-            others.append(_end_row(state.n, ending, now))
+            others.append(_end_row(state.n, ending, now, state.started_at))
         events.append(_end_event(state, ending, now, outcome.result))
         if state.awaited and ending.move.target.finished:
             awaited.append((state.job_id, ending.move.target))
@@ -260,19 +301,9 @@ def finish(db: sqlite3.Connection, now: int, outcomes: Sequence[Outcome]) -> lis
     return answers
 
 
-def _storable(outcome: Outcome) -> Outcome:
-    """The outcome, or a failure in its place when its result isn't JSON."""
-    if outcome.result is None or rows.is_json(outcome.result):
-        return outcome
-    return Outcome(
-        lease=outcome.lease,
-        kind=OutcomeKind.FAIL,
-        reason=Reason.BAD_RESULT,
-        error=JobError(type="QueueError", message="the result isn't JSON"),
-    )
-
-
-def _end_row(n: int, ending: Ending, now: int, *, front: int = 1) -> tuple[Any, ...]:
+def _end_row(
+    n: int, ending: Ending, now: int, started_at: int | None, *, front: int = 1
+) -> tuple[Any, ...]:
     target = ending.move.target
     return (
         n,
@@ -284,6 +315,7 @@ def _end_row(n: int, ending: Ending, now: int, *, front: int = 1) -> tuple[Any, 
         ending.reason,
         rows.encode_error(ending.error),
         front,
+        started_at,
     )
 
 
@@ -301,6 +333,7 @@ def _end_event(state: _State, ending: Ending, now: int, result: bytes | None = N
         failures=state.failures + ending.failures,
         rescues=state.rescues + ending.rescues,
         run_at=now + ending.delay_ms if target is JobStatus.SCHEDULED else None,
+        started_at=state.started_at,
         reason=ending.reason or (state.reason if target is JobStatus.CANCELLED else None),
         error=ending.error,
         result=rows.raw(result if target is JobStatus.COMPLETED else None),
@@ -309,7 +342,7 @@ def _end_event(state: _State, ending: Ending, now: int, result: bytes | None = N
 
 def rescue_row(db: sqlite3.Connection, now: int, n: int, job: Job, ending: Ending) -> Event:
     """Write what `transitions.rescue` decided for a job whose lease ran out."""
-    db.execute(_END, _end_row(n, ending, now, front=0))
+    db.execute(_END, _end_row(n, ending, now, job.started_at, front=0))
     # Whoever held that lease comes too late from now on; it hasn't "already" reported anything.
     db.execute("UPDATE jobs SET token = NULL WHERE n = ?", (n,))
     target = ending.move.target
@@ -325,6 +358,7 @@ def rescue_row(db: sqlite3.Connection, now: int, n: int, job: Job, ending: Endin
         failures=job.failures,
         rescues=job.rescues + 1,
         worker_id=job.worker_id,
+        started_at=job.started_at,
         reason=ending.reason or (job.reason if target is JobStatus.CANCELLED else None),
         error=ending.error,
     )
@@ -337,7 +371,6 @@ def record(db: sqlite3.Connection, now: int, notes: Sequence[Note]) -> list[bool
     answers: list[bool] = []
     events: list[Event] = []
     for note in notes:
-        rows.check_json(note.metadata, note.checkpoint, note.steps)
         n, job = jobs.get(note.lease.job_id, (0, None))
         held = job is not None and job.status is JobStatus.RUNNING and job.token == note.lease.token
         answers.append(held)
@@ -353,10 +386,16 @@ def _write_note(
     """Apply one note; the job after it."""
     replace = msgspec.structs.replace
 
+    began: dict[str, int] = {}
+    if job.started_at is None and note.began_ms_ago is not None:
+        began["started_at"] = began_at(now, note.began_ms_ago, job.claimed_at)
+        job = replace(job, **began)
+
     def happened(kind: EventKind, **news: Any) -> None:
         nonlocal job
         job = replace(job, seq=job.seq + 1)
-        events.append(rows.event(kind, job, now, **news))
+        events.append(rows.event(kind, job, now, **news, **began))
+        began.clear()  # the first event has told it
 
     metadata = None if note.metadata is None else merge(job.metadata, note.metadata)
     steps = None if note.steps is None else merge(job.steps, note.steps)
@@ -378,9 +417,14 @@ def _write_note(
     if note.artifact is not None:
         _write_artifact(db, n, note)
         happened(EventKind.ARTIFACT, artifact=note.artifact)
+    if began:
+        happened(EventKind.BEGUN)
     db.execute(
         _RECORD,
-        (n, job.seq, job.progress, job.progress_message, metadata, note.checkpoint, steps),
+        (
+            *(n, job.seq, job.progress, job.progress_message, metadata, note.checkpoint, steps),
+            job.started_at,
+        ),
     )
     return job
 

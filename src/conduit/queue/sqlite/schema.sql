@@ -19,7 +19,8 @@ CREATE TABLE jobs (
     expires_at       INTEGER,
     unique_until     INTEGER,
     front            INTEGER NOT NULL DEFAULT 1,   -- 0: rescued, goes before the backlog
-    started_at       INTEGER,
+    claimed_at       INTEGER,
+    started_at       INTEGER,               -- when its function began; unknown until it is told
     finished_at      INTEGER,
     generation       INTEGER NOT NULL DEFAULT 1,
     attempt          INTEGER NOT NULL DEFAULT 0,

@@ -6,11 +6,11 @@ import secrets
 import sqlite3
 from collections.abc import Sequence
 
-from msgspec import Raw, structs
+from msgspec import Raw
 
-from conduit.core.errors import QueueError, SubmitConflictError
+from conduit.core.errors import SubmitConflictError
 from conduit.core.events import Event, EventKind, Submission
-from conduit.core.model import MAX_AFTER, Job, JobStatus, NewJob
+from conduit.core.model import Job, JobStatus, NewJob
 from conduit.queue.base import Submitted
 from conduit.queue.sqlite import dependencies, rows
 
@@ -32,7 +32,7 @@ _SAME = "SELECT function, queue, args, after FROM jobs WHERE id = ?"
 
 _START = """
 UPDATE jobs
-SET status = 'running', attempt = 1, fence = 1, seq = 2, token = ?2, worker_id = ?3, started_at = ?4
+SET status = 'running', attempt = 1, fence = 1, seq = 2, token = ?2, worker_id = ?3, claimed_at = ?4
 WHERE id = ?1
 """
 
@@ -54,11 +54,8 @@ def submit(db: sqlite3.Connection, now: int, jobs: Sequence[NewJob]) -> list[Sub
 
 def start(db: sqlite3.Connection, now: int, job: NewJob, worker_id: str, lease_ms: int) -> Job:
     """Keep one job and lease it at once; see `Queue.start`."""
-    if job.after:
-        raise QueueError(f"job {job.id} can't be started at once: it waits for others with `after`")
-    unkeyed = structs.replace(job, key=None, delay_ms=0, run_at=None, expires_ms=None)
     events: list[Event] = []
-    if not _insert(db, now, unkeyed, events):
+    if not _insert(db, now, job, events):
         raise SubmitConflictError(f"job {job.id} exists already and can't be started again")
     token = f"1:{secrets.token_hex(8)}"
     db.execute(_START, (job.id, token, worker_id, now))
@@ -93,9 +90,6 @@ def _insert(db: sqlite3.Connection, now: int, job: NewJob, events: list[Event]) 
 
     Raises `SubmitConflictError`, `DependencyNotFoundError`.
     """
-    rows.check_json(job.args, job.metadata)
-    if len(job.after) > MAX_AFTER:
-        raise QueueError(f"job {job.id!r}: it can wait for {MAX_AFTER:,} jobs at most")
     outstanding: list[dependencies.Ended] = []
     if job.after:
         # Only a new job is asked for what it waits for: of an old one's that may be forgotten.

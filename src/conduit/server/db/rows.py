@@ -51,6 +51,7 @@ class JobRow(Struct, frozen=True, kw_only=True, gc=False):
     steps: str = "{}"
     applied_at: int
     after: str | None = None
+    claimed_at: int | None = None
 
 
 class DependencyRow(Struct, frozen=True, gc=False):
@@ -61,18 +62,19 @@ class DependencyRow(Struct, frozen=True, gc=False):
 
 
 class AttemptRow(Struct, frozen=True, kw_only=True, gc=False):
-    """One start of a job and how it ended; the columns of `tables.attempts`."""
+    """One lease of a job and what came of it; the columns of `tables.attempts`."""
 
     job_id: str
     fence: int
     generation: int
     attempt: int
     worker_id: str | None = None
-    started_at: int
+    claimed_at: int
     ended_at: int | None = None
     outcome: str | None = None
     reason: str | None = None
     error: str | None = None
+    started_at: int | None = None
 
 
 class LogRow(Struct, frozen=True, kw_only=True, gc=False):

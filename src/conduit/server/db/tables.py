@@ -76,6 +76,7 @@ jobs = Table(
     Column("steps", _text(), nullable=False),
     Column("applied_at", BigInteger, nullable=False),  # by this server's clock
     Column("after", _text()),  # the ids of the jobs that it waits for: JSON
+    Column("claimed_at", BigInteger),
     postgresql_with={
         # Room on each page for the next version of its rows: progress then touches no index.
         "fillfactor": 80,
@@ -124,15 +125,16 @@ attempts = Table(
     "attempts",
     metadata,
     Column("job_id", _text(), primary_key=True),
-    Column("fence", Integer, primary_key=True),  # of its lease: one row for each start
+    Column("fence", Integer, primary_key=True),  # of its lease: one row for each
     Column("generation", Integer, nullable=False),
     Column("attempt", Integer, nullable=False),
     Column("worker_id", _text()),
-    Column("started_at", BigInteger, nullable=False),
+    Column("claimed_at", BigInteger, nullable=False),
     Column("ended_at", BigInteger),
     Column("outcome", _text(16)),  # completed, failed, retrying, released, rescued, cancelled
     Column("reason", _text()),
     Column("error", _text()),
+    Column("started_at", BigInteger),  # when its function began, if it did
 )
 
 logs = Table(

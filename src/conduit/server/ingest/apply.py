@@ -54,6 +54,8 @@ class JobNews(Struct, frozen=True, kw_only=True, omit_defaults=True):
     progress: float | None = None
     progress_message: str | None = None
     reason: str | None = None
+    started_at: int | None = None
+    """When its function began, in milliseconds."""
 
 
 class NewChange(Struct, frozen=True, kw_only=True):
@@ -259,6 +261,7 @@ def _news_of(history: LoadedHistory, now: int, kind: str | None) -> NewChange | 
             progress=row.progress,
             progress_message=row.progress_message,
             reason=row.reason,
+            started_at=row.started_at,
         )
         data = _to_json(news).decode()
     at = last.at if last else now

@@ -46,6 +46,8 @@ _to_json = msgspec.json.Encoder().encode
 def fold(row: JobRow, event: Event) -> JobRow:
     """The row of a job after its next event."""
     changes = _CHANGES[event.kind](row, event)
+    if event.started_at is not None:
+        changes["started_at"] = event.started_at
     if is_lost(row):  # it isn't, after all
         changes = {"finished_at": None, "reason": None} | changes
     return structs.replace(
@@ -72,7 +74,8 @@ def is_lost(row: JobRow) -> bool:
 def _started(_row: JobRow, event: Event) -> _Changes:
     return {
         "worker_id": soundness.name(event.worker_id),
-        "started_at": event.at,
+        "claimed_at": event.at,
+        "started_at": None,
         "reason": None,
         "progress": None,
         "progress_message": None,
@@ -134,6 +137,7 @@ def _requeued(_row: JobRow, event: Event) -> _Changes:
     return {
         "run_at": event.at if event.run_at is None else event.run_at,
         "expires_at": None,
+        "claimed_at": None,
         "started_at": None,
         "finished_at": None,
         "cancel_requested": False,
@@ -153,6 +157,7 @@ _CHANGES: Mapping[EventKind, Callable[[JobRow, Event], _Changes]] = {
     EventKind.UNBLOCKED: _unblocked,
     EventKind.QUEUED: _nothing,
     EventKind.STARTED: _started,
+    EventKind.BEGUN: _nothing,
     EventKind.PROGRESS: _progress,
     EventKind.METADATA: _metadata,
     EventKind.CHECKPOINT: _checkpoint,
@@ -243,6 +248,7 @@ def row_of(job: Job, now: int) -> JobRow:
         checkpoint=None if job.checkpoint is None else soundness.payload(job.checkpoint),
         steps=soundness.payload(job.steps),
         applied_at=now,
+        claimed_at=job.claimed_at,
     )
 
 
@@ -407,6 +413,8 @@ class JobHistory:
             event.kind is EventKind.CANCELLED and before.status is _RUNNING
         ):
             self._end_attempt(before, event)
+        elif event.started_at is not None:
+            self.attempts[event.fence] = self._attempt(before, event)
         for line in event.logs:
             self.logs[line.number] = log_row(self.job_id, line)
         if event.artifact is not None:
@@ -420,18 +428,25 @@ class JobHistory:
             generation=event.generation,
             attempt=event.attempt,
             worker_id=soundness.name(event.worker_id),
-            started_at=event.at,
+            claimed_at=event.at,
         )
 
-    def _end_attempt(self, before: JobRow, event: Event) -> None:
-        known = before.fence == event.fence and before.started_at is not None
-        self.attempts[event.fence] = AttemptRow(
+    def _attempt(self, before: JobRow, event: Event) -> AttemptRow:
+        """The attempt as an event finds it, with what that tells of its begin."""
+        known = before.fence == event.fence and before.claimed_at is not None
+        return AttemptRow(
             job_id=self.job_id,
             fence=event.fence,
             generation=event.generation,
             attempt=event.attempt,
             worker_id=before.worker_id if known else soundness.name(event.worker_id),
-            started_at=before.started_at if known and before.started_at else event.at,
+            claimed_at=before.claimed_at if known and before.claimed_at else event.at,
+            started_at=event.started_at,
+        )
+
+    def _end_attempt(self, before: JobRow, event: Event) -> None:
+        self.attempts[event.fence] = structs.replace(
+            self._attempt(before, event),
             ended_at=event.at,
             outcome=event.kind.removeprefix("job."),
             reason=soundness.text(event.reason),
@@ -444,7 +459,7 @@ class JobHistory:
         Earlier events that are still on their way change nothing any more. The event of the
         deletion itself is foretold among the parked ones: by its number, as its time isn't known.
         """
-        until = max(job.submitted_at, job.started_at or 0, job.finished_at or 0)
+        until = max(job.submitted_at, job.claimed_at or 0, job.finished_at or 0)
         row = self.row
         if row is None and self.barrier is not None and self.barrier >= until:
             return  # the event was here first
@@ -521,12 +536,15 @@ class JobHistory:
 
     def _tell_attempt(self, row: JobRow) -> None:
         """Make sure of the latest attempt, of which the row itself tells."""
-        if row.started_at is None:
+        if row.claimed_at is None:
             return
         known = self.attempts.get(row.fence)
         if known is not None and known.ended_at is not None:
             self.attempts[row.fence] = structs.replace(
-                known, worker_id=row.worker_id, started_at=row.started_at
+                known,
+                worker_id=row.worker_id,
+                claimed_at=row.claimed_at,
+                started_at=row.started_at,
             )
             return
         ended_at = None
@@ -538,6 +556,7 @@ class JobHistory:
             generation=row.generation,
             attempt=row.attempt,
             worker_id=row.worker_id,
+            claimed_at=row.claimed_at,
             started_at=row.started_at,
             ended_at=ended_at,
             outcome=row.status.value if row.finished_at else None,
@@ -581,6 +600,7 @@ def _before_everything(truth: JobRow) -> JobRow:
         seq=0,
         fence=0,
         worker_id=None,
+        claimed_at=None,
         started_at=None,
         finished_at=None,
         reason=None,

@@ -21,6 +21,7 @@ MAX_ID = 500
 _MAX_INDEXED = 500
 _INT32, _INT64 = 2**31, 2**63
 _NEWS = (
+    EventKind.BEGUN,
     EventKind.PROGRESS,
     EventKind.METADATA,
     EventKind.CHECKPOINT,
@@ -99,7 +100,7 @@ def _fault_of_counters(event: Event) -> str | None:
         return "seq or generation is out of range"
     if min(counters) < 0 or max(counters) >= _INT32:
         return "a counter is out of range"
-    return _fault_of_times((event.at, event.run_at))
+    return _fault_of_times((event.at, event.run_at, event.started_at))
 
 
 def _fault_of_times(values: Iterable[int | None]) -> str | None:

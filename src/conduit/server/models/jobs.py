@@ -61,7 +61,13 @@ class JobSummary(Struct, frozen=True, kw_only=True):
     submitted_at: Time
     run_at: Time
     expires_at: Time | None
-    started_at: Time | None
+    claimed_at: Annotated[
+        Time | None, Meta(description="Since when a worker holds it, or held it last")
+    ]
+    started_at: Annotated[
+        Time | None,
+        Meta(description="When its function began; null while a running job is only held"),
+    ]
     finished_at: Time | None
     seq: Annotated[int, Meta(description="How many steps the job has made; rises with each")]
     args_preview: Annotated[
@@ -138,7 +144,7 @@ def _raw(payload: bytes | None) -> Raw | None:
 
 def _common(job: Job, *, traceback: bool) -> dict[str, Any]:
     fields = fields_of(job, _COPIED)
-    for name in ("submitted_at", "run_at", "expires_at", "started_at", "finished_at"):
+    for name in _TIMES:
         fields[name] = iso_or_none(fields[name])
     fields["error"] = _error_view(job.error, traceback=traceback)
     # No character takes more than four bytes, and one that is cut at the end isn't shown.
@@ -146,6 +152,7 @@ def _common(job: Job, *, traceback: bool) -> dict[str, Any]:
     return fields
 
 
+_TIMES = ("submitted_at", "run_at", "expires_at", "claimed_at", "started_at", "finished_at")
 _MADE = ("error", "args_preview")
 _COPIED = [name for name in JobSummary.__struct_fields__ if name not in _MADE]
 
@@ -157,13 +164,14 @@ def _error_view(error: JobError | None, *, traceback: bool) -> ErrorView | None:
 
 
 class AttemptView(Struct, frozen=True, kw_only=True):
-    """One start of a job and how it ended."""
+    """One lease of a job and what came of it; without `started_at`, its function never began."""
 
-    number: Annotated[int, Meta(description="Of this start; never falls, not even over a retry")]
+    number: Annotated[int, Meta(description="Of this lease; never falls, not even over a retry")]
     generation: int
     attempt: int
     worker_id: str | None
-    started_at: Time
+    claimed_at: Time
+    started_at: Time | None
     ended_at: Time | None
     outcome: Annotated[str, Meta(examples=["failed"])] | None
     reason: str | None
@@ -184,7 +192,8 @@ def attempt_view(row: AttemptRow) -> AttemptView:
         generation=row.generation,
         attempt=row.attempt,
         worker_id=row.worker_id,
-        started_at=iso(row.started_at),
+        claimed_at=iso(row.claimed_at),
+        started_at=iso_or_none(row.started_at),
         ended_at=iso_or_none(row.ended_at),
         outcome=row.outcome,
         reason=row.reason,

@@ -20,9 +20,8 @@ end
 -- The state of a job of which no more is wanted: its arguments may be large, and so may a result.
 local function state_of(id)
   if not states[id] and blobs[id] == nil and redis.call('HEXISTS', K.jobs, id) == 1 then
-    local text = redis.call('HGET', K.states, id)
-    local st = text and cmsgpack.unpack(text) or FRESH
-    states[id] = st.s == S.COMPLETED and { s = st.s } or st
+    local st = state_from(redis.call('HGET', K.states, id))
+    states[id] = st.s == S.COMPLETED and { s = st.s } or st ~= BROKEN and st or nil
   end
   return states[id]
 end

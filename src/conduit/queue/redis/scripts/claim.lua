@@ -141,8 +141,9 @@ local function lease(id, lane, st)
     local fence = (before.n or 0) + 1
     st = changed(before, {
       s = S.RUNNING, a = (before.f or 0) + (before.r or 0) + 1, n = fence,
-      t = string.format('%d:%s', fence, random), w = worker_id, b = now, L = lane,
+      t = string.format('%d:%s', fence, random), w = worker_id, h = now, L = lane,
     })
+    st.b = nil
     st.l = lease_ms ~= LEASE_MS and lease_ms or nil
     st.p, st.m, st.y = nil, nil, nil
     after = { st, cmsgpack.pack(st) }

@@ -15,6 +15,13 @@ local function dependant_from(text)
   return sound and st or nil
 end
 
+-- Those that wait for a job.
+local function waiting_for(id)
+  local key = K.dependants .. id
+  check_type(key, 'zset')
+  return redis.call('ZRANGE', key, 0, -1)
+end
+
 -- Cancel a job that waits for `awaited`.
 local function cancel_dependant(id, st, awaited)
   local over = changed(st, { s = S.CANCELLED, z = now, i = states[awaited].s .. awaited })
@@ -28,7 +35,7 @@ end
 local function cancel_dependants(id)
   local ends, at = { id }, 1
   while ends[at] do
-    local waiting = redis.call('ZRANGE', K.dependants .. ends[at], 0, -1)
+    local waiting = waiting_for(ends[at])
     local found = hmget(K.states, waiting)
     for i = 1, #waiting do
       local each = waiting[i]

@@ -7,12 +7,16 @@ local ended = {}
 local function note_end(id)
   ended[#ended + 1] = id
   write_pair('ZADD', K.finished, now, id)
+  collect('HDEL', K.waits) -- so that its type is checked before anything is written
 end
 
 -- The message about a job: the lengths of its parts, then the parts; without blob when it's too large.
 local function message_of(id)
-  local job = whole(id)
-  local blob, text, extra = job[1], job[2], job[3]
+  local sound, job = pcall(whole, id)
+  local blob, text, extra = '', '', ''
+  if sound then
+    blob, text, extra = job[1], job[2], job[3]
+  end
   if #blob + #text + #extra > MAX_TOLD then
     blob, text, extra = '', '', ''
   end

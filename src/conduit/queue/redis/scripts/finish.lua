@@ -1,5 +1,6 @@
 -- finish: record how attempts ended. See `Queue.finish` and `transitions.settle`.
--- Input: {outcomes}, each {id, token, kind, result, error, reason, delay_ms}.
+-- Input: {outcomes}, each {id, token, kind, result, error, reason, delay_ms, ms since its function
+-- began}.
 -- Answers per outcome: 0 stale, 1 recorded, 2 recorded before.
 
 local outcomes = input[1]
@@ -17,42 +18,46 @@ local function forget_lease(id, st)
   end
 end
 
-local texts = {} -- what alike states became with alike results
+local texts = {} -- what alike states became with alike results, begun in the same millisecond
 
-local function complete(id, before, result)
-  local alike = texts[before]
+local function complete(id, before, result, b)
+  local moment = b or 0
+  local alike = texts[before] and texts[before][moment]
   if not alike then
     alike = {}
-    texts[before] = alike
+    texts[before] = texts[before] or {}
+    texts[before][moment] = alike
   end
   local after = alike[result]
   if not after then
-    local st = changed(before, { s = S.COMPLETED, z = now, o = result })
+    local st = changed(before, { s = S.COMPLETED, z = now, o = result, b = b })
     st.y, st.e, st.c, st.l, st.L, st.A = nil, nil, nil, nil, nil, nil
     after = { st, cmsgpack.pack(st) }
     alike[result] = after
   end
   save(id, after[1], after[2])
   note_end(id)
-  event(E.COMPLETED, id, after[1], { o = result }, #result)
+  event(E.COMPLETED, id, after[1], { o = result, b = ago(after[1]) }, #result)
   if before.A then
     unblock_dependants(id)
   end
 end
 
-local function give_up(id, before, outcome)
+local function give_up(id, before, outcome, b)
   local cancelled = outcome[3] == 'cancel' or before.c
   local st
   if cancelled then
     local words = outcome[3] == 'cancel' and outcome[6] or nil
-    st = changed(before, { s = S.CANCELLED, z = now, y = words or before.y, e = outcome[5] or before.e })
-    event(E.CANCELLED, id, st, { y = st.y, e = outcome[5] })
+    st = changed(before, {
+      s = S.CANCELLED, z = now, b = b, y = words or before.y, e = outcome[5] or before.e,
+    })
+    event(E.CANCELLED, id, st, { y = st.y, e = outcome[5], b = ago(st) })
   else
     st = changed(before, {
-      s = S.FAILED, z = now, f = (before.f or 0) + 1, y = outcome[6] or 'error',
+      s = S.FAILED, z = now, b = b, f = (before.f or 0) + 1, y = outcome[6] or 'error',
       e = outcome[5] or before.e,
     })
-    event(E.FAILED, id, st, { y = st.y, e = outcome[5] })
+    event(E.FAILED, id, st, { y = st.y, e = outcome[5], b = ago(st) })
   end
   st.l, st.L = nil, nil
   save(id, st)
@@ -63,13 +68,13 @@ local function give_up(id, before, outcome)
 end
 
 -- Back to its queue, at once or later.
-local function hand_back(id, before, outcome)
+local function hand_back(id, before, outcome, b)
   local later = outcome[3] == 'retry_later'
   local delay = outcome[7] or 0
   local waits = later or delay > 0
   local st = changed(before, {
     s = waits and S.SCHEDULED or S.QUEUED, f = later and (before.f or 0) + 1 or before.f,
-    R = now + delay, y = outcome[6] or before.y, e = outcome[5] or before.e,
+    b = b, R = now + delay, y = outcome[6] or before.y, e = outcome[5] or before.e,
   })
   st.l = nil
   save(id, st)
@@ -83,7 +88,7 @@ local function hand_back(id, before, outcome)
     requeue(id, ORDINARY)
   end
   event(later and E.RETRYING or E.RELEASED, id, st, {
-    R = waits and st.R or nil, y = outcome[6], e = outcome[5],
+    R = waits and st.R or nil, y = outcome[6], e = outcome[5], b = ago(st),
   })
 end
 
@@ -99,12 +104,13 @@ for i = 1, #outcomes do
   else
     answers[i] = 1
     forget_lease(id, st)
+    local b = began(st, outcome[8])
     if kind == 'complete' then
-      complete(id, st, outcome[4] or 'null')
+      complete(id, st, outcome[4] or 'null', b)
     elseif kind == 'cancel' or st.c or kind == 'fail' then
-      give_up(id, st, outcome)
+      give_up(id, st, outcome, b)
     else
-      hand_back(id, st, outcome)
+      hand_back(id, st, outcome, b)
     end
   end
 end

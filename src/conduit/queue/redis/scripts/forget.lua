@@ -7,8 +7,8 @@ local left_lanes = {}
 local function clear_lanes()
   for lane in pairs(left_lanes) do
     for _ = 1, CHUNK do
-      local first = redis.call('LINDEX', K.fresh .. lane, 0)
-      if not first or redis.call('HEXISTS', K.jobs, string.sub(first, 7)) == 1 then
+      local first = redis.pcall('LINDEX', K.fresh .. lane, 0)
+      if type(first) ~= 'string' or redis.call('HEXISTS', K.jobs, string.sub(first, 7)) == 1 then
         break
       end
       redis.call('LPOP', K.fresh .. lane)
@@ -18,6 +18,19 @@ local function clear_lanes()
 end
 
 afterwards[#afterwards + 1] = clear_lanes
+
+local emptied = {} -- jobs whose other keys go once all else is written
+
+local function clear_parts()
+  for _, id in ipairs(emptied) do
+    for _, part in ipairs({ K.metadata, K.checkpoint, K.steps, K.logs, K.artifacts, K.artifact_data }) do
+      redis.call('DEL', part .. id)
+    end
+  end
+  emptied = {}
+end
+
+afterwards[#afterwards + 1] = clear_parts
 
 -- Nobody may wait for a job that is gone. Whoever still does, or did until it was cancelled, is left
 -- from an end that didn't see to it: an older Conduit's, or that of an earlier job of the same id.
@@ -61,8 +74,6 @@ local function forget(id)
     end
   end
   if st.d then
-    for _, part in ipairs({ K.metadata, K.checkpoint, K.steps, K.logs, K.artifacts, K.artifact_data }) do
-      redis.call('DEL', part .. id)
-    end
+    emptied[#emptied + 1] = id
   end
 end

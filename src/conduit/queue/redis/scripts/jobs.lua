@@ -4,6 +4,9 @@
 -- has no state stored: this is it.
 local FRESH = { s = S.QUEUED, q = 1 }
 
+-- What stands in the place of a state that isn't one: no verb acts on such a job.
+local BROKEN = { s = '?', q = 0 }
+
 local unpacked = {} -- the states of a batch are mostly alike: each text is decoded once
 
 local function state_from(text)
@@ -12,7 +15,9 @@ local function state_from(text)
   end
   local st = unpacked[text]
   if not st then
-    st = cmsgpack.unpack(text)
+    local read, found = pcall(cmsgpack.unpack, text)
+    local sound = read and type(found) == 'table' and type(found.s) == 'string'
+    st = sound and type(found.q) == 'number' and found or BROKEN
     unpacked[text] = st
   end
   return st
@@ -20,7 +25,8 @@ end
 
 local blobs, states = {}, {}
 
--- Read jobs into `blobs` and `states`; an id that isn't stored has no blob. States are shared
+-- Read jobs into `blobs` and `states`; an id that isn't stored has no blob, nor has one whose state
+-- isn't one. States are shared
 -- between jobs and never changed in place: see `changed`.
 local function load(ids)
   local found = hmget(K.jobs, ids)
@@ -35,7 +41,11 @@ local function load(ids)
   end
   local texts = hmget(K.states, stored)
   for i = 1, #stored do
-    states[stored[i]] = state_from(texts[i])
+    local st = state_from(texts[i])
+    states[stored[i]] = st
+    if st == BROKEN then
+      blobs[stored[i]] = false
+    end
   end
 end
 
@@ -54,6 +64,19 @@ end
 local function save(id, st, text)
   states[id] = st
   write_pair('HSET', K.states, id, text or cmsgpack.pack(st))
+end
+
+-- When a function began, by `transitions.began_at`; nil where that isn't known.
+local function began(st, ms_ago)
+  if st.b or not ms_ago then
+    return st.b
+  end
+  return math.max(math.min(now - ms_ago, now), st.h or 0)
+end
+
+-- How long ago it began, as events tell it.
+local function ago(st)
+  return st.b and now - st.b or nil
 end
 
 -- The fixed part of a job: its number, when it was submitted, its priority, its lane.

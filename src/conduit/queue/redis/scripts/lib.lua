@@ -117,27 +117,55 @@ local TYPES = {
   HSET = 'hash', HDEL = 'hash', RPUSH = 'list', SADD = 'set', SREM = 'set', ZADD = 'zset', ZREM = 'zset',
 }
 
--- Find out now what would be refused halfway. The keys there is one of were looked at when the queue
--- was opened.
-local function check_types()
-  local fixed = {}
-  for _, key in pairs(K) do
-    fixed[key] = true
+local function check_type(key, wanted)
+  local found = redis.call('TYPE', key).ok
+  if found ~= wanted and found ~= 'none' then
+    error(string.format('WRONGTYPE %s is a %s', key, found))
   end
-  for i = 1, #pending do
-    local key, wanted = pending[i].key, TYPES[pending[i].command]
-    if wanted and not fixed[key] then
-      local found = redis.call('TYPE', key).ok
-      if found ~= wanted and found ~= 'none' then
-        error(string.format('WRONGTYPE %s is a %s', key, found))
-      end
+end
+
+local function check_scores(list)
+  for i = 1, #list, 2 do
+    local score = list[i]
+    if type(score) ~= 'number' or score ~= score then
+      error(string.format('DAMAGED %s was to rank %s', list.key, tostring(list[i + 1])))
     end
+  end
+end
+
+local function check_counts()
+  local fields = {}
+  for field in pairs(counted) do
+    fields[#fields + 1] = field
+  end
+  for i, value in ipairs(hmget(K.counts, fields)) do
+    if value and not tonumber(value) then
+      error(string.format('DAMAGED %s has no number at %s', K.counts, fields[i]))
+    end
+  end
+end
+
+-- Find out now what would be refused halfway. The events come first: where they are refused, nothing
+-- is written.
+local function check()
+  for i = 1, #pending do
+    local list = pending[i]
+    local wanted = TYPES[list.command]
+    if wanted then
+      check_type(list.key, wanted)
+    end
+    if list.command == 'ZADD' then
+      check_scores(list)
+    end
+  end
+  if next(counted) then
+    check_counts()
   end
 end
 
 local function commit()
   close_entry()
-  check_types()
+  check()
   for i = 1, math.max(#entries, #reports > 0 and 1 or 0) do
     local fields = { 'a', now }
     if entries[i] then

@@ -2,6 +2,13 @@
 
 local EXTRAS = 7 -- metadata, checkpoint or steps: bits of a state's `d`
 
+-- What stands under a key of a job's own; `none` where that is nothing, or somebody else's: that must
+-- not keep the job, and all behind it, from its worker.
+local function own(command, key, none)
+  local found = redis.pcall(command, key)
+  return found and not (type(found) == 'table' and found.err) and found or none
+end
+
 -- What a job has beside blob and state, as MessagePack of {metadata, checkpoint, steps}, the first and
 -- the last as arrays of names and values; '' when it has none of them.
 local function extra_of(id, st)
@@ -10,9 +17,9 @@ local function extra_of(id, st)
     return ''
   end
   return cmsgpack.pack({
-    bit.band(d, 1) ~= 0 and redis.call('HGETALL', K.metadata .. id) or {},
-    bit.band(d, 2) ~= 0 and redis.call('GET', K.checkpoint .. id) or '',
-    bit.band(d, 4) ~= 0 and redis.call('HGETALL', K.steps .. id) or {},
+    bit.band(d, 1) ~= 0 and own('HGETALL', K.metadata .. id, {}) or {},
+    bit.band(d, 2) ~= 0 and own('GET', K.checkpoint .. id, '') or '',
+    bit.band(d, 4) ~= 0 and own('HGETALL', K.steps .. id, {}) or {},
   })
 end
 

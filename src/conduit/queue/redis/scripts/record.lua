@@ -1,6 +1,7 @@
 -- record: keep news of running jobs. See `Queue.record`.
 --
--- Input: {notes}, each {id, token, progress, message, metadata, checkpoint, steps, logs, artifact}.
+-- Input: {notes}, each {id, token, progress, message, metadata, checkpoint, steps, logs, artifact,
+-- ms since its function began}.
 -- `metadata` and `steps` are arrays of JSON names and values, `logs` of lines as JSON, `artifact` is
 -- {name, description as JSON, place of its bytes: 1 is ARGV[3]}. Answers per note: 1 kept, 0 the lease was lost.
 
@@ -21,6 +22,7 @@ local function merge(key, news)
   local whole = merged[key]
   if not whole then
     whole = { names = {}, values = {} }
+    check_type(key, 'hash')
     local stored = redis.call('HGETALL', key)
     for i = 1, #stored, 2 do
       whole.names[#whole.names + 1] = stored[i]
@@ -57,11 +59,16 @@ local function checkpoint_of(id, st)
   if checkpoints[id] then
     return checkpoints[id]
   end
-  return bit.band(st.d or 0, HAS_CHECKPOINT) ~= 0 and redis.call('GET', K.checkpoint .. id) or nil
+  if bit.band(st.d or 0, HAS_CHECKPOINT) == 0 then
+    return nil
+  end
+  check_type(K.checkpoint .. id, 'string')
+  return redis.call('GET', K.checkpoint .. id) or nil
 end
 
 local function keep_logs(id, st, lines)
   local key = K.logs .. id
+  check_type(key, 'list')
   local first = (lengths[id] or redis.call('LLEN', key)) + 1
   lengths[id] = first + #lines - 1
   local size = 0
@@ -75,36 +82,47 @@ end
 local function keep_note(id, st, note)
   local progress, message, metadata, checkpoint = note[3], note[4], note[5], note[6]
   local steps, logs, artifact = note[7], note[8], note[9]
+  local b = began(st, note[10])
+  local news = b ~= st.b
+  local function tell(kind, extra, size)
+    extra.b = news and ago(st) or nil -- the first event of the note tells it
+    news = false
+    event(kind, id, st, extra, size)
+  end
   if progress then
-    st = changed(st, { p = progress, m = message or st.m })
-    event(E.PROGRESS, id, st, { p = st.p, m = st.m })
+    st = changed(st, { b = b, p = progress, m = message or st.m })
+    tell(E.PROGRESS, { p = st.p, m = st.m })
   end
   if metadata then
-    st = changed(st, { d = flagged(st, HAS_METADATA) })
+    st = changed(st, { b = b, d = flagged(st, HAS_METADATA) })
     local whole = merge(K.metadata .. id, metadata)
-    event(E.METADATA, id, st, { M = whole }, #whole)
+    tell(E.METADATA, { M = whole }, #whole)
   end
   if checkpoint or steps then
     local flags = bit.bor(checkpoint and HAS_CHECKPOINT or 0, steps and HAS_STEPS or 0)
-    st = changed(st, { d = flagged(st, flags) })
+    st = changed(st, { b = b, d = flagged(st, flags) })
     if checkpoint then
       checkpoints[id] = checkpoint
       collect('SET', K.checkpoint .. id)[1] = checkpoint
     end
     local whole = steps and merge(K.steps .. id, steps) or object(K.steps .. id, st, HAS_STEPS)
     local last = checkpoint_of(id, st)
-    event(E.CHECKPOINT, id, st, { C = last, S = whole }, #whole + (last and #last or 0))
+    tell(E.CHECKPOINT, { C = last, S = whole }, #whole + (last and #last or 0))
   end
   if logs then
-    st = changed(st, { d = flagged(st, HAS_LOGS) })
+    st = changed(st, { b = b, d = flagged(st, HAS_LOGS) })
     local told, size = keep_logs(id, st, logs)
-    event(E.LOG, id, st, { l = told }, size)
+    tell(E.LOG, { l = told }, size)
   end
   if artifact then
-    st = changed(st, { d = flagged(st, HAS_ARTIFACTS) })
+    st = changed(st, { b = b, d = flagged(st, HAS_ARTIFACTS) })
     write_pair('HSET', K.artifacts .. id, artifact[1], artifact[2])
     write_pair('HSET', K.artifact_data .. id, artifact[1], ARGV[2 + artifact[3]])
-    event(E.ARTIFACT, id, st, { F = artifact[2] })
+    tell(E.ARTIFACT, { F = artifact[2] })
+  end
+  if news then
+    st = changed(st, { b = b })
+    tell(E.BEGUN, {})
   end
   return st
 end

@@ -41,6 +41,7 @@ for _, mine in ipairs(crons) do
   end
 end
 
+check_fixed()
 redis.call('HSET', K.workers, id, cmsgpack.pack({ name, now, info }))
 redis.call('HSET', K.load, id, running)
 redis.call('ZADD', K.seen, now, id)

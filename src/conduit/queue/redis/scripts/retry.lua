@@ -30,7 +30,8 @@ local function start_over(id, st, unfinished)
     W = blocked and #unfinished or nil,
   })
   again.f, again.r, again.c, again.x, again.u, again.i = nil, nil, nil, nil, nil, nil
-  again.b, again.z, again.y, again.e, again.p, again.m = nil, nil, nil, nil, nil, nil
+  again.h, again.b, again.z, again.y, again.e = nil, nil, nil, nil, nil
+  again.p, again.m = nil, nil
   write('ZREM', K.finished, id)
   write('ZREM', K.expiring, id)
   if blocked then

@@ -4,7 +4,7 @@
 -- metadata. The caller has packed what doesn't depend on the store; see records.plain_row.
 -- ARGV[1] is the time where a test holds the clock, else empty. ARGV[3] are the jobs one after the
 -- other, no id twice: id, lane, body and event of each, with their lengths. Answers 1; or 0 where
--- some id is stored already, or a lane is something else: submit.lua decides about that.
+-- some id is stored already, or something isn't what it has to be: submit.lua decides about that.
 
 local MAX_ROWS = 500 -- events in one entry of the stream
 
@@ -30,14 +30,20 @@ for from = 1, count, 1000 do
   end
 end
 
-local lanes = {}
+-- All that could be refused halfway is looked at first. What comes before the events does no harm by
+-- itself: numbers may have gaps, and a lane may be empty.
+local lanes, counts = {}, {}
 for i = 1, count do
-  if not lanes[lane_of[i]] then
-    lanes[lane_of[i]] = {}
-    local found = redis.call('TYPE', K.fresh .. lane_of[i]).ok
-    if found ~= 'list' and found ~= 'none' then
+  local lane = lane_of[i]
+  if not lanes[lane] then
+    local length, at = string.match(lane, '^(%d+):()')
+    lanes[lane], counts[lane] = {}, 'q:' .. string.sub(lane, at, at + length - 1)
+    local found = redis.call('TYPE', K.fresh .. lane).ok
+    local counted = redis.pcall('HGET', K.counts, counts[lane])
+    if (found ~= 'list' and found ~= 'none') or (counted and not tonumber(counted)) then
       return 0
     end
+    redis.call('SADD', K.lanes, lane)
   end
 end
 
@@ -64,11 +70,8 @@ for lane, members in pairs(lanes) do
   for from = 1, #members, 1000 do
     redis.call('RPUSH', K.fresh .. lane, unpack(members, from, math.min(from + 999, #members)))
   end
-  redis.call('SADD', K.lanes, lane)
-  local length, at = string.match(lane, '^(%d+):()')
-  local queue = string.sub(lane, at, at + length - 1)
-  redis.call('HINCRBY', K.counts, 'q:' .. queue, #members)
-  if idle and redis.call('PUBLISH', K.wake, queue) == 0 then
+  redis.call('HINCRBY', K.counts, counts[lane], #members)
+  if idle and redis.call('PUBLISH', K.wake, string.sub(counts[lane], 3)) == 0 then
     redis.call('DEL', K.idle)
   end
 end

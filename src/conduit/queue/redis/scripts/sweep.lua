@@ -113,13 +113,13 @@ local function rescue_one(id, before)
   if st.s == S.QUEUED then
     requeue(id, RESCUED)
     expire_again(id, st)
-    event(E.RESCUED, id, st, { w = st.w })
+    event(E.RESCUED, id, st, { w = st.w, b = ago(st) })
     again = again + 1
   else
     st.L = nil
     note_end(id)
     event(st.s == S.FAILED and E.FAILED or E.CANCELLED, id, st, {
-      w = st.w, y = st.y, e = st.s == S.FAILED and st.e or nil,
+      w = st.w, y = st.y, e = st.s == S.FAILED and st.e or nil, b = ago(st),
     })
     over = over + 1
   end
@@ -286,6 +286,7 @@ end
 -- Report workers that were lost, forget those that don't come back; their functions later. Only once
 -- sweeps have gone on for so long that a worker's silence is its own.
 local function forget_silent()
+  check_fixed()
   local since = tonumber(redis.call('HGET', K.meta, 'watched_since'))
   if not since or now - since < alive_ms then
     return

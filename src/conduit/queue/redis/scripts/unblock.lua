@@ -66,7 +66,7 @@ end
 -- Call this after the event of the job's own end, where its state has `A`.
 local function unblock_dependants(id)
   local key = K.dependants .. id
-  local waiting = redis.call('ZRANGE', key, 0, -1)
+  local waiting = waiting_for(id)
   read_states(waiting)
   for i = 1, #waiting do
     local each = waiting[i]

@@ -1,4 +1,5 @@
 -- unregister: a worker has stopped. See `Queue.unregister`.  Input: {id}.
+check_fixed()
 local record = redis.call('HGET', K.workers, input[1])
 if record then
   redis.call('HDEL', K.workers, input[1])

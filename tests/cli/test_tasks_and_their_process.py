@@ -1,0 +1,341 @@
+"""What tasks do to the process that runs them: forks, handlers, streams, exits. On both stores."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+
+import psutil
+import pytest
+
+from tests.cli.conftest import COMMAND, PATIENCE_S, Cli, Run
+
+STARTED = "  stop "
+
+SERVICE = """
+    import asyncio, logging, multiprocessing, os, signal, subprocess, sys, time
+    import conduit
+
+    worker = conduit.Worker("svc", shutdown_timeout=2)
+    procs = conduit.Worker("procs", sync_executor="process", processes=1, queues=["procs"])
+    fork = multiprocessing.get_context("fork")
+
+    def nap() -> None:
+        time.sleep(600)
+
+    def square(number: int) -> int:
+        return number * number
+
+    def end_a_child() -> int:
+        child = fork.Process(target=nap)
+        child.start()
+        child.terminate()
+        child.join()
+        return child.exitcode
+
+    def use_a_pool() -> list[int]:
+        with fork.Pool(2) as pool:
+            return pool.map(square, [1, 2, 3])
+
+    def report_from_a_child() -> str:
+        def speak(line) -> None:
+            conduit.current_job().set_progress(0.5)
+            try:
+                conduit.current_job().save_checkpoint_sync({"by": "a child"})
+            except RuntimeError as error:
+                line.send(str(error))
+
+        ours, theirs = fork.Pipe()
+        child = fork.Process(target=speak, args=(theirs,))
+        child.start()
+        child.join()
+        return ours.recv()
+
+    def come_back() -> int:
+        child = os.fork()
+        return 0 if child == 0 else os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+    def leave_by_sys_exit() -> int:
+        child = os.fork()
+        if child == 0:
+            sys.exit(7)
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+    @worker.task
+    async def come_back_to_the_loop() -> int:
+        child = os.fork()
+        await asyncio.sleep(0)
+        _, status = await asyncio.to_thread(os.waitpid, child, 0)
+        return os.waitstatus_to_exitcode(status)
+
+    DEEDS = [end_a_child, use_a_pool, report_from_a_child, come_back, leave_by_sys_exit]
+    for deed in DEEDS:
+        worker.task(name=f"{deed.__name__}_in_thread")(deed)
+        procs.task(name=f"{deed.__name__}_in_process", queue="procs")(deed)
+
+    def on_loop(deed):
+        async def run():
+            return deed()
+        return run
+
+    for deed in DEEDS:
+        worker.task(name=f"{deed.__name__}_in_async")(on_loop(deed))
+
+    @worker.task
+    async def ping() -> str:
+        print("a line", flush=True)
+        return "pong"
+
+    @worker.task
+    async def install_handlers() -> None:
+        signal.signal(signal.SIGTERM, lambda *_: None)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, lambda: None)
+
+    @worker.task
+    def close_streams() -> None:
+        sys.stdout.close()
+        sys.stderr.close()
+
+    @worker.task
+    def close_descriptors() -> None:
+        for number in range(3):
+            os.close(number)
+
+    @worker.task
+    def sort_input() -> str:
+        return subprocess.run(["sort"], capture_output=True, text=True).stdout
+
+    @worker.task
+    def name_stdin() -> str:
+        return os.readlink("/proc/self/fd/0")
+
+    @worker.task
+    async def stop_loop() -> None:
+        asyncio.get_running_loop().stop()
+        await asyncio.sleep(600)
+
+    @worker.task
+    async def exit_beside() -> None:
+        async def leave() -> None:
+            sys.exit(0)
+
+        leaving = asyncio.create_task(leave())
+        await asyncio.sleep(600)
+
+    @worker.task
+    def exit_at_once() -> None:
+        os._exit(0)
+
+    @worker.task
+    async def exit_at_once_on_loop() -> None:
+        os._exit(0)
+"""
+
+
+@pytest.fixture(params=["sqlite", "redis"])
+def store(request: pytest.FixtureRequest) -> dict[str, str]:
+    """The environment that leads to an empty queue."""
+    if request.param == "sqlite":
+        return {}
+    url, namespace = map(request.getfixturevalue, ("redis_url", "namespace"))
+    return {"CONDUIT_QUEUE_URL": f"{url}?namespace={namespace}"}
+
+
+Start = Callable[..., Run]
+
+
+@pytest.fixture
+def start(cli: Cli) -> Start:
+    cli.write("service.py", SERVICE)
+
+    def start(*options: str, **environment: str) -> Run:
+        run = cli.start("run", "service.py", *options, **environment)
+        run.until(STARTED)
+        return run
+
+    return start
+
+
+def value(cli: Cli, function: str, store: dict[str, str]) -> object:
+    queue = "procs" if function.endswith("_in_process") else "default"
+    return cli.value(function, queue=queue, url=store.get("CONDUIT_QUEUE_URL"))
+
+
+@pytest.mark.parametrize("mode", ["async", "thread", "process"])
+def test_what_a_task_forks_does_nothing_to_its_worker(
+    cli: Cli, start: Start, store: dict[str, str], mode: str
+) -> None:
+    run = start(**store)
+    assert value(cli, f"end_a_child_in_{mode}", store) == -signal.SIGTERM
+    assert value(cli, f"use_a_pool_in_{mode}", store) == [1, 4, 9]
+    assert "has no line to the job's worker" in str(
+        value(cli, f"report_from_a_child_in_{mode}", store)
+    )
+    assert value(cli, f"come_back_in_{mode}", store) == 1
+    assert value(cli, f"leave_by_sys_exit_in_{mode}", store) == 7
+    assert value(cli, "ping", store) == "pong"
+    assert run.stop() == 0
+    assert "came back from the task and was ended" in run.seen
+
+
+@pytest.mark.parametrize("kind", ["uvloop", "asyncio"])
+def test_a_fork_that_comes_back_to_the_event_loop_ends(cli: Cli, start: Start, kind: str) -> None:
+    if kind == "asyncio":
+        cli.write("uvloop.py", 'raise ImportError("not installed")')
+    run = start(PYTHONPATH=os.pathsep.join((".", *sys.path)))
+    assert value(cli, "come_back_to_the_loop", {}) == 1
+    assert value(cli, "end_a_child_in_async", {}) == -signal.SIGTERM
+    assert run.stop() == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_handlers_that_a_task_installs_keep_no_signal_from_its_worker(
+    cli: Cli, start: Start, number: signal.Signals
+) -> None:
+    run = start()
+    assert value(cli, "install_handlers", {}) is None
+    for _ in range(3):
+        run.until("it is the worker's again")
+    run.send(number)
+    assert run.end() == (130 if number == signal.SIGINT else 0)
+    assert run.seen.endswith("stopped\n")
+
+
+@pytest.mark.parametrize("deed", ["close_streams", "close_descriptors"])
+def test_streams_that_a_task_closes_are_open_again(
+    cli: Cli, start: Start, store: dict[str, str], deed: str
+) -> None:
+    run = start(**store)
+    assert value(cli, deed, store) is None
+    run.until("it is open again")
+    assert value(cli, "ping", store) == "pong"
+    assert run.stop() == 0
+    assert run.seen.endswith("stopped\n")
+
+
+def test_jobs_run_on_when_nobody_reads_what_the_worker_says(cli: Cli, start: Start) -> None:
+    run = start("--log-format", "text")
+    assert run.process.stderr is not None
+    run.process.stderr.close()
+    assert value(cli, "sort_input", {}) == ""
+    run.send(signal.SIGTERM)
+    assert run.process.wait(PATIENCE_S) == 0
+
+
+@pytest.mark.parametrize("options", [(), ("--processes", "2"), ("--watch",)])
+def test_tasks_find_an_empty_stdin(cli: Cli, start: Start, options: tuple[str, ...]) -> None:
+    run = start(*options)
+    assert value(cli, "name_stdin", {}) == os.devnull
+    assert value(cli, "sort_input", {}) == ""
+    assert run.stop() == 0
+
+
+@pytest.mark.parametrize(
+    ("deed", "words"),
+    [
+        ("stop_loop", "a task stopped the event loop"),
+        ("exit_beside", "a task called sys.exit(0) outside of its job"),
+        ("exit_at_once", "by os._exit(0)"),
+        ("exit_at_once_on_loop", "by os._exit(0)"),
+    ],
+)
+def test_a_worker_that_was_not_told_to_end_never_ends_with_0(
+    cli: Cli, start: Start, deed: str, words: str
+) -> None:
+    run = start()
+    cli.submit(deed)
+    assert run.end() == 1
+    assert words in run.seen
+
+
+def test_a_child_that_ends_by_itself_never_lets_its_run_end_with_0(cli: Cli, start: Start) -> None:
+    run = start("--processes", "2")
+    cli.submit("exit_at_once")
+    assert run.end() == 1
+    assert "ended with exit code 1; stopping the others" in run.seen
+
+
+@pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="needs unshare, as root")
+@pytest.mark.parametrize("options", [(), ("--processes", "2")])
+def test_as_the_first_process_it_collects_orphans(cli: Cli, options: tuple[str, ...]) -> None:
+    cli.write(
+        "orphans.py",
+        """
+        import subprocess
+        import conduit
+
+        worker = conduit.Worker("orphans", shutdown_timeout=2)
+
+        @worker.task
+        def leave_orphan() -> int:
+            return subprocess.run(["sh", "-c", "(sleep 0.1; exit 3) & exit 5"]).returncode
+
+        @worker.task
+        async def hold() -> None:
+            import asyncio
+            await asyncio.sleep(600)
+        """,
+    )
+    run = cli.start("run", "orphans.py", *options, command=("unshare", "--pid", "--fork", *COMMAND))
+    run.until(STARTED)
+    for _ in range(5):
+        assert value(cli, "leave_orphan", {}) == 5  # a program's own status isn't collected away
+    (first,) = psutil.Process(run.process.pid).children()
+    deadline = time.monotonic() + PATIENCE_S
+    while any(each.status() == psutil.STATUS_ZOMBIE for each in first.children()) or any(
+        each.name() == "sleep" for each in first.children()
+    ):
+        assert time.monotonic() < deadline, "there are zombies"
+    cli.submit("hold")
+    first.send_signal(signal.SIGTERM)
+    assert run.end() == 0
+
+
+@pytest.mark.parametrize("where", ["worker", "process"])
+def test_sigquit_shows_where_every_job_is(cli: Cli, where: str) -> None:
+    cli.write(
+        "stuck.py",
+        """
+        import asyncio, sys, time
+        import conduit
+
+        worker = conduit.Worker("worker", shutdown_timeout=0)
+        procs = conduit.Worker(
+            "procs", sync_executor="process", processes=1, shutdown_timeout=0, queues=["procs"]
+        )
+
+        @worker.task
+        async def on_loop() -> None:
+            print("is on the loop", file=sys.stderr, flush=True)
+            await asyncio.sleep(600)
+
+        @worker.task
+        def in_thread() -> None:
+            print("is in a thread", file=sys.stderr, flush=True)
+            time.sleep(600)
+
+        @procs.task(name="held_in_process", queue="procs")
+        def in_process() -> None:
+            print("is in a process", file=sys.stderr, flush=True)
+            time.sleep(600)
+        """,
+    )
+    run = cli.start("run", "stuck.py")
+    run.until(STARTED)
+    expected: list[str] = []
+    cases = {"on_loop": "is on the loop", "in_thread": "is in a thread"}
+    if where == "process":
+        cases = {"held_in_process": "is in a process"}
+    for function, words in cases.items():
+        job_id = cli.submit(function, queue="procs" if where == "process" else "default")
+        run.until(words)
+        expected.append(f"in job {job_id} ({function})")
+    run.send(signal.SIGQUIT)
+    for words in expected:
+        if words not in run.seen:
+            run.until(words)
+    assert run.stop() == 0
