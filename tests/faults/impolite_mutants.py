@@ -94,6 +94,18 @@ IMPOLITE: tuple[Mutant, ...] = (
         wrong="    candidates = set(record.definitions)\n",
         killers=(Tests(_VERSIONS, "sqlite and canary"),),
     ),
+    # --- what a task's child does to the worker --------------------------------------------------
+    Mutant(
+        name="children-of-tasks-not-cut-off",
+        mistake="what a task forks has the worker's signal handlers and wake-up descriptor",
+        path="engine/forks.py",
+        right="    if _forks.shields:\n        _forks.shields = 0\n",
+        wrong="    if False:\n        _forks.shields = 0\n",
+        killers=(
+            SQLITE,
+            Tests("tests/cli/test_tasks_and_their_process.py", "forks_does_nothing"),
+        ),
+    ),
     # --- the network -----------------------------------------------------------------------------
     Mutant(
         name="dead-connections-trusted-redis",

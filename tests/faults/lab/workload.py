@@ -284,16 +284,22 @@ _KINDS: Mapping[str, tuple[float, Draw]] = {
 }
 
 _IMPOLITE: Sequence[Draw] = (
+    _of("end_a_child"),
     _of("hang_in_a_thread"),
     _of("come_after"),
     _blocking,
     _flooding,
+    _of("use_a_pool"),
     _cancelled("swallow_the_cancel"),
     _of("come_after"),
+    _of("end_a_child_on_the_loop"),
     _of("block_beyond_the_timeout"),
+    _of("fork_and_exit"),
     _of("swallow_the_cancel"),
     _of("come_after"),
+    _of("fork_and_return"),
     _cancelled("hang_in_a_thread"),
+    _of("close_stderr"),
 )
 
 

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import select, text
 
 from conduit.core.errors import ConfigurationError
+from conduit.server.db import postgres
 from conduit.server.db.database import Database, DatabaseAccessError, DatabaseUnavailableError
 from conduit.server.db.tables import listings
 from tests.servers.fixtures import StartPostgres
@@ -80,6 +81,18 @@ async def test_a_server_that_is_silent_is_given_up(postgres_server: PostgresServ
             with pytest.raises(DatabaseUnavailableError, match="be reached"):
                 await count(database)
             proxy.thaw()
+            assert await count(database) == 1
+
+
+async def test_an_idle_connection_that_the_network_has_forgotten_is_replaced(
+    postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres, "IDLE_S", 0.0)
+    with new_database(postgres_server.url) as url, Proxy(postgres_server.port) as proxy:
+        through = url.replace(f":{postgres_server.port}/", f":{proxy.port}/")
+        async with Database(through, migrate=True, answer_timeout_s=1000) as database:
+            await insert(database)
+            await asyncio.to_thread(proxy.forget)
             assert await count(database) == 1
 
 

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from psycopg import AsyncConnection, OperationalError
 from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.pq import TransactionStatus
 
 T = TypeVar("T")
 
@@ -18,10 +19,18 @@ _DEFAULTS: dict[str, str | int] = {
     "application_name": "conduit-server",
     "client_encoding": "UTF8",
     "connect_timeout": 5,
-    "keepalives_idle": 30,
-    "keepalives_interval": 10,
+    # A network may forget a connection without a word: these notice it within ten seconds or so.
+    "keepalives_idle": 15,
+    "keepalives_interval": 5,
     "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,  # milliseconds
 }
+
+IDLE_S = 6.0
+"""The first statement over a connection that was idle for longer is the pool's question whether it
+lives."""
+PROMPT_S = 2.0
+"""How long the answer to that may take: a new connection is made else."""
 
 _SETTINGS = (
     # Each filter has its own best plan: a search took four times as long by one that suits all.
@@ -36,13 +45,16 @@ class BoundedConnection(AsyncConnection[Any]):
 
     answer_timeout_s: float | None = None
     """How long one statement may take; None: as long as it takes."""
+    _used_at = 0.0
 
     async def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
         """Wait for the answer to a statement; close the connection if none comes in time."""
-        limit = self.answer_timeout_s if timeout is None else timeout
         started_at = time.monotonic()
+        limit = self._limit(started_at) if timeout is None else timeout
         try:
-            return await super().wait(gen, interval, limit)
+            answer = await super().wait(gen, interval, limit)
+            self._used_at = time.monotonic()
+            return answer
         except OperationalError:
             if limit is None or time.monotonic() < started_at + limit:
                 raise
@@ -51,6 +63,13 @@ class BoundedConnection(AsyncConnection[Any]):
                 await self.cancel_safe(timeout=_CANCEL_TIMEOUT_S)
             self.pgconn.finish()
             raise OperationalError(f"no answer within {limit:g} s") from None
+
+    def _limit(self, now: float) -> float | None:
+        limit = self.answer_timeout_s
+        began = self.pgconn.transaction_status != TransactionStatus.IDLE
+        if began or limit is None or not 0 < self._used_at < now - IDLE_S:
+            return limit
+        return min(limit, PROMPT_S)
 
 
 async def connect(url: str, answer_timeout_s: float | None) -> BoundedConnection:
