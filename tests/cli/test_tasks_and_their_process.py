@@ -105,6 +105,18 @@ SERVICE = """
         for number in range(3):
             os.close(number)
 
+    @worker.task(timeout=0.5)
+    def outlived() -> None:
+        subprocess.run(["sleep", "600"])
+
+    @worker.task(timeout=0.5)
+    async def outlived_on_loop() -> None:
+        await (await asyncio.create_subprocess_exec("sleep", "600")).wait()
+
+    @procs.task(timeout=0.5, queue="procs")
+    def outlived_in_process() -> int:
+        subprocess.run(["sleep", "600"])
+
     @worker.task
     def sort_input() -> str:
         return subprocess.run(["sort"], capture_output=True, text=True).stdout
@@ -257,6 +269,27 @@ def test_a_child_that_ends_by_itself_never_lets_its_run_end_with_0(cli: Cli, sta
     cli.submit("exit_at_once")
     assert run.end() == 1
     assert "ended with exit code 1; stopping the others" in run.seen
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("function", ["outlived", "outlived_on_loop"])
+def test_programs_that_outlive_their_job_are_named(cli: Cli, start: Start, function: str) -> None:
+    run = start()
+    cli.submit(function)
+    run.until(f"({function}) has run out of time; if it has started one of these programs")
+    (program,) = psutil.Process(run.process.pid).children()
+    assert f"sleep ({program.pid})" in run.seen
+    program.kill()
+    assert run.stop() == 0
+
+
+def test_programs_of_a_job_in_a_worker_process_end_with_it(cli: Cli, start: Start) -> None:
+    run = start()
+    cli.submit("outlived_in_process", queue="procs")
+    run.until("ran longer than its timeout")
+    left = psutil.Process(run.process.pid).children(recursive=True)
+    assert all(each.name() != "sleep" for each in left)
+    assert run.stop() == 0
 
 
 @pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="needs unshare, as root")

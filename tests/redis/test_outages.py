@@ -421,7 +421,7 @@ async def frail(proxied: Proxy, connect: Connect, namespace: str) -> RedisQueue:
     await note(queue, job, progress=0.1)
     await complete(queue, job)
     await queue.register(Registration(worker=a_worker(), crons=(a_cron(),)))
-    await queue.tick([])
+    await queue.tick([a_tick(0)])  # which has passed
     return queue
 
 

@@ -30,6 +30,7 @@ from conduit.engine.failure import in_words, job_error
 from conduit.engine.function import NO_HOOKS, Function, Hook, Mode, WorkerSpec
 from conduit.engine.logs import BoundedLog
 from conduit.engine.processes import ProcessPool
+from conduit.engine.programs import tell_of_programs
 from conduit.engine.reporter import Reporter, lease_lost
 from conduit.engine.threads import ThreadPool
 from conduit.engine.waits import WAITS, Wait
@@ -410,6 +411,8 @@ class Attempt:
     def _told(self, error: BaseException | None) -> BaseException | None:
         """The error that the queue and the hooks are told of."""
         if self.stop_reason is Stop.TIMEOUT:
+            if self.function.mode is not Mode.PROCESS:
+                tell_of_programs(self.job, self._tools.processes.pids)
             words = f"the attempt ran longer than its timeout of {self._timeout()} s"
             return TimeoutError(f"{words}{self._delayed()}")
         return error

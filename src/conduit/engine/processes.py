@@ -227,6 +227,11 @@ class ProcessPool:
             return answer.result
         raise _raisable(answer.error) from RemoteTraceback(answer.error.traceback)
 
+    @property
+    def pids(self) -> set[int]:
+        """The numbers of its processes."""
+        return {process.pid for process in self._processes}
+
     def dump(self) -> None:
         """Have every process show its stacks on stderr. From any thread."""
         for process in list(self._processes):
