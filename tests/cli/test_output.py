@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import io
+import sys
+
 import pytest
 
 from conduit.cli.connect import masked
-from conduit.cli.output import iso, printable, span
+from conduit.cli.output import iso, printable, say, span
+from conduit.cli.problems import show_crash
 
 
 @pytest.mark.parametrize(
@@ -44,3 +48,16 @@ def test_an_address_is_shown_without_its_password(url: str, shown: str) -> None:
 
 def test_stored_words_cannot_drive_the_terminal() -> None:
     assert printable("a\x1b]0;title\x07\tb\n") == "a\\x1b]0;title\\x07\tb\n"
+
+
+def test_what_is_said_while_a_task_has_stderr_closed_ends_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    closed, open_again = io.StringIO(), io.StringIO()
+    closed.close()
+    monkeypatch.setattr(sys, "stderr", closed)
+    say("a banner")
+    show_crash("orders", RuntimeError("boom"))
+    monkeypatch.setattr(sys, "stderr", open_again)
+    say("stopped")
+    assert open_again.getvalue().endswith("stopped\n")

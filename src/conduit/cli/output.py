@@ -9,7 +9,7 @@ import sys
 from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from functools import cache
-from typing import cast
+from typing import Any, cast
 
 import msgspec
 from msgspec import Raw, Struct, structs
@@ -43,6 +43,14 @@ class _PipeAwareConsole(Console):
         if not self.stderr:
             raise BrokenPipeError
         self.quiet = True
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """See `Console`. Messages are done without where a task has closed stderr."""
+        try:
+            super().print(*objects, **options)
+        except ValueError as error:
+            if not (self.stderr and "closed file" in str(error)):
+                raise
 
 
 def _console(*, stderr: bool) -> Console:

@@ -7,6 +7,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Collection
+from contextlib import suppress
 
 from cyclopts import CycloptsError
 from rich.box import ROUNDED
@@ -77,7 +78,7 @@ def show_problem(error: BaseException) -> None:
     else:
         title, words, hidden = "unexpected error", f"{type(error).__name__}: {error}", True
     if debugging():
-        traceback.print_exception(error, file=sys.stderr)
+        _show_traceback(error)
     elif hidden:
         hints.append("--debug shows the traceback")
     show_message(title, words, hints)
@@ -90,8 +91,13 @@ def show_crash(name: str, error: BaseException) -> None:
             f"{name}: {_TITLES.get(error.exit_code, 'failed')}", str(error), hints_of(error)
         )
     else:
-        traceback.print_exception(error, file=sys.stderr)
+        _show_traceback(error)
         show_message(f"{name} crashed", f"{type(error).__name__}: {error}", hints_of(error))
+
+
+def _show_traceback(error: BaseException) -> None:
+    with suppress(ValueError):  # a task has closed stderr
+        traceback.print_exception(error, file=sys.stderr)
 
 
 def hints_of(error: BaseException) -> list[str]:
