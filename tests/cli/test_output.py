@@ -53,6 +53,7 @@ def test_stored_words_cannot_drive_the_terminal() -> None:
 def test_what_is_said_while_a_task_has_stderr_closed_ends_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    say("starting")
     closed, open_again = io.StringIO(), io.StringIO()
     closed.close()
     monkeypatch.setattr(sys, "stderr", closed)
