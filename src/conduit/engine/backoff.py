@@ -8,6 +8,8 @@ import random
 import threading
 import time
 
+from conduit.core.errors import QueueAccessError
+
 logger = logging.getLogger("conduit.engine")
 
 FIRST_S = 0.1
@@ -17,21 +19,25 @@ CAP_S = 5.0
 class Voice:
     """Tells of outages for all duties of a worker: of the first to fail and the last to be back.
 
-    Works from any thread.
+    That the store refuses this user is told as well where an outage began otherwise: it doesn't
+    pass until somebody does something. Works from any thread.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._failing: set[Outage] = set()
         self._since = 0.0
+        self._told_of_refusal = False
 
     def failing(self, outage: Outage, error: BaseException) -> None:
-        """One duty has met the outage."""
+        """One duty has met the outage, or meets it still."""
+        refused = isinstance(error, QueueAccessError)
         with self._lock:
-            news = not self._failing
+            if not self._failing:
+                self._since, self._told_of_refusal = time.monotonic(), False
+            news = not self._failing or (refused and not self._told_of_refusal)
+            self._told_of_refusal = self._told_of_refusal or refused
             self._failing.add(outage)
-            if news:
-                self._since = time.monotonic()
         if news:
             words = str(error).rstrip(".")
             logger.warning("the queue is unavailable: %s; trying again until it answers", words)
@@ -67,8 +73,7 @@ class Outage:
 
     def next_delay(self, error: BaseException) -> float:
         """Note a failure; how many seconds to wait before the next try."""
-        if not self._failures:
-            self._voice.failing(self, error)
+        self._voice.failing(self, error)
         ceiling = min(CAP_S, FIRST_S * 2 ** min(self._failures, 10))
         self._failures += 1
         return random.uniform(FIRST_S / 2, ceiling)
