@@ -61,7 +61,10 @@ from conduit.queue.redis.connection import NotConfirmedError, Server
 from conduit.queue.redis.failures import AnswerLateError, AnswerLostError, ForeignKeyError
 from conduit.queue.redis.hints import Hints
 from conduit.queue.redis.records import long, short, to_json
+from conduit.queue.redis.subscription import Subscription
 
+SLICE = 1000
+"""Queues and functions of a subscription that are made known at a time."""
 LARGE = 1024 * 1024
 """Bytes of arguments beyond which a batch's events may need more than one entry."""
 ANNOUNCE_S = 5.0
@@ -91,6 +94,7 @@ class RedisQueue(Gated):
         self._clock = clock
         self._server = Server(parse(url))
         self._hints = Hints(self._server)
+        self._subscriptions: dict[tuple[object, ...], Subscription] = {}  # by what is asked for
         self._opened = False
 
     # --- life ------------------------------------------------------------------------------------
@@ -204,24 +208,44 @@ class RedisQueue(Gated):
     # --- running ---------------------------------------------------------------------------------
 
     async def claim(self, claim: Claim) -> list[Job]:
+        subscription = self._subscription_of(claim)
         jobs: list[Job] = []
         more = True
         while more and not jobs:
-            if not claim.continues:
-                self._hints.claiming()
-            due, more, *found = await self._run(
+            self._hints.claiming(subscription.id)
+            answer = await self._run(
                 "claim",
                 claim.worker_id,
-                claim.queues,
-                claim.functions,
+                subscription.id,
+                subscription.total,
                 claim.limit,
                 claim.lease_ms,
                 secrets.token_hex(8),
                 self._hints.client,
             )
-            self._hints.claimed(due, more=bool(more))
+            if answer is None:  # nobody has claimed so yet, or not for long, or it was flushed
+                await self._subscribe(subscription)
+                continue
+            due, more, *found = answer
+            self._hints.claimed(due, subscription.id if more else None)
             jobs = _jobs(found)
         return jobs
+
+    def _subscription_of(self, claim: Claim) -> Subscription:
+        wanted = claim.queues, claim.weights, claim.functions
+        if wanted not in self._subscriptions:
+            self._subscriptions[wanted] = Subscription.of(claim)
+        return self._subscriptions[wanted]
+
+    async def _subscribe(self, wanted: Subscription) -> None:
+        """Make a subscription known, and fill its rings, in slices that hold up nobody."""
+        weights, functions = sorted(wanted.weights.items()), wanted.functions
+        for start in range(0, max(len(weights), len(functions)), SLICE):
+            queues = [part for pair in weights[start : start + SLICE] for part in pair]
+            await self._run("subscribe", wanted.id, queues, functions[start : start + SLICE])
+        place = b"0"
+        while (place := await self._run("subscribe", wanted.id, [], [], place.decode())) != b"0":
+            pass
 
     async def extend(
         self, leases: Sequence[Lease], lease_ms: int, begun: Mapping[Lease, int] = NONE_BEGUN
@@ -269,22 +293,23 @@ class RedisQueue(Gated):
     # --- waiting ---------------------------------------------------------------------------------
 
     async def wait_for_jobs(self, queues: Sequence[str], timeout: float) -> None:
-        if await self._hints.listen_for_jobs():
+        wanted = [each.id for each in self._subscriptions.values() if each.serves(queues)]
+        if await self._hints.listen_for_jobs(wanted):
             return  # what came before is unheard of
         if self._hints.due is None:
-            await self._announce()
+            await self._announce(wanted)
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout
         while True:
             left = min(deadline - loop.time(), await self._until_due())
-            if await self._hints.woken(queues, min(left, ANNOUNCE_S)) or left <= ANNOUNCE_S:
+            if await self._hints.woken(wanted, min(left, ANNOUNCE_S)) or left <= ANNOUNCE_S:
                 return
-            if await self._announce():
+            if await self._announce(wanted):
                 return  # the server had forgotten us, and may have had news since
 
-    async def _announce(self) -> bool:
+    async def _announce(self, subscriptions: Sequence[str]) -> bool:
         """Say that a worker waits here; whether the server didn't know."""
-        new, due = await self._insist("idle", self._hints.client)
+        new, due = await self._insist("idle", self._hints.client, subscriptions)
         self._hints.claimed(due)
         return bool(new)
 
@@ -423,12 +448,20 @@ class RedisQueue(Gated):
         return await self._server.command("HGET", key, name)
 
     async def queues(self) -> list[QueueInfo]:
-        counts, paused, workers, oldest = await self._insist("queues", ALIVE_MS)
+        place, oldest, counts, paused, workers = await self._insist("queues", ALIVE_MS, "0")
+        since: dict[str, int] = {}
+        while True:
+            for name, at in _rows(oldest, 2):
+                queue = name.decode()
+                since[queue] = min(at, since.get(queue, at))
+            if place == b"0":
+                break
+            place, oldest = await self._insist("queues", ALIVE_MS, place.decode())
         return finding.queue_infos(
             {field.decode(): int(many) for field, many in _rows(counts, 2)},
             {name.decode() for name in paused},
             [_worker_from(_worker_record(record)[2]) for record in workers],
-            {name.decode(): due for name, due in _rows(oldest, 2)},
+            since,
         )
 
     # --- workers, functions, schedules, locks ----------------------------------------------------

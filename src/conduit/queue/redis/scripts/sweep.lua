@@ -8,6 +8,8 @@ local limit, results_ms, events_ms, max_entries = input[1], input[2], input[3], 
 local workers_ms, functions_ms, alive_ms = input[5], input[6], input[7]
 local max_stream_bytes = input[8]
 local MARK_EVERY_MS = 2000
+local LANES = 100 -- looked at in a sweep, about
+local SUBSCRIPTION_MS = 3600 * 1000
 local MAX_BYTES, FEW = 16 * 1024 * 1024, 100 -- what a purge reads at most, and at a time
 
 local promoted = promote(limit)
@@ -16,7 +18,7 @@ local promoted = promote(limit)
 local function settle()
   commit()
   pending, pending_of, counted, entries, rows, ended = {}, {}, {}, {}, {}, {}
-  blobs, states, key_holders, woken = {}, {}, {}, {}
+  blobs, states, key_holders = {}, {}, {}
 end
 
 local function expire_due()
@@ -28,11 +30,11 @@ local function expire_due()
     write('ZREM', K.expiring, id)
     local waits = blobs[id] and not finished(st) and st.s ~= S.RUNNING
     if waits and st.x and st.x <= now then
-      local n, _, _, lane = header(blobs[id])
+      local _, _, _, lane = header(blobs[id])
       if st.s == S.SCHEDULED then
         write('ZREM', K.scheduled, id)
       elseif st.s == S.QUEUED then
-        write('ZREM', K.back .. lane, member(n, id))
+        leave_lane(id, st)
       end
       expire(id, st, lane)
       expired = expired + 1
@@ -106,17 +108,17 @@ local again, over = 0, 0
 
 local function rescue_one(id, before)
   local st = rescued_state(before)
-  count('r:', queue_of(before.L), -1)
+  count('r:', before.Q, -1)
   if before.c then
     write('SREM', K.cancels .. before.w, id)
   end
   if st.s == S.QUEUED then
-    requeue(id, RESCUED)
+    requeue(id, RESCUED, now)
     expire_again(id, st)
     event(E.RESCUED, id, st, { w = st.w, b = ago(st) })
     again = again + 1
   else
-    st.L = nil
+    st.Q = nil
     note_end(id)
     event(st.s == S.FAILED and E.FAILED or E.CANCELLED, id, st, {
       w = st.w, y = st.y, e = st.s == S.FAILED and st.e or nil, b = ago(st),
@@ -243,13 +245,43 @@ local function trim()
   return trimmed
 end
 
--- Lanes are remembered for the sake of `queues`; some that are empty are forgotten at each sweep.
-local function forget_lanes()
-  for _, lane in ipairs(redis.call('SRANDMEMBER', K.lanes, 20)) do
-    if redis.call('EXISTS', K.fresh .. lane, K.back .. lane) == 0 then
+-- Look at some lanes at each sweep: those that are empty are forgotten, and those that stand in no ring,
+-- as after a key of ours was removed by hand, are offered again.
+local function check_lanes()
+  local place = redis.call('HGET', K.meta, 'checked') or '0'
+  local following, lanes = unpack(redis.call('SSCAN', K.lanes, place, 'COUNT', LANES))
+  for _, lane in ipairs(lanes) do
+    local queue, name, level = queue_of(lane), name_of(lane), head_level(lane)
+    if level and not is_offered(queue, name) then
+      offer(queue, name, level)
+    elseif not level then
       redis.call('SREM', K.lanes, lane)
     end
   end
+  if following ~= place then
+    redis.call('HSET', K.meta, 'checked', following)
+  end
+  rouse_workers()
+end
+
+-- Forget one subscription that no worker has claimed by for long.
+local function forget_subscription()
+  local old = redis.call(
+    'ZRANGEBYSCORE', K.subscriptions, '-inf', now - SUBSCRIPTION_MS, 'LIMIT', 0, 1
+  )[1]
+  if not old then
+    return
+  end
+  local queues, names = redis.call('HKEYS', K.weights .. old), redis.call('SMEMBERS', K.wants .. old)
+  for i = 1, #queues do
+    redis.call('SREM', K.served_by .. queues[i], old)
+    redis.call('DEL', K.ring .. old .. ':' .. queues[i])
+  end
+  for i = 1, #names do
+    redis.call('SREM', K.wanted_by .. names[i], old)
+  end
+  redis.call('DEL', K.weights .. old, K.wants .. old, K.queue_ring .. old, K.idle .. old)
+  redis.call('ZREM', K.subscriptions, old)
 end
 
 local function name_of(worker)
@@ -324,7 +356,8 @@ rescue()
 settle()
 local purged, purge_looked_at, purge_cut_short = purge()
 local trimmed = trim()
-forget_lanes()
+check_lanes()
+forget_subscription()
 forget_silent()
 commit()
 local most = math.max(promoted, looked_at, again + over, purge_looked_at, trimmed)

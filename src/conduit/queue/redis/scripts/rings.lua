@@ -1,0 +1,63 @@
+-- Rings: whose turn it is, for each kind of claim. Needs nothing but the names of the keys.
+--
+-- Workers that ask for the same functions from the same queues share a *subscription*. It has a ring of
+-- its queues, by weight, and for each queue a ring of its functions that have jobs there: by level, then
+-- by turn, the one first whose last turn is longest ago. What stands in a ring is a hint: a claim
+-- corrects what it finds to be otherwise. What must never be is a lane with jobs that stands in no ring
+-- of a subscription that has it, unless its function is paused: nobody would look there.
+
+local LEVEL = 2 ^ 42 -- jobs and turns are numbered below this
+local RESCUED, ORDINARY = 0, 1000
+
+local roused = {} -- subscriptions for which there is something to claim
+
+-- Give a queue its place in a subscription's ring: as if it had just given a job, so that nobody needs
+-- to remember those that are idle.
+local function join(subscription, queue)
+  local ring = K.queue_ring .. subscription
+  if not redis.call('ZSCORE', ring, queue) then
+    local first = redis.call('ZRANGE', ring, 0, 0, 'WITHSCORES')
+    local weight = redis.call('HGET', K.weights .. subscription, queue)
+    redis.call('ZADD', ring, (tonumber(first[2]) or 0) + 1 / (tonumber(weight) or 1), queue)
+  end
+  roused[subscription] = true
+end
+
+-- A lane has got its first job, or perhaps one of a better level: it stands in the rings from now on.
+local function offer(queue, name, level)
+  local found = redis.call('SINTER', K.served_by .. queue, K.wanted_by .. name)
+  if #found == 0 or redis.call('SISMEMBER', K.paused_functions, name) == 1 then
+    return
+  end
+  local score = level * LEVEL + redis.call('HINCRBY', K.meta, 'turn', 1)
+  local paused = redis.call('SISMEMBER', K.paused, queue) == 1
+  for i = 1, #found do
+    redis.call('ZADD', K.ring .. found[i] .. ':' .. queue, 'LT', score, name)
+    if not paused then
+      join(found[i], queue)
+    end
+  end
+end
+
+-- Whether a lane stands in all rings that it should.
+local function is_offered(queue, name)
+  local paused = redis.call('SISMEMBER', K.paused, queue) == 1
+  for _, subscription in ipairs(redis.call('SINTER', K.served_by .. queue, K.wanted_by .. name)) do
+    local found = redis.call('ZSCORE', K.ring .. subscription .. ':' .. queue, name)
+    if not found or not (paused or redis.call('ZSCORE', K.queue_ring .. subscription, queue)) then
+      return redis.call('SISMEMBER', K.paused_functions, name) == 1
+    end
+  end
+  return true
+end
+
+-- Workers that found nothing to do are in `idle`; nobody is told when all are busy.
+local function rouse_workers()
+  for subscription in pairs(roused) do
+    local idle = K.idle .. subscription
+    if redis.call('EXISTS', idle) == 1 and redis.call('PUBLISH', K.wake .. subscription, '') == 0 then
+      redis.call('DEL', idle)
+    end
+  end
+  roused = {}
+end
