@@ -27,9 +27,7 @@ class Hints:
         self._wake, self._done = self._keys.name("wake"), self._keys.name("done", self.client)
         self._listener = Listener(server, self._hear, self._missed)
         self._changed = asyncio.Event()
-        self._woken: set[str] = (
-            set()
-        )  # subscriptions with jobs since a claim or a wait
+        self._woken: set[str] = set()  # subscriptions with jobs since a claim or a wait
         self._gap = False
         self._watched: set[str] = set()  # jobs that the server will tell of
         self._ended: dict[str, tuple[Job, float]] = {}  # those it told of just now, and when

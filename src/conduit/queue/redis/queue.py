@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import secrets
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Self
 
 import msgspec
@@ -61,10 +61,8 @@ from conduit.queue.redis.connection import NotConfirmedError, Server
 from conduit.queue.redis.failures import AnswerLateError, AnswerLostError, ForeignKeyError
 from conduit.queue.redis.hints import Hints
 from conduit.queue.redis.records import long, short, to_json
-from conduit.queue.redis.subscription import Subscription
+from conduit.queue.redis.subscription import Subscriptions
 
-SLICE = 1000
-"""Queues and functions of a subscription that are made known at a time."""
 LARGE = 1024 * 1024
 """Bytes of arguments beyond which a batch's events may need more than one entry."""
 ANNOUNCE_S = 5.0
@@ -81,8 +79,6 @@ _HELD = (Held.LOST, Held.HELD, Held.CANCEL)
 _FINISHED = (Finished.STALE, Finished.OK, Finished.ALREADY)
 _STATUS = {letter: status for status, letter in records.STATUS_LETTERS.items()}
 
-_worker_from = msgspec.json.Decoder(WorkerInfo).decode
-_worker_record = msgspec.msgpack.Decoder(tuple[str, int, str]).decode
 _function_from = msgspec.json.Decoder(FunctionInfo).decode
 _cron_record = msgspec.msgpack.Decoder(CronRecord).decode
 
@@ -94,7 +90,7 @@ class RedisQueue(Gated):
         self._clock = clock
         self._server = Server(parse(url))
         self._hints = Hints(self._server)
-        self._subscriptions: dict[tuple[object, ...], Subscription] = {}  # by what is asked for
+        self._subscriptions = Subscriptions(self._insist)
         self._opened = False
 
     # --- life ------------------------------------------------------------------------------------
@@ -208,7 +204,7 @@ class RedisQueue(Gated):
     # --- running ---------------------------------------------------------------------------------
 
     async def claim(self, claim: Claim) -> list[Job]:
-        subscription = self._subscription_of(claim)
+        subscription = self._subscriptions.of(claim)
         jobs: list[Job] = []
         more = True
         while more and not jobs:
@@ -224,28 +220,12 @@ class RedisQueue(Gated):
                 self._hints.client,
             )
             if answer is None:  # nobody has claimed so yet, or not for long, or it was flushed
-                await self._subscribe(subscription)
+                await self._subscriptions.make_known(subscription)
                 continue
             due, more, *found = answer
             self._hints.claimed(due, subscription.id if more else None)
             jobs = _jobs(found)
         return jobs
-
-    def _subscription_of(self, claim: Claim) -> Subscription:
-        wanted = claim.queues, claim.weights, claim.functions
-        if wanted not in self._subscriptions:
-            self._subscriptions[wanted] = Subscription.of(claim)
-        return self._subscriptions[wanted]
-
-    async def _subscribe(self, wanted: Subscription) -> None:
-        """Make a subscription known, and fill its rings, in slices that hold up nobody."""
-        weights, functions = sorted(wanted.weights.items()), wanted.functions
-        for start in range(0, max(len(weights), len(functions)), SLICE):
-            queues = [part for pair in weights[start : start + SLICE] for part in pair]
-            await self._run("subscribe", wanted.id, queues, functions[start : start + SLICE])
-        place = b"0"
-        while (place := await self._run("subscribe", wanted.id, [], [], place.decode())) != b"0":
-            pass
 
     async def extend(
         self, leases: Sequence[Lease], lease_ms: int, begun: Mapping[Lease, int] = NONE_BEGUN
@@ -293,7 +273,7 @@ class RedisQueue(Gated):
     # --- waiting ---------------------------------------------------------------------------------
 
     async def wait_for_jobs(self, queues: Sequence[str], timeout: float) -> None:
-        wanted = [each.id for each in self._subscriptions.values() if each.serves(queues)]
+        wanted = self._subscriptions.serving(queues)
         if await self._hints.listen_for_jobs(wanted):
             return  # what came before is unheard of
         if self._hints.due is None:
@@ -372,7 +352,10 @@ class RedisQueue(Gated):
         while True:
             seen = await self._hints.listen_for_cancels(worker_id)
             found = await self._insist("cancels", worker_id)
-            asked = [Lease(long(job.decode()), token.decode()) for job, token in _rows(found, 2)]
+            asked = [
+                Lease(long(job.decode()), token.decode())
+                for job, token in records.rows_of(found, 2)
+            ]
             fresh = [lease for lease in asked if lease not in known]
             left = deadline - loop.time()
             if fresh or not await self._hints.cancel_asked(worker_id, seen, left):
@@ -397,7 +380,7 @@ class RedisQueue(Gated):
         told = await self._run(verb, stored, *inputs, durable=True)
         return [
             Action(Acted(acted.decode()), _STATUS.get(status.decode()))
-            for acted, status in _rows(told, 2)
+            for acted, status in records.rows_of(told, 2)
         ]
 
     async def pause(self, queue: str) -> None:
@@ -425,7 +408,7 @@ class RedisQueue(Gated):
         found = await self._insist("get", stored)
         return [
             records.job_from(job_id, blob, state, extra) if blob else None
-            for job_id, (blob, state, extra) in zip(stored, _rows(found, 3), strict=True)
+            for job_id, (blob, state, extra) in zip(stored, records.rows_of(found, 3), strict=True)
         ]
 
     async def find(
@@ -448,21 +431,7 @@ class RedisQueue(Gated):
         return await self._server.command("HGET", key, name)
 
     async def queues(self) -> list[QueueInfo]:
-        place, oldest, counts, paused, workers = await self._insist("queues", ALIVE_MS, "0")
-        since: dict[str, int] = {}
-        while True:
-            for name, at in _rows(oldest, 2):
-                queue = name.decode()
-                since[queue] = min(at, since.get(queue, at))
-            if place == b"0":
-                break
-            place, oldest = await self._insist("queues", ALIVE_MS, place.decode())
-        return finding.queue_infos(
-            {field.decode(): int(many) for field, many in _rows(counts, 2)},
-            {name.decode() for name in paused},
-            [_worker_from(_worker_record(record)[2]) for record in workers],
-            since,
-        )
+        return await finding.queues(lambda place: self._insist("queues", ALIVE_MS, place))
 
     # --- workers, functions, schedules, locks ----------------------------------------------------
 
@@ -488,18 +457,21 @@ class RedisQueue(Gated):
     async def workers(self) -> list[WorkerInfo]:
         found = await self._insist("workers", ALIVE_MS)
         listed: list[WorkerInfo] = []
-        for record, seen_at, running in _rows(found, 3):
-            _, started_at, info = _worker_record(record)
+        for record, seen_at, running in records.rows_of(found, 3):
+            _, started_at, info = records.worker_record(record)
             listed.append(
                 structs.replace(
-                    _worker_from(info), started_at=started_at, seen_at=seen_at, running=running
+                    records.worker_from(info),
+                    started_at=started_at,
+                    seen_at=seen_at,
+                    running=running,
                 )
             )
         return sorted(listed, key=lambda worker: (worker.started_at, worker.id))
 
     async def functions(self) -> list[FunctionInfo]:
         kept, seen, paused = await self._insist("functions", ALIVE_MS)
-        seen_at = {worker.decode(): at for worker, at in _rows(seen, 2)}
+        seen_at = {worker.decode(): at for worker, at in records.rows_of(seen, 2)}
         names = {name.decode() for name in paused}
         functions = map(_function_from, kept)
         return sorted(
@@ -573,8 +545,8 @@ class RedisQueue(Gated):
             group, lambda: self._run("claim_stale", group, consumer, idle_ms, limit)
         )
         return [
-            stream.entry_from(position, dict(_rows(fields, 2)), deliveries)
-            for position, deliveries, fields in _rows(found, 3)
+            stream.entry_from(position, dict(records.rows_of(fields, 2)), deliveries)
+            for position, deliveries, fields in records.rows_of(found, 3)
         ]
 
     async def forget_consumers(self, group: str, idle_ms: int, *, only: str = "") -> None:
@@ -599,17 +571,11 @@ class RedisQueue(Gated):
         return await ask()
 
 
-def _rows(flat: list[Any], width: int) -> Iterator[tuple[Any, ...]]:
-    """A flat reply as rows of `width` values."""
-    values = iter(flat)
-    return zip(*(values,) * width, strict=True)
-
-
 def _jobs(flat: list[Any]) -> list[Job]:
     """Jobs out of id, blob, state and extra in turn."""
     return [
         records.job_from(job_id.decode(), blob, state, extra)
-        for job_id, blob, state, extra in _rows(flat, 4)
+        for job_id, blob, state, extra in records.rows_of(flat, 4)
     ]
 
 

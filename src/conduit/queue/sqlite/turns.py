@@ -9,6 +9,7 @@ visits, and says what it found.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from heapq import heappop, heappush
 
@@ -144,6 +145,7 @@ class Turns:
         """
         visits: list[Visit] = []
         levels: dict[str, int] = {}
+        popped: Counter[str] = Counter()
         while room > 0 and (queue := next(self._queues(), None)) is not None:
             ring = self._rings[queue]
             level, lanes = ring.first()
@@ -154,7 +156,8 @@ class Turns:
                 self._held[queue, function] = level
                 continue
             levels[queue] = level
-            jobs = min(room, self._turn(queue, lanes, limit))
+            jobs = min(room, self._turn(queue, lanes + popped[queue], limit))
+            popped[queue] += 1
             room -= jobs
             visits.append(Visit(queue, function, level, jobs))
             self._move(queue, jobs)
