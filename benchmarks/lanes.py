@@ -108,7 +108,7 @@ async def main() -> None:
 def _services(lanes: int, queues: int, workers: int, counter: Counter) -> list[conduit.Worker]:
     """One with all functions; or two, which have the middle half of them in common."""
     if workers == 1:
-        return [service("bench", [*range(lanes), *range(lanes, lanes)], queues, counter)]
+        return [service("bench", range(lanes), queues, counter)]
     return [
         service("one", range(lanes * 3 // 4), queues, counter),
         service("two", range(lanes // 4, lanes), queues, counter),

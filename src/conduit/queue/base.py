@@ -394,7 +394,8 @@ class Queue(Protocol):
     async def wait_for_jobs(self, queues: Sequence[str], timeout: float) -> None:
         """Return when there may be something to claim, at the latest after `timeout` seconds.
 
-        Also when a scheduled job comes due. Never returns at once twice in a row for one change.
+        That is, by a claim like one of those made here before, of one of these queues. Also when a
+        scheduled job comes due. Never returns at once twice in a row for one change.
         """
         ...
 

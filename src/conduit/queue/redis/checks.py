@@ -18,8 +18,7 @@ from conduit.queue.redis.failures import ForeignKeyError
 from conduit.queue.redis.keys import FIXED, Keys
 
 SCHEMA_VERSION = 3
-"""Of what lies in a namespace: 2 has jobs that wait for others, which older versions would let wait
-for ever."""
+"""Of what lies in a namespace. Members of lanes say since when their jobs wait."""
 WARN_ENTRIES = 250_000
 """Entries of the event stream beyond which some group is so far behind that one should know."""
 
