@@ -483,7 +483,7 @@ class RedisQueue(Gated):
         kept, workers = await self._run("crons")
         roll = {
             worker.decode(): Heard(name.decode(), at, bool(lost))
-            for worker, name, at, lost in _rows(workers, 4)
+            for worker, name, at, lost in records.rows_of(workers, 4)
         }
         now = await self.now()
         shown = (crons.shown(each, roll, now, now - ALIVE_MS) for each in map(_cron_record, kept))
@@ -494,7 +494,7 @@ class RedisQueue(Gated):
         _check_kept(answers)
         return [
             Ticked(TickOutcome(outcome.decode()), skipped, last_job.decode())
-            for outcome, skipped, last_job in _rows(answers, 3)
+            for outcome, skipped, last_job in records.rows_of(answers, 3)
         ]
 
     async def rewind_cron(self, name: str) -> bool:
