@@ -15,6 +15,8 @@ from heapq import heappop, heappush
 
 from msgspec import Struct
 
+STRIDE = 720_720
+"""How far a job moves a queue of weight 1 back. Weights up to 16 divide it: they are exact."""
 TURN = 16
 """A lane may have so many jobs in a turn, or its share of the claim if that is more."""
 
@@ -69,8 +71,8 @@ class _Ring:
 class Turns:
     """The turns of one kind of claim.
 
-    Queues go by strides: each job that a queue gives moves it back by 1/weight. One that comes anew
-    stands as if it had just given a job, so that nobody needs to remember those that are idle.
+    Queues go by strides: each job that a queue gives moves it back by its stride. One that comes
+    anew stands as if it had just given a job, so that nobody needs to remember those that are idle.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class Turns:
     ) -> None:
         self._weights = dict(zip(queues, weights or [1] * len(queues), strict=True))
         self._total = sum(self._weights.values())
+        self._strides = {name: max(1, STRIDE // weight) for name, weight in self._weights.items()}
         self._functions = frozenset(functions)
         self.told = 0
         """The last change of the store's lanes that a wait has ended for."""
@@ -104,8 +107,8 @@ class Turns:
         """Whether the last claim has left lanes that it didn't look at."""
         self._paused: frozenset[tuple[str, str]] = frozenset()
         self._rings: dict[str, _Ring] = {}
-        self._passes: dict[str, float] = {}  # of queues that have lanes
-        self._order: list[tuple[float, str]] = []  # a heap; what isn't the queue's pass is old
+        self._passes: dict[str, int] = {}  # of queues that have lanes
+        self._order: list[tuple[int, str]] = []  # a heap; what isn't the queue's pass is old
         self._held: dict[tuple[str, str], int] = {}  # lanes that are paused, with their levels
 
     def wants(self, queue: str, function: str) -> bool:
@@ -132,8 +135,8 @@ class Turns:
         if not ring:
             if queue not in self._passes:
                 first = next(self._queues(), None)
-                ahead = 0.0 if first is None else self._passes[first]
-                self._passes[queue] = ahead + 1 / self._weights[queue]
+                now = 0 if first is None else self._passes[first] - self._strides[first]
+                self._passes[queue] = now + self._strides[queue]
             heappush(self._order, (self._passes[queue], queue))
         ring.put(function, level)
 
@@ -178,7 +181,7 @@ class Turns:
 
     def _move(self, queue: str, jobs: int) -> None:
         if jobs:
-            self._passes[queue] += jobs / self._weights[queue]
+            self._passes[queue] += jobs * self._strides[queue]
             if self._rings[queue]:
                 heappush(self._order, (self._passes[queue], queue))
 

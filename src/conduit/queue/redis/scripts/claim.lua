@@ -7,7 +7,8 @@
 
 local worker_id, subscription, total = input[1], input[2], input[3]
 local limit, lease_ms, random, client = input[4], input[5], input[6], input[7]
-local VISITS = 1000 -- in vain: of lanes that others have emptied, or that hold only cancelled jobs
+local LOOKS = 1000 -- in vain: at lanes that others have emptied, at jobs that were cancelled or expire
+local WIDE = 100 -- jobs looked at where those before were such
 local TURN = 16 -- jobs of a lane in a turn, or its share of the claim if that is more
 local MAX_BYTES = 4 * 1024 * 1024 -- of jobs in one answer; a larger one may come alone
 local FEW, SMALL = 16, 16 * 1024 -- jobs are read so few at a time unless they are small
@@ -115,10 +116,10 @@ local function take(queue, id, st)
   count('r:', queue, 1)
 end
 
--- Claim what is still queued of a lane's first members, and remove them; not all of them when the answer
--- becomes too large. How many were looked at.
-local function claim(queue, lane, members)
-  local at = 1
+-- Claim up to `room` of a lane's first members that are still queued, and remove what was looked at; less
+-- when the answer becomes too large. How many were looked at.
+local function claim(queue, lane, members, room)
+  local at, most = 1, claimed + room
   while at <= #members do
     local small = claimed > 0 and bytes / claimed < SMALL
     local to = math.min(#members, at + (small and CHUNK or FEW) - 1)
@@ -128,8 +129,8 @@ local function claim(queue, lane, members)
     end
     load(ids)
     for i = at, to do
-      if bytes > MAX_BYTES then
-        full = true
+      full = bytes > MAX_BYTES
+      if full or claimed == most then
         return i - 1
       end
       local id = ids[i - at + 1]
@@ -175,6 +176,7 @@ local at_front = {} -- how many of these a ring begins with
 local spent_queues = {} -- and queues without any other lane: they are the first of theirs
 local weights, held = {}, {}
 local in_vain = 0 -- looks since the last job
+local barren = {} -- lanes whose first jobs weren't to be had
 
 local function weight_of(queue)
   weights[queue] = weights[queue] or tonumber(redis.call('HGET', K.weights .. subscription, queue)) or 1
@@ -193,14 +195,13 @@ local next_turn
 
 -- Let a lane wait until all others of a level had their turn.
 local function line_up(ring, name, level)
-  next_turn = next_turn or redis.call('HINCRBY', K.meta, 'turn', 2 * limit) - 2 * limit
-  next_turn = next_turn + 1
+  next_turn = (next_turn or tonumber(redis.call('HGET', K.meta, 'turn')) or 0) + 1
   redis.call('ZADD', ring, level * LEVEL + next_turn, name)
 end
 
 -- The queue, its ring, the function whose turn it is, and the level that it is thought to have.
 local function next_lane()
-  while in_vain < VISITS do
+  while in_vain < LOOKS do
     in_vain = in_vain + 1
     local queue = redis.call('ZRANGE', queue_ring, #spent_queues, #spent_queues)[1]
     if not queue then
@@ -230,10 +231,10 @@ local function turn_of(queue, ring, level)
   return math.min(limit - claimed, math.max(share, math.min(TURN, math.ceil(limit / TURN))))
 end
 
--- The first of some members, as many as a turn has and all of one level.
-local function of_one_level(found, turn)
+-- The first of some members, up to so many and all of one level.
+local function of_one_level(found, most)
   local members = {}
-  while #members < turn and found[#members + 1]
+  while #members < most and found[#members + 1]
     and level_of(found[#members + 1][1]) == level_of(found[1][1]) do
     members[#members + 1] = found[#members + 1]
   end
@@ -243,18 +244,19 @@ end
 -- Claim of a lane what it gives in its turn.
 local function visit(queue, ring, name, level)
   local lane, turn = lane_of(queue, name), turn_of(queue, ring, level)
-  local found = candidates(lane, turn + 1)
+  local look = barren[lane] and math.max(turn, WIDE) or turn
+  local found = candidates(lane, look + 1)
   local own = found and level_of(found[1][1])
   if found and own > level then -- its best jobs are gone
     return line_up(ring, name, own)
   end
   local before = claimed
-  local members = found and of_one_level(found, turn) or {}
-  local looked_at = claim(queue, lane, members)
+  local members = found and of_one_level(found, look) or {}
+  local looked_at = claim(queue, lane, members, turn)
   local following = found and found[looked_at + 1]
   if claimed > before then
     in_vain = 0
-    redis.call('ZINCRBY', queue_ring, (claimed - before) / weight_of(queue), queue)
+    redis.call('ZINCRBY', queue_ring, (claimed - before) * stride_of(subscription, queue), queue)
   end
   if not following then
     emptied[#emptied + 1] = { ring, name, lane }
@@ -262,6 +264,8 @@ local function visit(queue, ring, name, level)
   elseif claimed > before then
     line_up(ring, name, level_of(following[1]))
   elseif not full then
+    in_vain = in_vain + looked_at
+    barren[lane] = true
     strip(lane)
   end
 end
@@ -274,10 +278,13 @@ while claimed < limit and not full do
   visit(queue, ring, name, level)
 end
 
-if full or (claimed < limit and (in_vain == VISITS or promoted == 500)) then
+if full or (claimed < limit and (in_vain >= LOOKS or promoted == 500)) then
   answer[2] = 1
 elseif claimed < limit then
   redis.call('SADD', K.idle .. subscription, client)
+end
+if next_turn then
+  redis.call('HSET', K.meta, 'turn', next_turn)
 end
 commit()
 remove_taken()

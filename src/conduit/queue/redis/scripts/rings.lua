@@ -9,6 +9,13 @@
 local LEVEL = 2 ^ 42 -- jobs and turns are numbered below this
 local RESCUED, ORDINARY = 0, 1000
 
+local STRIDE = 720720 -- a job moves a queue of weight 1 back so far; weights up to 16 divide it
+
+local function stride_of(subscription, queue)
+  local weight = tonumber(redis.call('HGET', K.weights .. subscription, queue)) or 1
+  return math.max(1, math.floor(STRIDE / weight))
+end
+
 local roused = {} -- subscriptions for which there is something to claim
 
 -- Give a queue its place in a subscription's ring: as if it had just given a job, so that nobody needs
@@ -17,8 +24,8 @@ local function join(subscription, queue)
   local ring = K.queue_ring .. subscription
   if not redis.call('ZSCORE', ring, queue) then
     local first = redis.call('ZRANGE', ring, 0, 0, 'WITHSCORES')
-    local weight = redis.call('HGET', K.weights .. subscription, queue)
-    redis.call('ZADD', ring, (tonumber(first[2]) or 0) + 1 / (tonumber(weight) or 1), queue)
+    local at = first[1] and tonumber(first[2]) - stride_of(subscription, first[1]) or 0
+    redis.call('ZADD', ring, at + stride_of(subscription, queue), queue)
   end
   roused[subscription] = true
 end
