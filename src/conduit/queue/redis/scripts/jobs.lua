@@ -94,7 +94,7 @@ local function queue_of(lane)
   return string.sub(lane, from, from + length - 1)
 end
 
-local function name_of(lane)
+local function function_of(lane)
   local length, from = string.match(lane, '^(%d+):()')
   return string.sub(lane, from + length + 1)
 end

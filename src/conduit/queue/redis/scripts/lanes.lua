@@ -44,7 +44,7 @@ end
 
 -- The level of a lane's first job; nil where it has none.
 local function head_level(lane)
-  local back = redis.call('ZRANGE', K.back .. lane, 0, 0, 'WITHSCORES')[2]
+  local back = redis.pcall('ZRANGE', K.back .. lane, 0, 0, 'WITHSCORES')[2]
   local fresh = redis.call('EXISTS', K.fresh .. lane) == 1 and ORDINARY + 100
   local first = back and level_of(back)
   return first and fresh and math.min(first, fresh) or first or fresh or nil
@@ -59,7 +59,7 @@ end
 
 local function offer_lanes()
   for lane, level in pairs(ready) do
-    offer(queue_of(lane), name_of(lane), level)
+    offer(queue_of(lane), function_of(lane), level)
   end
   for queue in pairs(due_later) do
     for _, subscription in ipairs(redis.call('SMEMBERS', K.served_by .. queue)) do

@@ -22,7 +22,7 @@ local roused = {} -- subscriptions for which there is something to claim
 -- to remember those that are idle.
 local function join(subscription, queue)
   local ring = K.queue_ring .. subscription
-  if not redis.call('ZSCORE', ring, queue) then
+  if not redis.pcall('ZSCORE', ring, queue) then
     local first = redis.call('ZRANGE', ring, 0, 0, 'WITHSCORES')
     local at = first[1] and tonumber(first[2]) - stride_of(subscription, first[1]) or 0
     redis.call('ZADD', ring, at + stride_of(subscription, queue), queue)
@@ -31,27 +31,30 @@ local function join(subscription, queue)
 end
 
 -- A lane has got its first job, or perhaps one of a better level: it stands in the rings from now on.
+-- The job is kept by then, so a key that isn't ours refuses nothing here: the claim names it, and once it
+-- is gone the sweep offers the lane again.
 local function offer(queue, name, level)
-  local found = redis.call('SINTER', K.served_by .. queue, K.wanted_by .. name)
+  local found = redis.pcall('SINTER', K.served_by .. queue, K.wanted_by .. name)
   if #found == 0 or redis.call('SISMEMBER', K.paused_functions, name) == 1 then
     return
   end
-  local score = level * LEVEL + redis.call('HINCRBY', K.meta, 'turn', 1)
+  local turn = tonumber(redis.pcall('HINCRBY', K.meta, 'turn', 1)) or 0
   local paused = redis.call('SISMEMBER', K.paused, queue) == 1
   for i = 1, #found do
-    redis.call('ZADD', K.ring .. found[i] .. ':' .. queue, 'LT', score, name)
-    if not paused then
+    local ring = K.ring .. found[i] .. ':' .. queue
+    local added = redis.pcall('ZADD', ring, 'LT', level * LEVEL + turn, name)
+    if type(added) == 'number' and not paused then
       join(found[i], queue)
     end
   end
 end
 
--- Whether a lane stands in all rings that it should.
+-- Whether a lane stands in all rings that it should; also where that can't be told.
 local function is_offered(queue, name)
   local paused = redis.call('SISMEMBER', K.paused, queue) == 1
-  for _, subscription in ipairs(redis.call('SINTER', K.served_by .. queue, K.wanted_by .. name)) do
-    local found = redis.call('ZSCORE', K.ring .. subscription .. ':' .. queue, name)
-    if not found or not (paused or redis.call('ZSCORE', K.queue_ring .. subscription, queue)) then
+  for _, subscription in ipairs(redis.pcall('SINTER', K.served_by .. queue, K.wanted_by .. name)) do
+    local found = redis.pcall('ZSCORE', K.ring .. subscription .. ':' .. queue, name)
+    if not found or not (paused or redis.pcall('ZSCORE', K.queue_ring .. subscription, queue)) then
       return redis.call('SISMEMBER', K.paused_functions, name) == 1
     end
   end

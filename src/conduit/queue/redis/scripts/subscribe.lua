@@ -20,7 +20,7 @@ if not place then
 end
 local following, lanes = unpack(redis.call('SSCAN', K.lanes, place, 'COUNT', SLICE))
 for _, lane in ipairs(lanes) do
-  local queue, name = queue_of(lane), name_of(lane)
+  local queue, name = queue_of(lane), function_of(lane)
   if redis.call('HEXISTS', K.weights .. subscription, queue) == 1
     and redis.call('SISMEMBER', K.wants .. subscription, name) == 1 then
     local level = head_level(lane)

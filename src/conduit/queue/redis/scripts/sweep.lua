@@ -251,11 +251,11 @@ local function check_lanes()
   local place = redis.call('HGET', K.meta, 'checked') or '0'
   local following, lanes = unpack(redis.call('SSCAN', K.lanes, place, 'COUNT', LANES))
   for _, lane in ipairs(lanes) do
-    local queue, name, level = queue_of(lane), name_of(lane), head_level(lane)
-    if level and not is_offered(queue, name) then
-      offer(queue, name, level)
-    elseif not level then
+    local level = string.match(lane, '^%d+:') and head_level(lane)
+    if not level then
       redis.call('SREM', K.lanes, lane)
+    elseif not is_offered(queue_of(lane), function_of(lane)) then
+      offer(queue_of(lane), function_of(lane), level)
     end
   end
   if following ~= place then
@@ -274,11 +274,11 @@ local function forget_subscription()
   end
   local queues, names = redis.call('HKEYS', K.weights .. old), redis.call('SMEMBERS', K.wants .. old)
   for i = 1, #queues do
-    redis.call('SREM', K.served_by .. queues[i], old)
+    redis.pcall('SREM', K.served_by .. queues[i], old)
     redis.call('DEL', K.ring .. old .. ':' .. queues[i])
   end
   for i = 1, #names do
-    redis.call('SREM', K.wanted_by .. names[i], old)
+    redis.pcall('SREM', K.wanted_by .. names[i], old)
   end
   redis.call('DEL', K.weights .. old, K.wants .. old, K.queue_ring .. old, K.idle .. old)
   redis.call('ZREM', K.subscriptions, old)
