@@ -8,7 +8,8 @@ local limit, results_ms, events_ms, max_entries = input[1], input[2], input[3], 
 local workers_ms, functions_ms, alive_ms = input[5], input[6], input[7]
 local max_stream_bytes = input[8]
 local MARK_EVERY_MS = 2000
-local LANES = 100 -- looked at in a sweep, about
+local CHECK_EVERY_MS = 10 * 1000
+local LANES = 500 -- looked at in a check, about
 local SUBSCRIPTION_MS = 3600 * 1000
 local MAX_BYTES, FEW = 16 * 1024 * 1024, 100 -- what a purge reads at most, and at a time
 
@@ -49,6 +50,8 @@ local function expire_due()
   return expired, #due
 end
 
+local checks = false -- whether it is time to look at lanes and subscriptions
+
 -- Grant half a term where nobody can be blamed, and cut leases from a clock that has since jumped
 -- back; how many leases got half a term. None gets a second one: the term of one that did is kept
 -- below zero until it is extended. Terms shorter than the usual one are cut a little late.
@@ -56,6 +59,7 @@ local function guard()
   local last = tonumber(redis.call('HGET', K.meta, 'last_sweep'))
   if not last or now < last or now - last >= MARK_EVERY_MS then
     redis.call('HSET', K.meta, 'last_sweep', now)
+    checks = not last or math.floor(now / CHECK_EVERY_MS) ~= math.floor(last / CHECK_EVERY_MS)
   end
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', K.leases, '(' .. (now + 2 * LEASE_MS), '+inf')) do
     local expires = tonumber(redis.call('ZSCORE', K.leases, id))
@@ -245,8 +249,8 @@ local function trim()
   return trimmed
 end
 
--- Look at some lanes at each sweep: those that are empty are forgotten, and those that stand in no ring,
--- as after a key of ours was removed by hand, are offered again.
+-- Look at some lanes from time to time: those that are empty are forgotten, and those that stand in no
+-- ring, as after a key of ours was removed by hand, are offered again.
 local function check_lanes()
   local place = redis.call('HGET', K.meta, 'checked') or '0'
   local following, lanes = unpack(redis.call('SSCAN', K.lanes, place, 'COUNT', LANES))
@@ -356,8 +360,10 @@ rescue()
 settle()
 local purged, purge_looked_at, purge_cut_short = purge()
 local trimmed = trim()
-check_lanes()
-forget_subscription()
+if checks then
+  check_lanes()
+  forget_subscription()
+end
 forget_silent()
 commit()
 local most = math.max(promoted, looked_at, again + over, purge_looked_at, trimmed)
