@@ -101,7 +101,8 @@ local function settle_cron(record)
   local newest = newest_of(record)
   local old, new = record.definitions[record.in_force], record.definitions[newest]
   if old.info.rhythm ~= new.info.rhythm then
-    record.since = old.version > new.version and carriers_of(record, record.in_force) or now
+    local heard = carriers_of(record, record.in_force) or record.since -- they were forgotten long ago
+    record.since = old.version > new.version and heard or now
     record.before = record.in_force
   end
   changed_any = changed_any or newest ~= record.in_force
