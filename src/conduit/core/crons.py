@@ -168,7 +168,7 @@ def settle(record: CronRecord, roll: Roll, now: int) -> CronRecord:
     old, new = record.definitions[record.in_force], record.definitions[in_force]
     if old.info.rhythm != new.info.rhythm:
         heard = [roll[worker].at for worker, each in carriers.items() if each == record.in_force]
-        since = max(heard, default=record.since) if old.version > new.version else now
+        since = max(heard, default=now) if old.version > new.version else now
         before = record.in_force
     names = [roll[worker].name for worker, each in carriers.items() if each == in_force]
     if names and new.info.worker not in names:

@@ -321,6 +321,23 @@ end
 
 -- Report workers that were lost, forget those that don't come back; their functions later. Only once
 -- sweeps have gone on for so long that a worker's silence is its own.
+-- What workers carried that are forgotten now, and were last heard of then.
+local function put_down_crons(gone)
+  if not next(gone) then
+    return
+  end
+  read_roll()
+  local all = redis.call('HGETALL', K.crons)
+  for i = 1, #all, 2 do
+    local cron = cron_from(all[i + 1])
+    for worker, seen_at in pairs(gone) do
+      if cron.carriers[worker] then
+        put_down(all[i], cron, worker, seen_at)
+      end
+    end
+  end
+end
+
 local function forget_silent()
   check_fixed()
   local since = tonumber(redis.call('HGET', K.meta, 'watched_since'))
@@ -332,6 +349,7 @@ local function forget_silent()
     redis.call('ZADD', K.seen, now, worker)
   end
   local silent = redis.call('ZRANGEBYSCORE', K.seen, '-inf', now - alive_ms, 'WITHSCORES')
+  local gone = {}
   for i = 1, #silent, 2 do
     local worker, seen_at = silent[i], tonumber(silent[i + 1])
     if redis.call('SADD', K.lost, worker) == 1 then
@@ -347,8 +365,10 @@ local function forget_silent()
       redis.call('HDEL', K.load, worker)
       redis.call('ZREM', K.seen, worker)
       redis.call('SREM', K.lost, worker)
+      gone[worker] = seen_at
     end
   end
+  put_down_crons(gone)
   forget_functions()
 end
 
