@@ -119,3 +119,42 @@ async def test_the_first_crash_brings_all_down_in_reverse_order() -> None:
         "second stops",
         "first stops",
     ]
+
+
+STUBS = """
+import asyncio, os, signal, sys, types
+
+from conduit.engine import loop
+from conduit.engine.runner import run_services
+
+class Crashes:
+    name = "crashes"
+    async def start(self): ...
+    async def wait(self): raise RuntimeError("boom")
+    async def stop(self): ...
+    async def stop_now(self): ...
+
+class Drains:
+    name = "drains"
+    def __init__(self): self.over = asyncio.Event()
+    async def start(self): ...
+    async def wait(self): await self.over.wait()
+    async def stop(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.sleep(0.5)
+        print("drained", flush=True)
+        self.over.set()
+    async def stop_now(self): self.over.set()
+
+async def main():
+    return await run_services([Drains(), Crashes()])
+
+sys.exit(loop.run(main()))
+"""
+
+
+def test_a_signal_after_a_crash_neither_hurries_the_others_nor_changes_the_code(
+    tmp_path: Path,
+) -> None:
+    done = run_script(tmp_path, STUBS)
+    assert (done.stdout, done.returncode) == ("drained\n", 1), done.stderr
