@@ -17,25 +17,18 @@ local function since(value)
   return at
 end
 
--- Whether the job of a member of a list is still queued, or was cancelled there.
-local function is_queued(value)
-  local id = string.sub(value, ID_AT)
-  local text = redis.call('HGET', K.states, id)
-  if text then
-    return state_from(text).s == S.QUEUED
-  end
-  return redis.call('HEXISTS', K.jobs, id) == 1
+-- Whether a job is still queued, or was cancelled in its list. One that has only ever waited has no state.
+local function is_queued(text)
+  return not text or state_from(text).s == S.QUEUED
+end
+
+local function id_of(value)
+  return string.sub(value, ID_AT)
 end
 
 local function oldest_fresh(key)
-  local first = redis.call('LINDEX', key, 0)
-  if not first then
-    return nil
-  elseif is_queued(first) then
-    return since(first)
-  end
   for _, value in ipairs(redis.call('LRANGE', key, 1, FIRST)) do
-    if is_queued(value) then
+    if is_queued(redis.call('HGET', K.states, id_of(value))) then
       return since(value)
     end
   end
@@ -63,10 +56,20 @@ local function note(queue, at)
 end
 
 local following, lanes = unpack(redis.call('SSCAN', K.lanes, input[2], 'COUNT', LANES))
+local firsts, ids, owners = {}, {}, {}
 for _, lane in ipairs(lanes) do
-  local queue = queue_of(lane)
-  note(queue, oldest_fresh(K.fresh .. lane))
-  note(queue, oldest_back(K.back .. lane))
+  local first = redis.call('LINDEX', K.fresh .. lane, 0)
+  if first then
+    firsts[#firsts + 1], ids[#ids + 1], owners[#owners + 1] = first, id_of(first), lane
+  end
+  local at = oldest_back(K.back .. lane)
+  if at then
+    note(queue_of(lane), at)
+  end
+end
+for i, text in ipairs(hmget(K.states, ids)) do
+  local lane = owners[i]
+  note(queue_of(lane), is_queued(text) and since(firsts[i]) or oldest_fresh(K.fresh .. lane))
 end
 local flat = {}
 for queue, at in pairs(oldest) do
