@@ -319,8 +319,6 @@ local function forget_functions()
   end
 end
 
--- Report workers that were lost, forget those that don't come back; their functions later. Only once
--- sweeps have gone on for so long that a worker's silence is its own.
 -- What workers carried that are forgotten now, and were last heard of then.
 local function put_down_crons(gone)
   if not next(gone) then
@@ -338,6 +336,8 @@ local function put_down_crons(gone)
   end
 end
 
+-- Report workers that were lost, forget those that don't come back; their functions later. Only once
+-- sweeps have gone on for so long that a worker's silence is its own.
 local function forget_silent()
   check_fixed()
   local since = tonumber(redis.call('HGET', K.meta, 'watched_since'))
