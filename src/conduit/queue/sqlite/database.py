@@ -43,6 +43,7 @@ WATCH_FIRST_S = 0.001
 WATCH_REST_S = 0.02
 WATCH_KEEN = 50
 CHECK_PLACE_S = 1.0
+LOOK_AGAIN_S = 5.0
 MAX_GROUP = 64
 
 
@@ -191,17 +192,21 @@ class Database:
     # --- changes ------------------------------------------------------------------------------
 
     async def wait_for_change(self, since: int, timeout: float) -> bool:
-        """Wait until `version` is past `since`; False after `timeout` seconds."""
+        """Wait until `version` is past `since`, or might be; False after `timeout` seconds.
+
+        After `LOOK_AGAIN_S` it might: whatever keeps the counter from being looked at, such as a
+        file that can't be read for a while, nobody waits for ever for what has happened.
+        """
         self._watchers += 1
         try:
             self._put(self._reads, _LOOK_UP)
-            async with asyncio.timeout(max(0.0, timeout)):
+            async with asyncio.timeout(max(0.0, min(timeout, LOOK_AGAIN_S))):
                 while self.version == since:
                     self._changed.clear()
                     await self._changed.wait()
             return True
         except TimeoutError:
-            return False
+            return timeout > LOOK_AGAIN_S
         finally:
             self._watchers -= 1
 
