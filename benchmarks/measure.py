@@ -13,12 +13,16 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 
 
-def run(module: str, folder: Path, **parameters: int) -> dict[str, float]:
-    """Run `python -m benchmarks.<module>` in a fresh process; the figures that it printed."""
+def run(module: str, folder: Path, url: str | None = None, **parameters: int) -> dict[str, float]:
+    """Run `python -m benchmarks.<module>` in a fresh process; the figures that it printed.
+
+    `url` is of the server that it is to use, if it is to use one.
+    """
     folder.mkdir(parents=True)
     done = subprocess.run(
         [sys.executable, "-m", f"benchmarks.{module}", str(folder), json.dumps(parameters)],
         cwd=ROOT,
+        env=os.environ | ({"BENCH_URL": url} if url else {}),
         stdout=subprocess.PIPE,
         text=True,
         check=True,

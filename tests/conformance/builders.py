@@ -57,7 +57,6 @@ async def claim(
     queues: tuple[str, ...] = ("default",),
     functions: tuple[str, ...] = ("task",),
     lease_ms: int = DEFAULT_LEASE_MS,
-    continues: bool = False,
 ) -> list[Job]:
     """Claim as worker `w1`, unless told otherwise."""
     return await queue.claim(
@@ -67,7 +66,6 @@ async def claim(
             functions=functions,
             limit=limit,
             lease_ms=lease_ms,
-            continues=continues,
         )
     )
 

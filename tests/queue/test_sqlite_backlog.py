@@ -9,7 +9,8 @@ from pathlib import Path
 
 from conduit.queue import open_queue
 from conduit.queue.base import Claim
-from conduit.queue.sqlite import looking, running
+from conduit.queue.sqlite import lanes, running
+from conduit.queue.sqlite.turns import Turns
 from tests.conformance.builders import a_job
 
 HELD = 5000
@@ -41,8 +42,9 @@ async def test_neither_a_claim_nor_a_wait_walks_through_the_backlog_of_a_paused_
         await queue.submit([a_job() for _ in range(3)])
     wanted = Claim(worker_id="w1", queues=("default",), functions=FUNCTIONS, limit=100)
     with closing(sqlite3.connect(path)) as db:
-        claim = steps_of(db, lambda: running.claim(db, NOW, wanted))
-        for_nothing = steps_of(db, lambda: running.claim(db, NOW, wanted))
-        looks = steps_of(db, lambda: looking.prospects(db, NOW, ["default"]))
-        assert looking.prospects(db, NOW, ["default"]) == (False, None)
+        turns = Turns(wanted.queues, (), wanted.functions)
+        claim = steps_of(db, lambda: running.claim(db, NOW, wanted, turns, None))
+        for_nothing = steps_of(db, lambda: running.claim(db, NOW, wanted, turns, None))
+        looks = steps_of(db, lambda: lanes.news(db, [turns], turns.seen))
+        assert not lanes.news(db, [turns], turns.seen)[0]
     assert claim + for_nothing + looks < HELD, "a step for each job that is held, or more"

@@ -273,7 +273,8 @@ async def test_what_another_process_changes_wakes_everyone_who_waits(
     queue: Queue, url: str, others: Others
 ) -> None:
     running, waiting = await submit(queue), await submit(queue)
-    claim = Claim(worker_id="w", queues=("default",), functions=("task",), limit=1)
+    functions = "task", "work"
+    claim = Claim(worker_id="w", queues=("default",), functions=functions, limit=1)
     (claimed,) = await queue.claim(claim)
     assert claimed.id == running.id
     await queue.wait_for_jobs(["default"], 0)

@@ -11,6 +11,7 @@ import pytest
 from conduit.queue import open_queue
 from conduit.queue.base import DEFAULT_RESULT_TTL_MS, Retention
 from conduit.queue.sqlite import sweeping
+from conduit.queue.sqlite.lanes import Check
 
 NOW = 1_800_000_000_000
 OLD, YOUNG = NOW - DEFAULT_RESULT_TTL_MS, NOW - DEFAULT_RESULT_TTL_MS + 1
@@ -38,7 +39,7 @@ def add_entries(connection: sqlite3.Connection, *times: int) -> None:
 
 def sweep(connection: sqlite3.Connection, *, limit: int = 1000) -> bool:
     """Sweep; whether there is more to do."""
-    return sweeping.sweep(connection, NOW, Retention(), limit).more
+    return sweeping.sweep(connection, NOW, Retention(), limit, Check()).more
 
 
 def times_left(connection: sqlite3.Connection) -> list[int]:

@@ -12,7 +12,7 @@ from conduit.core.model import JobStatus
 from conduit.queue.redis import RedisQueue
 from conduit.queue.redis.keys import Keys
 from tests.conformance.backends import ManualClock
-from tests.redis.support import RedisBench
+from tests.redis.support import RedisBench, Store
 from tests.servers.redis import RedisServer
 
 
@@ -52,6 +52,12 @@ def server(request: pytest.FixtureRequest) -> RedisServer:
 def keys(namespace: str) -> Keys:
     """The names of the keys in the test's namespace."""
     return Keys(namespace)
+
+
+@pytest.fixture
+def store(redis_server: RedisServer, namespace: str) -> Store:
+    """What lies on the shared server under the test's namespace."""
+    return Store(redis_server, namespace)
 
 
 @pytest.fixture

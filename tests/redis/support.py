@@ -12,6 +12,7 @@ from conduit.core.events import Event
 from conduit.engine.worker import WorkerService
 from conduit.queue import open_queue
 from conduit.queue.base import Queue
+from conduit.queue.redis.keys import FIXED, Keys
 from tests.engine.bench import Bench
 from tests.servers.redis import RedisServer
 
@@ -48,3 +49,27 @@ async def execute(server: RedisServer, *words: str | int) -> Any:
 def commands_run(server: RedisServer) -> int:
     """How many commands the server has carried out so far, those inside scripts too."""
     return int(server.info()["total_commands_processed"])
+
+
+class Store:
+    """What lies on the server under one namespace."""
+
+    def __init__(self, server: RedisServer, namespace: str) -> None:
+        self._server = server
+        self._keys = Keys(namespace)
+
+    def names(self) -> set[str]:
+        found = self._server.execute("KEYS", f"{self._keys.prefix}*".replace("{", "\\{"))
+        return {str(key).removeprefix(self._keys.prefix) for key in found}
+
+    def lifetimes(self) -> set[int]:
+        return {int(self._server.execute("PTTL", self._keys.prefix + key)) for key in self.names()}
+
+    def sizes(self) -> dict[str, int]:
+        """How much each key holds."""
+        count = {"hash": "HLEN", "set": "SCARD", "zset": "ZCARD", "list": "LLEN", "stream": "XLEN"}
+        return {
+            key: int(self._server.execute(count[kind], self._keys.prefix + key))
+            for key in self.names()
+            if (kind := FIXED.get(key, "list")) in count
+        }

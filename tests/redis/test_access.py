@@ -227,7 +227,7 @@ async def test_a_user_who_loses_a_right_is_told_so_in_mid_run(
     with pytest.raises(QueueAccessError, match="allows this user too little"):
         await submit(queue)
     server.execute("ACL", "SETUSER", "conduit", "+evalsha", "+eval", "-subscribe")
-    await submit(queue)
+    assert await claim(queue) == []
     with pytest.raises(QueueAccessError, match="subscribe"):
         await queue.wait_for_jobs(["default"], 30)
 
@@ -353,7 +353,9 @@ async def test_a_claim_that_meets_a_foreign_key_takes_nothing(
     there: RedisServer = request.getfixturevalue(server)
     queue = await connect(f"{there.url}?namespace={namespace}")
     jobs = [await submit(queue), await submit(queue, priority=1), await submit(queue)]
+    assert await claim(queue, queues=("other",)) == []
     foreign = Keys(namespace).name("fresh", "5:other:task")
+    await submit(queue, queue="other")
     there.execute("SET", foreign, "mine")
     with pytest.raises(QueueError, match="isn't Conduit's under"):
         await claim(queue, queues=("default", "other"))

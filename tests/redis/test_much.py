@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 
 from conduit.core.model import NewJob
 from conduit.queue.base import Claim, Retention
@@ -33,18 +32,6 @@ async def test_large_jobs_are_claimed_in_parts_without_waiting_in_between(
         if len(claimed) < len(jobs):  # what is left is said to be there at once
             await asyncio.wait_for(queue.wait_for_jobs(["default"], 10 * PATIENCE), PATIENCE)
     assert claimed == [job.id for job in jobs]
-
-
-async def test_functions_take_turns_however_many_there_are(queue: RedisQueue) -> None:
-    functions = tuple(f"f{number}" for number in range(60))
-    for function in functions:
-        await queue.submit([a_job(function=function) for _ in range(30)])
-    taken = await queue.claim(
-        Claim(worker_id="w1", queues=("default",), functions=functions, limit=300)
-    )
-    counts = Counter(job.function for job in taken)
-    assert len(taken) == 300
-    assert set(counts.values()) == {5}
 
 
 async def test_urgent_jobs_of_one_function_go_before_all_others(queue: RedisQueue) -> None:

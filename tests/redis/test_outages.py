@@ -457,6 +457,7 @@ async def test_a_claim_whose_answer_is_lost_costs_one_rescue(
     frail: RedisQueue, proxied: Proxy
 ) -> None:
     clock: ManualClock = frail.clock  # type: ignore[attr-defined]
+    assert await claim(frail, functions=("other",)) == []
     new = await submit(frail, function="other")
     lose(proxied, "claim")
     with pytest.raises(QueueUnavailableError):

@@ -9,7 +9,7 @@ import pytest
 from conduit.core.model import Artifact, Job, JobStatus, Level, LogLine
 from conduit.queue.base import Finished
 from conduit.queue.redis import RedisQueue
-from conduit.queue.redis.keys import FIXED, Keys
+from conduit.queue.redis.keys import Keys
 from tests.conformance.backends import ManualClock
 from tests.conformance.builders import (
     DAY,
@@ -31,41 +31,13 @@ from tests.conformance.builders import (
     sweep,
 )
 from tests.redis.conftest import Connect
+from tests.redis.support import Store
 from tests.servers.redis import RedisServer
 
 
 @pytest.fixture
 async def queue(url: str, connect: Connect, clock: ManualClock) -> RedisQueue:
     return await connect(url, clock=clock)
-
-
-class Store:
-    """What lies on the server under one namespace."""
-
-    def __init__(self, server: RedisServer, namespace: str) -> None:
-        self._server = server
-        self._keys = Keys(namespace)
-
-    def names(self) -> set[str]:
-        found = self._server.execute("KEYS", f"{self._keys.prefix}*".replace("{", "\\{"))
-        return {str(key).removeprefix(self._keys.prefix) for key in found}
-
-    def lifetimes(self) -> set[int]:
-        return {int(self._server.execute("PTTL", self._keys.prefix + key)) for key in self.names()}
-
-    def sizes(self) -> dict[str, int]:
-        """How much each key holds."""
-        count = {"hash": "HLEN", "set": "SCARD", "zset": "ZCARD", "list": "LLEN", "stream": "XLEN"}
-        return {
-            key: int(self._server.execute(count[kind], self._keys.prefix + key))
-            for key in self.names()
-            if (kind := FIXED.get(key, "list")) in count
-        }
-
-
-@pytest.fixture
-def store(redis_server: RedisServer, namespace: str) -> Store:
-    return Store(redis_server, namespace)
 
 
 async def with_everything(queue: RedisQueue, **over: Any) -> Job:

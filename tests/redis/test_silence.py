@@ -170,7 +170,8 @@ async def test_a_worker_whose_connections_were_forgotten_runs_what_is_submitted(
 
 async def _is_settled(direct: RedisQueue) -> bool:
     """Whether a worker waits for jobs, and has had its first heartbeat: it is connected."""
-    waits = await direct._server.command("EXISTS", direct._server.keys.name("idle"))
+    idle = direct._server.keys.name("idle").replace("{", "\\{")
+    waits = await direct._server.command("KEYS", f"{idle}*")
     return bool(waits) and all(each.seen_at > each.started_at for each in await direct.workers())
 
 

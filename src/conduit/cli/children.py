@@ -44,6 +44,7 @@ class Child:
         self.patience = PATIENCE_S
         """How long it takes to stop at the most, in seconds."""
         self.worn_out = False
+        self._has_started = False
 
     @classmethod
     async def start(cls, plan: RunPlan) -> Child:
@@ -74,6 +75,7 @@ class Child:
             message = _decoder.decode(line.result())
             if isinstance(message, Started):
                 self.patience = message.patience
+                self._has_started = True
             else:
                 self.worn_out = True
             yield message
@@ -96,6 +98,11 @@ class Child:
         if self._process.returncode is None:
             with suppress(ProcessLookupError):
                 os.kill(self.pid, number)
+
+    def dump(self) -> None:
+        """Have it show its stacks, once it can: before that the signal would end it."""
+        if self._has_started:
+            self.send(signal.SIGQUIT)
 
     @property
     def ended(self) -> bool:
@@ -165,7 +172,7 @@ class _Children:
         self._to_start = len(plans)
         announce(self._plan, f"starting {len(plans)} processes")
         for each in plans:
-            if self._asked:
+            if self._stopping:
                 break
             await self._begin(each)
         while self._lives:
@@ -177,7 +184,8 @@ class _Children:
     async def _begin(self, plan: RunPlan) -> None:
         child = await Child.start(plan)
         self._children.append(child)
-        for number in self._asked:  # while it was being started: it hasn't heard of it
+        # While it was being started, the others were asked to stop: it hasn't heard of it.
+        for number in self._asked or [signal.SIGTERM] * (self._first is not None):
             child.send(number)
         self._lives.add(asyncio.create_task(self._live(child, plan)))
 
@@ -222,7 +230,7 @@ class _Children:
     def dump(self) -> None:
         """Have every child show its stacks."""
         for child in list(self._children):
-            child.send(signal.SIGQUIT)
+            child.dump()
 
     def _stop(self, number: int, *, again: bool = False) -> None:
         for child in self._children:

@@ -69,7 +69,7 @@ class _Watcher:
     def dump(self) -> None:
         """Have the child show its stacks."""
         if self._child is not None:
-            self._child.send(signal.SIGQUIT)
+            self._child.dump()
 
     def _send_stop(self, child: Child, number: int) -> None:
         child.send(number)

@@ -130,6 +130,14 @@ def holds_classes(hint: Any) -> bool:
     )
 
 
+def classes_in(hint: Any) -> Iterator[type[Any]]:
+    """The classes that a type that `check_type` took is made of."""
+    for node in _walk(shapes.type_info(hint)):
+        cls = getattr(node, "cls", None)
+        if isinstance(cls, type):
+            yield cls
+
+
 def _walk(shape: shapes.Type) -> Iterator[shapes.Type | shapes.Field]:
     seen: set[int] = set()
     ahead: list[Any] = [shape]

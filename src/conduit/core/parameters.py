@@ -8,14 +8,18 @@ own, such as a pydantic model, takes anything here: the worker has the last word
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from enum import Enum
 from inspect import Parameter
 from pathlib import PurePath
 from typing import Any, Final, cast
+from uuid import UUID
 
 import msgspec
 from msgspec import Raw, structs
 
-from conduit.core.annotations import shown
+from conduit.core.annotations import classes_in, shown
 from conduit.core.errors import ConduitError
 from conduit.core.model import ANYTHING, NOTHING, ParameterInfo, ParameterKind
 from conduit.core.values import encode_value
@@ -25,8 +29,20 @@ MAX_BYTES: Final = 8 * 1024
 
 Schema = dict[str, Any]
 
-_PROSE: Final = frozenset({"title", "description", "default", "examples"})
-"""The keywords that check nothing."""
+_LEFT_OUT: Final = frozenset(
+    {"title", "description", "default", "examples", "uniqueItems", "pattern"}
+)
+"""Keywords that check nothing, or what a worker doesn't: a set takes a value twice, and others read
+a pattern of Python's otherwise."""
+FORMATS: Final[dict[str, type[Any]]] = {
+    "date-time": datetime,
+    "date": date,
+    "time": time,
+    "duration": timedelta,
+    "uuid": UUID,
+    "decimal": Decimal,
+}
+"""Those that a worker checks, and as what; any other is for people."""
 
 
 def plain_info(parameter: Parameter) -> ParameterInfo:
@@ -69,6 +85,8 @@ def _default_of(parameter: Parameter) -> Raw:
 
 
 def _schema_of(type_: Any) -> bytes:
+    if any(issubclass(each, Enum) and "_missing_" in vars(each) for each in classes_in(type_)):
+        return bytes(ANYTHING)  # it takes more than its members' values
     try:
         (schema,), parts = msgspec.json.schema_components(
             [type_], schema_hook=_custom, ref_template="#/$defs/{name}"
@@ -77,25 +95,30 @@ def _schema_of(type_: Any) -> bytes:
         return bytes(ANYTHING)
     if parts:
         schema["$defs"] = parts
-    return msgspec.json.encode(_without_prose(schema))
+    return msgspec.json.encode(_checked_by_workers(schema))
 
 
 def _custom(type_: type[Any]) -> Schema:
     return {"type": "string"} if issubclass(type_, PurePath) else {}
 
 
-def _without_prose(schema: Any) -> Any:
-    """The schema without what isn't checked. Names of properties and values aren't keywords."""
+def _checked_by_workers(schema: Any) -> Any:
+    """The schema without what a worker doesn't check. Names and values aren't keywords."""
     if isinstance(schema, list):
-        return [_without_prose(each) for each in cast("list[Any]", schema)]
+        return [_checked_by_workers(each) for each in cast("list[Any]", schema)]
     if not isinstance(schema, dict):
         return schema
     kept: Schema = {}
     for keyword, value in cast("Schema", schema).items():
         if keyword in ("properties", "$defs"):
-            kept[keyword] = {name: _without_prose(each) for name, each in value.items()}
-        elif keyword not in _PROSE:
-            kept[keyword] = value if keyword in ("enum", "const") else _without_prose(value)
+            kept[keyword] = {name: _checked_by_workers(each) for name, each in value.items()}
+        elif keyword not in _LEFT_OUT and not (keyword == "format" and value not in FORMATS):
+            kept[keyword] = value if keyword in ("enum", "const") else _checked_by_workers(value)
+    if "required" in kept:  # a tag: it may be left out where there is nothing to tell apart
+        fields = kept.get("properties", {})
+        kept["required"] = [
+            name for name in kept["required"] if len(fields.get(name, {}).get("enum", ())) != 1
+        ]
     if kept.get("format") == "decimal":
         kept["type"] = ["string", "number"]  # a worker reads either
     return kept

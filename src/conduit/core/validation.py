@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from datetime import date, datetime, time, timedelta
-from decimal import Decimal
+from collections.abc import Mapping, Sequence
 from functools import lru_cache, partial
 from typing import Any, Final, NamedTuple
-from uuid import UUID
 
 import jsonschema_rs
 import msgspec
@@ -16,6 +13,7 @@ from jsonschema_rs import ValidationError, ValidationErrorKind, Validator
 from conduit.core.binding import Binder
 from conduit.core.errors import ArgumentError
 from conduit.core.model import FunctionInfo, ParameterInfo
+from conduit.core.parameters import FORMATS
 
 MAX_WORDS: Final = 200
 """A longer reason is cut in its middle: it repeats the value."""
@@ -71,10 +69,10 @@ def _validator(schema: bytes) -> Validator | None:
         return jsonschema_rs.Draft202012Validator(
             msgspec.json.decode(schema),
             validate_formats=True,
-            formats=_FORMATS,
+            formats={name: partial(_is_of, type_) for name, type_ in FORMATS.items()},
             retriever=_fetch_nothing,
         )
-    except Exception:  # not JSON, not a schema, or with a pattern that only Python reads
+    except Exception:  # not JSON, or not a schema
         return None
 
 
@@ -132,14 +130,3 @@ def _is_of(type_: type[Any], text: str) -> bool:
     except msgspec.ValidationError:
         return False
     return True
-
-
-_FORMATS: Final[dict[str, Callable[[str], bool]]] = {
-    "date-time": partial(_is_of, datetime),
-    "date": partial(_is_of, date),
-    "time": partial(_is_of, time),
-    "duration": partial(_is_of, timedelta),
-    "uuid": partial(_is_of, UUID),
-    "decimal": partial(_is_of, Decimal),
-}
-"""What a worker takes for them, to the letter."""

@@ -412,7 +412,8 @@ class Attempt:
         """The error that the queue and the hooks are told of."""
         if self.stop_reason is Stop.TIMEOUT:
             if self.function.mode is not Mode.PROCESS:
-                tell_of_programs(self.job, self._tools.processes.pids)
+                with suppress(Exception):  # what it looks at changes meanwhile
+                    tell_of_programs(self.job, self._tools.processes.pids)
             words = f"the attempt ran longer than its timeout of {self._timeout()} s"
             return TimeoutError(f"{words}{self._delayed()}")
         return error

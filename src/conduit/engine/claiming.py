@@ -10,7 +10,6 @@ from conduit.core.errors import QueueUnavailableError
 from conduit.core.model import Job, Lease
 from conduit.engine.attempt import Attempt, Stop
 from conduit.engine.backoff import Outage, Voice
-from conduit.engine.fairness import QueueOrder
 from conduit.engine.function import WorkerSpec
 from conduit.engine.orphans import release_orphans
 from conduit.engine.rooms import Room
@@ -38,7 +37,7 @@ class Claimer:
         self._rooms = rooms
         self._attempt = attempt
         self._voice = voice
-        self._order = QueueOrder(spec.queues)
+        self._queues, self._weights = tuple(spec.queues), tuple(spec.queues.values())
         self._vacated = asyncio.Event()
         self._stopping = asyncio.Event()
         self._under_way = False
@@ -87,7 +86,7 @@ class Claimer:
                 more = await self._claim_for([room for room in self._rooms if room.free()], slots)
                 outage.over()
                 if not more:
-                    news = [self._queue.wait_for_jobs(self._order.names, IDLE_WAIT_S)]
+                    news = [self._queue.wait_for_jobs(self._queues, IDLE_WAIT_S)]
                     await self._unless_stopping(*news, *([self._until_free(full)] if full else []))
             except QueueUnavailableError as error:
                 await self._unless_stopping(outage.pause(error))
@@ -100,11 +99,9 @@ class Claimer:
 
     async def _claim_for(self, rooms: Sequence[Room], slots: Slots) -> bool:
         """Claim for each of the rooms; whether there may be more to be had."""
-        queues = self._order.next()
-        claims = [self._claim(room, queues, continues=room is not rooms[0]) for room in rooms]
         more = False
-        for claim in claims:
-            if claim.continues and self._stopping.is_set():
+        for number, claim in enumerate([self._claim(room) for room in rooms]):
+            if number and self._stopping.is_set():
                 break
             claimed = await self._fetch(claim)
             self._accept(claimed, slots)
@@ -158,12 +155,12 @@ class Claimer:
                 with suppress(asyncio.CancelledError, Exception):
                     await each
 
-    def _claim(self, room: Room, queues: tuple[str, ...], *, continues: bool) -> Claim:
+    def _claim(self, room: Room) -> Claim:
         return Claim(
             worker_id=self._worker_id,
-            queues=queues,
-            functions=room.functions_in_turn(),
+            queues=self._queues,
+            weights=self._weights,
+            functions=room.functions,
             limit=room.free(),
             lease_ms=self._spec.lease_ms,
-            continues=continues,
         )

@@ -154,8 +154,8 @@ class Cron:
 class WorkerSpec:
     """All that `WorkerService` needs to run. Times in seconds unless the name says otherwise.
 
-    `queues` maps a queue's name to its weight: a queue of weight 3 is asked first three times as
-    often as one of weight 1; equal weights take turns.
+    `queues` maps a queue's name to its weight: a queue of weight 3 gives three jobs where one of
+    weight 1 gives one; equal weights take turns.
     """
 
     name: str

@@ -78,9 +78,10 @@ class ModuleRef(Struct, frozen=True):
         sys.path[:] = [*self.path, *added]
         name = SCRIPT_AGAIN if self.name == SCRIPT else self.name
         known = sys.modules.get(name)
-        if known is not None:
-            return known
         where = Path(self.file) if self.file is not None else None
+        # Importing multiprocessing gives the main module, whatever it is, the script's name here.
+        if known is not None and (self.name != SCRIPT or _file_of(known) == where):
+            return known
         with _explained(self.file or name, None if where is None else where.parent):
             if where is None or (name == self.name and _origin(name) == where.resolve()):
                 return importlib.import_module(name)

@@ -36,6 +36,8 @@ def _children() -> Iterator[tuple[int, str]]:
         with suppress(OSError):
             for pid in thread.read_text().split():
                 # "pid (name) state …", and the name may hold spaces and parentheses
-                name, _, rest = Path(f"/proc/{pid}/stat").read_text().rpartition(")")
+                name, _, rest = (
+                    Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")
+                )
                 if not rest.startswith(" Z"):
                     yield int(pid), name.partition("(")[2]

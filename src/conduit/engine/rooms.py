@@ -19,7 +19,7 @@ class Room:
     """Places for the jobs of some functions. `size` is how many of them run at once."""
 
     def __init__(self, functions: Sequence[str], size: int, pace: Pace, where: str = "") -> None:
-        self.functions = functions
+        self.functions = tuple(functions)
         self._where = where
         self.size = size
         self.pace = pace
@@ -29,7 +29,6 @@ class Room:
         self.began_at = 0.0
         """When the last job took a place, by the loop's clock."""
         self.stall_timer: asyncio.TimerHandle | None = None
-        self._turns = deque(functions)
 
     def __str__(self) -> str:
         return f"{self.size} at a time{self._where}"
@@ -47,11 +46,6 @@ class Room:
         ahead, held = self.pace.ahead, self.held
         free = self.size + ahead - held
         return free if free > 0 and (free >= ahead // 2 or held < self.size) else 0
-
-    def functions_in_turn(self) -> tuple[str, ...]:
-        """Every function, another one first each time, so that small claims are fair as well."""
-        self._turns.rotate(-1)
-        return tuple(self._turns)
 
 
 def rooms_of(spec: WorkerSpec) -> list[Room]:

@@ -206,8 +206,12 @@ async def _every_second(*duties: Callable[[], None] | None) -> None:
     while True:
         await asyncio.sleep(1)
         for duty in duties:
-            if duty is not None:
+            if duty is None:
+                continue
+            try:
                 duty()
+            except Exception:  # one that fails mustn't end the others
+                logger.exception("looking after the process failed")
 
 
 class _Run:
@@ -220,6 +224,7 @@ class _Run:
     ) -> None:
         self.code = EXIT_OK
         self.told = False
+        self._signals = 0
         self.stop_asked = asyncio.Event()
         self._jobs = [each for each in services if isinstance(each, RunsJobs)]
         self._patience = patience_of(services)
@@ -239,12 +244,14 @@ class _Run:
                 self._ending.hurry()
             return
         self.told = True
-        self._exit_with(EXIT_INTERRUPTED if number == signal.SIGINT else EXIT_OK)
+        if self.code == EXIT_OK:  # else it ends for another reason already
+            self._exit_with(EXIT_INTERRUPTED if number == signal.SIGINT else EXIT_OK)
         self.begin_to_end()
 
     def on_signal(self, _: int) -> None:
         """The first one stops in good order, another one now."""
-        if self.stop_asked.is_set():
+        self._signals += 1
+        if self._signals > 1:
             self._now.set()
         else:
             logger.info("stopping; once more hands back now what still runs")

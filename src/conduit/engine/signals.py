@@ -132,7 +132,10 @@ class _Listener:
     def _listen(self) -> None:
         while numbers := os.read(self._reading, 256):
             for number in numbers:
-                self._hear(number)
+                try:
+                    self._hear(number)
+                except Exception:  # whatever it is, the next signal has to be heard
+                    logger.exception("a signal could not be handled")
             if self._passed_on_to >= 0:
                 with suppress(OSError):  # its loop has closed, or has enough to read
                     os.write(self._passed_on_to, numbers)

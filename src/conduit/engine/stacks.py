@@ -28,8 +28,9 @@ def dump_on_sigquit(job_of: JobOf) -> None:
     signal.signal(signal.SIGQUIT, _to_thread)
 
     def listen() -> None:
-        while os.read(reading, 1):
-            dump_stacks(job_of)
+        while number := os.read(reading, 1):  # of any signal that has a handler in Python
+            if number[0] == signal.SIGQUIT:
+                dump_stacks(job_of)
 
     threading.Thread(target=listen, name="conduit-signals", daemon=True).start()
 

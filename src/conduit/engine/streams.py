@@ -59,7 +59,7 @@ def _open_again(kept: list[int]) -> None:
         os.dup2(kept[number], number)
     for number, name in enumerate(_NAMES):
         stream = getattr(sys, name)
-        if stream is not None and stream.closed:
+        if getattr(stream, "closed", False):
             mode = "r" if number == 0 else "w"
             setattr(sys, name, os.fdopen(number, mode, closefd=False))
             closed.append(number)

@@ -50,14 +50,15 @@ class ThreadPool:
         Cancelling abandons the thread. Any exception of `call` is raised here.
         """
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._inbox.put((contextvars.copy_context(), call, future))
         with self._lock:
             if self._idle:
                 self._idle -= 1
             else:
-                self._threads += 1
-                name = f"{self._name}-{self._threads}"
+                name = f"{self._name}-{self._threads + 1}"
                 threading.Thread(target=self._work_forever, name=name, daemon=True).start()
+                self._threads += 1
+        # Not before there is a thread for it: without one the job fails, and mustn't run later.
+        self._inbox.put((contextvars.copy_context(), call, future))
         try:
             ok, value = await future
         except asyncio.CancelledError:
@@ -101,7 +102,8 @@ class ThreadPool:
         while (work := self._inbox.get()) is not None:
             context, call, future = work
             try:
-                answer = (True, context.run(call))
+                # One that was handed back meanwhile mustn't run here any more.
+                answer = (True, None if future.cancelled() else context.run(call))
             except BaseException as error:
                 # As a value: a Future refuses StopIteration, and SystemExit mustn't end the thread.
                 answer = (False, error)

@@ -68,6 +68,7 @@ class WorkerService:
         self._claimer = Claimer(self._queue, spec, self.id, self._rooms, self._attempt, self._voice)
         self._stop = StopSequence(self._queue, self.id, spec.shutdown_timeout)
         self._lifespan: Lifespan | None = None
+        self._processes: ProcessPool | None = None
         self._resources = AsyncExitStack()
         self._reporter: Reporter
         self._slots: Slots
@@ -117,7 +118,8 @@ class WorkerService:
 
     def dump_processes(self) -> None:
         """Have worker processes show their stacks on stderr. From any thread."""
-        self._tools.processes.dump()
+        if self._processes is not None:  # else it is still starting
+            self._processes.dump()
 
     async def worn_out(self) -> str:
         """Until this process is to be replaced, by `max_jobs` or `max_memory`; why, in words."""
@@ -173,6 +175,7 @@ class WorkerService:
             max_memory=self._spec.max_memory,
         )
         await self._resources.enter_async_context(processes)
+        self._processes = processes
         self._tools = Tools(
             self._spec,
             self._reporter,

@@ -82,19 +82,21 @@ class Submitted(Struct, frozen=True, gc=False):
 
 
 class Claim(Struct, frozen=True, kw_only=True):
-    """What a worker asks for: up to `limit` jobs of these functions, from these queues in order.
+    """What a worker asks for: up to `limit` jobs of these functions, from these queues.
 
-    Within a queue: rescued jobs first, then by priority (higher first), functions taking turns in
-    the order named here, older jobs first. With `continues`, this claim and the one before it are
-    one look at the queues: the next `wait_for_jobs` misses nothing since the first of them.
+    Queues take turns by their `weights`, in claims of any size: one of weight 3 gives three jobs
+    where one of weight 1 gives one; without weights all are alike. Within a queue: rescued jobs
+    first, then by priority (higher first), functions taking turns, older jobs first. A turn of a
+    function is its share of the claim, or up to 16 jobs of a larger one. Turns go on from claim to
+    claim of the same queues and functions.
     """
 
     worker_id: str
     queues: tuple[str, ...]
     functions: tuple[str, ...]
     limit: int
+    weights: tuple[int, ...] = ()
     lease_ms: int = DEFAULT_LEASE_MS
-    continues: bool = False
 
 
 class Held(StrEnum):
@@ -392,7 +394,8 @@ class Queue(Protocol):
     async def wait_for_jobs(self, queues: Sequence[str], timeout: float) -> None:
         """Return when there may be something to claim, at the latest after `timeout` seconds.
 
-        Also when a scheduled job comes due. Never returns at once twice in a row for one change.
+        That is, by a claim like one of those made here before, of one of these queues. Also when a
+        scheduled job comes due. Never returns at once twice in a row for one change.
         """
         ...
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
+from math import isfinite
 from typing import Final
 
 import msgspec
@@ -140,8 +141,9 @@ def _check_note(note: Note) -> None:
     _check_object(f"{what}: its metadata", note.metadata)
     _check_object(f"{what}: its steps", note.steps)
     _check_json(f"{what}: its checkpoint", note.checkpoint)
-    for line in note.logs:
-        _check_counts(what, line.at)
+    if note.progress is not None and not isfinite(note.progress):
+        raise QueueError(f"{what}: the progress {note.progress} is no number")
+    _check_counts(what, note.began_ms_ago, *(line.at for line in note.logs))
 
 
 def _check_names(what: str, *names: str | None) -> None:

@@ -45,7 +45,8 @@ export function stepsOf(job: Job, attempts: readonly Attempt[], now: number): St
     const isHeld = began === null || began - claimed >= LEAST_HELD;
     const started = isHeld ? claimed : began;
     // Of the job's due times only the last is known, so only the last wait can be told from its delay.
-    const isCurrent = attempt.generation === job.generation && attempt.attempt === job.attempt && attempt === attempts.at(-1);
+    // One that was handed back is due anew since then.
+    const isCurrent = attempt.generation === job.generation && attempt.attempt === job.attempt && attempt === attempts.at(-1) && due <= claimed;
     const spans = pauses(before, end, started, isCurrent ? due : null, first);
     if (isHeld) spans.push({ kind: "held", from: claimed, until: began ?? until ?? Math.max(claimed, now), open: began === null && until === null });
     if (began !== null) spans.push({ kind: "run", from: began, until: until ?? Math.max(began, now), open: until === null });

@@ -18,16 +18,16 @@ from conduit.queue.redis.failures import ForeignKeyError
 from conduit.queue.redis.keys import FIXED, Keys
 
 SCHEMA_VERSION = 3
-"""Of what lies in a namespace: 2 has jobs that wait for others, which older versions would let wait
-for ever."""
+"""Of what lies in a namespace. Members of lanes say since when their jobs wait."""
 WARN_ENTRIES = 250_000
 """Entries of the event stream beyond which some group is so far behind that one should know."""
 
 
 _ON_KEYS = """
     DEL EXISTS GET HDEL HEXISTS HGET HGETALL HINCRBY HKEYS HMGET HSCAN HSET HVALS INCRBY LINDEX
-    LLEN LPOP LRANGE LTRIM RPUSH SADD SET SISMEMBER SMEMBERS SRANDMEMBER SREM TYPE XACK XADD
-    XAUTOCLAIM XDEL XLEN XPENDING XRANGE ZADD ZRANGE ZRANGEBYSCORE ZREM ZREMRANGEBYRANK ZSCORE
+    LLEN LPOP LRANGE LTRIM RPUSH SADD SET SINTER SISMEMBER SMEMBERS SREM SSCAN TYPE XACK XADD
+    XAUTOCLAIM XDEL XLEN XPENDING XRANGE ZADD ZCOUNT ZINCRBY ZRANGE ZRANGEBYSCORE ZREM
+    ZREMRANGEBYRANK ZSCORE
 """
 """Commands with a key, by name."""
 

@@ -65,6 +65,7 @@ class Server:
 
     async def open(self) -> None:
         """Connect and learn the version. Raises what stands in the way."""
+        self._inherited = False
         self.info = await self.command("INFO")
         version = str(self.info.get("redis_version", "0"))
         self.version = tuple(int(part) for part in version.split(".")[:3] if part.isdecimal())

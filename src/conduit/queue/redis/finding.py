@@ -7,6 +7,7 @@ filtered here. A history of millions belongs in a database.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any
 
 from conduit.core.model import FINISHED, Job, JobStatus, QueueInfo, WorkerInfo
 from conduit.queue.base import JobFilter, JobPage
@@ -100,7 +101,26 @@ def _matches(job: Job, wanted: JobFilter) -> bool:
     )
 
 
-def queue_infos(
+async def queues(ask: Callable[[str], Awaitable[Any]]) -> list[QueueInfo]:
+    """Every queue; see `Queue.queues`. `ask` runs queues.lua for the slice at a place."""
+    place, found, counted, paused, workers = await ask("0")
+    oldest: dict[str, int] = {}
+    while True:
+        for name, at in records.rows_of(found, 2):
+            queue = name.decode()
+            oldest[queue] = min(at, oldest.get(queue, at))
+        if place == b"0":
+            break
+        place, found = await ask(place.decode())
+    return _queue_infos(
+        {field.decode(): int(many) for field, many in records.rows_of(counted, 2)},
+        {name.decode() for name in paused},
+        [records.worker_from(records.worker_record(record)[2]) for record in workers],
+        oldest,
+    )
+
+
+def _queue_infos(
     counts: dict[str, int], paused: set[str], workers: Sequence[WorkerInfo], oldest: dict[str, int]
 ) -> list[QueueInfo]:
     """Queues by name: those that have jobs, are paused, or have a worker."""

@@ -27,7 +27,7 @@ class Hints:
         self._wake, self._done = self._keys.name("wake"), self._keys.name("done", self.client)
         self._listener = Listener(server, self._hear, self._missed)
         self._changed = asyncio.Event()
-        self._woken: set[str] = set()  # queues that got jobs since the last claim, or wait
+        self._woken: set[str] = set()  # subscriptions with jobs since a claim or a wait
         self._gap = False
         self._watched: set[str] = set()  # jobs that the server will tell of
         self._ended: dict[str, tuple[Job, float]] = {}  # those it told of just now, and when
@@ -39,12 +39,12 @@ class Hints:
         self.due = None
         self._missed()
 
-    async def listen_for_jobs(self) -> bool:
+    async def listen_for_jobs(self, subscriptions: Sequence[str]) -> bool:
         """Begin to listen; True when this is the beginning, or was broken off.
 
         Only who waits for jobs does: that nobody hears it tells the server that nobody is idle.
         """
-        return await self._listener.subscribe(self._wake)
+        return await self._listener.subscribe(*(self._wake + each for each in subscriptions))
 
     async def listen_for_ends(self) -> None:
         """Begin to listen to the ends of watched jobs."""
@@ -52,20 +52,22 @@ class Hints:
 
     # --- jobs to claim ---------------------------------------------------------------------------
 
-    def claiming(self) -> None:
-        """A claim sees what has woken us until now."""
-        self._woken.clear()
-        self._gap = False
+    def claiming(self, subscription: str) -> None:
+        """A claim sees what has woken its subscription until now."""
+        self._woken.discard(subscription)
 
-    def claimed(self, due: int, *, more: bool = False) -> None:
-        """A claim was answered; `more` is there to be claimed at once."""
+    def claimed(self, due: int, more: str | None = None) -> None:
+        """A claim was answered; the subscription `more` has something to be claimed at once."""
         self.due = due
-        self._gap = self._gap or more
+        if more is not None:
+            self._woken.add(more)
 
-    async def woken(self, queues: Sequence[str], timeout: float) -> bool:
-        """Wait for news of these queues since the last claim, or the last such wait."""
-        news = await self._until(lambda: self._gap or not self._woken.isdisjoint(queues), timeout)
-        self._woken.difference_update(queues)
+    async def woken(self, subscriptions: Sequence[str], timeout: float) -> bool:
+        """Wait for news of these since their last claims, or the last such wait."""
+        news = await self._until(
+            lambda: self._gap or not self._woken.isdisjoint(subscriptions), timeout
+        )
+        self._woken.difference_update(subscriptions)
         self._gap = False
         return news
 
@@ -120,8 +122,8 @@ class Hints:
     # --- what is heard ---------------------------------------------------------------------------
 
     def _hear(self, channel: str, message: bytes) -> None:
-        if channel == self._wake:
-            self._woken.add(message.decode())
+        if channel.startswith(self._wake):
+            self._woken.add(channel.removeprefix(self._wake))
         elif channel == self._done:
             self._hear_end(message)
         else:

@@ -16,14 +16,14 @@ FIXED = {
     "keys": "hash",  # key → the job that holds it, or did last
     "number": "string",  # of the last submission
     "counts": "hash",  # b:, s:, q:, r: and a queue's name → jobs blocked, scheduled, and so on
-    "lanes": "set",  # every lane there was: a queue and a function
+    "lanes": "set",  # every lane that may have jobs: a queue and a function
     "scheduled": "zset",  # id by due time
     "leases": "zset",  # id by the end of the lease
     "finished": "zset",  # id by time of finishing
     "expiring": "zset",  # id by expiry
     "paused": "set",  # queues
     "paused_functions": "set",
-    "idle": "set",  # clients with a worker that waits for jobs
+    "subscriptions": "zset",  # what workers claim, by when it was claimed last
     "waits": "hash",  # id → clients that wait for the job's end
     "workers": "hash",
     "load": "hash",  # worker → jobs that it runs
@@ -41,6 +41,13 @@ FIXED = {
 PREFIXES = {
     "fresh": "fresh:",  # of a lane: new jobs of priority 0, a list
     "back": "back:",  # of a lane: all others, a sorted set
+    "queue_ring": "queue_ring:",  # of a subscription: queues by their turns, a sorted set
+    "ring": "ring:",  # of a subscription and a queue: functions by level and turn, a sorted set
+    "weights": "weights:",  # of a subscription: queue → weight
+    "wants": "wants:",  # of a subscription: its functions, a set
+    "wanted_by": "wanted_by:",  # of a function: the subscriptions that have it, a set
+    "served_by": "served_by:",  # of a queue
+    "idle": "idle:",  # of a subscription: clients with a worker that waits for jobs, a set
     "metadata": "metadata:",  # of a job
     "checkpoint": "checkpoint:",
     "steps": "steps:",
@@ -58,7 +65,7 @@ _OF_A_JOB = (
 """Keys, by their prefixes, that stand in the way of one job alone where they aren't ours."""
 
 CHANNELS = {
-    "wake": "wake",
+    "wake": "wake:",  # of a subscription: it has jobs
     "done": "done:",  # of a client: ids of jobs that finished
     "cancel_asked": "cancel_asked:",  # of a worker
 }

@@ -200,8 +200,9 @@ class Pool:
                     await connection.read_response()
                 finally:
                     await self.keep(connection)
-        except ResponseError:
-            return True
+        except ResponseError as error:
+            # A server that is busy with a script has said nothing about the other connection.
+            return not str(error).startswith(("BUSY", "UNKILLABLE"))
         except (RedisError, OSError, RuntimeError):
             return False
         return True

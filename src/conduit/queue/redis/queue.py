@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import secrets
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Self
 
 import msgspec
@@ -61,6 +61,7 @@ from conduit.queue.redis.connection import NotConfirmedError, Server
 from conduit.queue.redis.failures import AnswerLateError, AnswerLostError, ForeignKeyError
 from conduit.queue.redis.hints import Hints
 from conduit.queue.redis.records import long, short, to_json
+from conduit.queue.redis.subscription import Subscriptions
 
 LARGE = 1024 * 1024
 """Bytes of arguments beyond which a batch's events may need more than one entry."""
@@ -78,8 +79,6 @@ _HELD = (Held.LOST, Held.HELD, Held.CANCEL)
 _FINISHED = (Finished.STALE, Finished.OK, Finished.ALREADY)
 _STATUS = {letter: status for status, letter in records.STATUS_LETTERS.items()}
 
-_worker_from = msgspec.json.Decoder(WorkerInfo).decode
-_worker_record = msgspec.msgpack.Decoder(tuple[str, int, str]).decode
 _function_from = msgspec.json.Decoder(FunctionInfo).decode
 _cron_record = msgspec.msgpack.Decoder(CronRecord).decode
 
@@ -91,6 +90,7 @@ class RedisQueue(Gated):
         self._clock = clock
         self._server = Server(parse(url))
         self._hints = Hints(self._server)
+        self._subscriptions = Subscriptions(self._insist)
         self._opened = False
 
     # --- life ------------------------------------------------------------------------------------
@@ -204,22 +204,26 @@ class RedisQueue(Gated):
     # --- running ---------------------------------------------------------------------------------
 
     async def claim(self, claim: Claim) -> list[Job]:
+        subscription = self._subscriptions.of(claim)
         jobs: list[Job] = []
         more = True
         while more and not jobs:
-            if not claim.continues:
-                self._hints.claiming()
-            due, more, *found = await self._run(
+            self._hints.claiming(subscription.id)
+            answer = await self._run(
                 "claim",
                 claim.worker_id,
-                claim.queues,
-                claim.functions,
+                subscription.id,
+                subscription.total,
                 claim.limit,
                 claim.lease_ms,
                 secrets.token_hex(8),
                 self._hints.client,
             )
-            self._hints.claimed(due, more=bool(more))
+            if answer is None:  # nobody has claimed so yet, or not for long, or it was flushed
+                await self._subscriptions.make_known(subscription)
+                continue
+            due, more, *found = answer
+            self._hints.claimed(due, subscription.id if more else None)
             jobs = _jobs(found)
         return jobs
 
@@ -269,22 +273,23 @@ class RedisQueue(Gated):
     # --- waiting ---------------------------------------------------------------------------------
 
     async def wait_for_jobs(self, queues: Sequence[str], timeout: float) -> None:
-        if await self._hints.listen_for_jobs():
+        wanted = self._subscriptions.serving(queues)
+        if await self._hints.listen_for_jobs(wanted):
             return  # what came before is unheard of
         if self._hints.due is None:
-            await self._announce()
+            await self._announce(wanted)
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout
         while True:
             left = min(deadline - loop.time(), await self._until_due())
-            if await self._hints.woken(queues, min(left, ANNOUNCE_S)) or left <= ANNOUNCE_S:
+            if await self._hints.woken(wanted, min(left, ANNOUNCE_S)) or left <= ANNOUNCE_S:
                 return
-            if await self._announce():
+            if await self._announce(wanted):
                 return  # the server had forgotten us, and may have had news since
 
-    async def _announce(self) -> bool:
+    async def _announce(self, subscriptions: Sequence[str]) -> bool:
         """Say that a worker waits here; whether the server didn't know."""
-        new, due = await self._insist("idle", self._hints.client)
+        new, due = await self._insist("idle", self._hints.client, subscriptions)
         self._hints.claimed(due)
         return bool(new)
 
@@ -347,7 +352,10 @@ class RedisQueue(Gated):
         while True:
             seen = await self._hints.listen_for_cancels(worker_id)
             found = await self._insist("cancels", worker_id)
-            asked = [Lease(long(job.decode()), token.decode()) for job, token in _rows(found, 2)]
+            asked = [
+                Lease(long(job.decode()), token.decode())
+                for job, token in records.rows_of(found, 2)
+            ]
             fresh = [lease for lease in asked if lease not in known]
             left = deadline - loop.time()
             if fresh or not await self._hints.cancel_asked(worker_id, seen, left):
@@ -372,7 +380,7 @@ class RedisQueue(Gated):
         told = await self._run(verb, stored, *inputs, durable=True)
         return [
             Action(Acted(acted.decode()), _STATUS.get(status.decode()))
-            for acted, status in _rows(told, 2)
+            for acted, status in records.rows_of(told, 2)
         ]
 
     async def pause(self, queue: str) -> None:
@@ -400,7 +408,7 @@ class RedisQueue(Gated):
         found = await self._insist("get", stored)
         return [
             records.job_from(job_id, blob, state, extra) if blob else None
-            for job_id, (blob, state, extra) in zip(stored, _rows(found, 3), strict=True)
+            for job_id, (blob, state, extra) in zip(stored, records.rows_of(found, 3), strict=True)
         ]
 
     async def find(
@@ -423,13 +431,7 @@ class RedisQueue(Gated):
         return await self._server.command("HGET", key, name)
 
     async def queues(self) -> list[QueueInfo]:
-        counts, paused, workers, oldest = await self._insist("queues", ALIVE_MS)
-        return finding.queue_infos(
-            {field.decode(): int(many) for field, many in _rows(counts, 2)},
-            {name.decode() for name in paused},
-            [_worker_from(_worker_record(record)[2]) for record in workers],
-            {name.decode(): due for name, due in _rows(oldest, 2)},
-        )
+        return await finding.queues(lambda place: self._insist("queues", ALIVE_MS, place))
 
     # --- workers, functions, schedules, locks ----------------------------------------------------
 
@@ -455,18 +457,21 @@ class RedisQueue(Gated):
     async def workers(self) -> list[WorkerInfo]:
         found = await self._insist("workers", ALIVE_MS)
         listed: list[WorkerInfo] = []
-        for record, seen_at, running in _rows(found, 3):
-            _, started_at, info = _worker_record(record)
+        for record, seen_at, running in records.rows_of(found, 3):
+            _, started_at, info = records.worker_record(record)
             listed.append(
                 structs.replace(
-                    _worker_from(info), started_at=started_at, seen_at=seen_at, running=running
+                    records.worker_from(info),
+                    started_at=started_at,
+                    seen_at=seen_at,
+                    running=running,
                 )
             )
         return sorted(listed, key=lambda worker: (worker.started_at, worker.id))
 
     async def functions(self) -> list[FunctionInfo]:
         kept, seen, paused = await self._insist("functions", ALIVE_MS)
-        seen_at = {worker.decode(): at for worker, at in _rows(seen, 2)}
+        seen_at = {worker.decode(): at for worker, at in records.rows_of(seen, 2)}
         names = {name.decode() for name in paused}
         functions = map(_function_from, kept)
         return sorted(
@@ -478,7 +483,7 @@ class RedisQueue(Gated):
         kept, workers = await self._run("crons")
         roll = {
             worker.decode(): Heard(name.decode(), at, bool(lost))
-            for worker, name, at, lost in _rows(workers, 4)
+            for worker, name, at, lost in records.rows_of(workers, 4)
         }
         now = await self.now()
         shown = (crons.shown(each, roll, now, now - ALIVE_MS) for each in map(_cron_record, kept))
@@ -489,7 +494,7 @@ class RedisQueue(Gated):
         _check_kept(answers)
         return [
             Ticked(TickOutcome(outcome.decode()), skipped, last_job.decode())
-            for outcome, skipped, last_job in _rows(answers, 3)
+            for outcome, skipped, last_job in records.rows_of(answers, 3)
         ]
 
     async def rewind_cron(self, name: str) -> bool:
@@ -540,8 +545,8 @@ class RedisQueue(Gated):
             group, lambda: self._run("claim_stale", group, consumer, idle_ms, limit)
         )
         return [
-            stream.entry_from(position, dict(_rows(fields, 2)), deliveries)
-            for position, deliveries, fields in _rows(found, 3)
+            stream.entry_from(position, dict(records.rows_of(fields, 2)), deliveries)
+            for position, deliveries, fields in records.rows_of(found, 3)
         ]
 
     async def forget_consumers(self, group: str, idle_ms: int, *, only: str = "") -> None:
@@ -566,17 +571,11 @@ class RedisQueue(Gated):
         return await ask()
 
 
-def _rows(flat: list[Any], width: int) -> Iterator[tuple[Any, ...]]:
-    """A flat reply as rows of `width` values."""
-    values = iter(flat)
-    return zip(*(values,) * width, strict=True)
-
-
 def _jobs(flat: list[Any]) -> list[Job]:
     """Jobs out of id, blob, state and extra in turn."""
     return [
         records.job_from(job_id.decode(), blob, state, extra)
-        for job_id, blob, state, extra in _rows(flat, 4)
+        for job_id, blob, state, extra in records.rows_of(flat, 4)
     ]
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import binascii
 import re
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -28,6 +28,7 @@ from conduit.core.model import (
     JobStatus,
     LogLine,
     NewJob,
+    WorkerInfo,
 )
 from conduit.core.transitions import dependency_reason
 from conduit.queue.base import DEFAULT_LEASE_MS, Note, Outcome
@@ -342,6 +343,16 @@ def ended_from(message: bytes) -> tuple[str, Job | None]:
         return stored_id, None
     parts = message[blob_at:state_at], message[state_at:extra_at], message[extra_at:]
     return stored_id, job_from(stored_id, *parts)
+
+
+def rows_of(flat: Sequence[Any], width: int) -> Iterator[tuple[Any, ...]]:
+    """A flat reply as rows of `width` values."""
+    values = iter(flat)
+    return zip(*(values,) * width, strict=True)
+
+
+worker_from = msgspec.json.Decoder(WorkerInfo).decode
+worker_record = msgspec.msgpack.Decoder(tuple[str, int, str]).decode
 
 
 # --- what workers report ------------------------------------------------------------------------

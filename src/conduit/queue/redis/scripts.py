@@ -12,7 +12,8 @@ from msgspec import Struct
 from conduit.queue.redis.keys import lua_names, lua_types
 from conduit.queue.redis.records import lua_constants
 
-_END = ("jobs", "lanes", "look", "ending", "dependants")
+_LANES = ("rings", "lanes")
+_END = ("jobs", *_LANES, "look", "ending", "dependants")
 _KEEP = (*_END, "holders", "after", "keep")
 _PARTS = {
     "submit": _KEEP,
@@ -27,16 +28,28 @@ _PARTS = {
     "extend": ("jobs",),
     "finish": (*_END, "unblock"),
     "record": ("jobs",),
-    "sweep": ("sound", *_END, "unblock", "holders", "promote", "expire", "after", "forget"),
+    "sweep": (
+        "sound",
+        *_END,
+        "unblock",
+        "holders",
+        "promote",
+        "expire",
+        "after",
+        "forget",
+        "schedule",
+    ),
     "cancel": _END,
-    "retry": ("jobs", "lanes", "holders", "after"),
+    "retry": ("jobs", *_LANES, "holders", "after"),
     "delete": (*_END, "unblock", "holders", "after", "forget"),
-    "resume": ("jobs", "lanes"),
-    "resume_function": ("jobs", "lanes"),
+    "resume": ("rings",),
+    "resume_function": ("jobs", *_LANES),
+    "subscribe": ("jobs", *_LANES),
+    "submit_plain": ("rings",),
     "get": ("jobs", "look"),
     "watch": ("jobs", "look"),
     "cancels": ("jobs",),
-    "queues": ("jobs",),
+    "queues": ("jobs", *_LANES),
 }
 """What a script needs on top of lib.lua. It is all run at each call, so no script gets more."""
 
@@ -71,7 +84,7 @@ def script(name: str, *, flags: bool) -> Script:
         head = "#!lua\n" if name in _GROWS else f"#!lua flags={allowed}\n"
     else:
         head = "" if name in (*_GROWS, *_READS) else _OLD_ALLOW_OOM
-    parts = (name,) if name in _BARE else ("lib", *_PARTS.get(name, ()), name)
+    parts = (*(() if name in _BARE else ("lib",)), *_PARTS.get(name, ()), name)
     body = "\n".join(map(_read, parts))
     constants = "" if name in _BARE else lua_constants()
     used = set(_NAME.findall(body))

@@ -10,6 +10,7 @@ from conduit.core.events import Event, EventKind
 from conduit.core.model import Job, JobStatus, NewJob
 from conduit.core.transitions import dependency_reason
 from conduit.queue.sqlite import rows
+from conduit.queue.sqlite.lanes import Ready
 
 Ended = tuple[str, JobStatus]
 """A job that has just ended, and how."""
@@ -138,6 +139,9 @@ def _unblock(db: sqlite3.Connection, now: int, job_id: str, events: list[Event])
     waiting = db.execute("DELETE FROM dependencies WHERE awaited = ? RETURNING n", (job_id,))
     numbers = rows.ids_json(n for (n,) in waiting)
     jobs = _in_order(db.execute(_UNBLOCK, (numbers, now)))
+    ready = Ready()
+    ready.add_jobs(job for job in jobs if job.status is JobStatus.QUEUED)
+    ready.offer(db)
     events.extend(rows.event(EventKind.UNBLOCKED, job, now, run_at=job.run_at) for job in jobs)
 
 

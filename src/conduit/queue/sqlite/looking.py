@@ -33,35 +33,12 @@ FROM (
 GROUP BY name ORDER BY name
 """
 
-# From function to function, each found in the index: the backlog of a paused one isn't walked.
-_PROSPECTS = """
-WITH RECURSIVE wanted (queue) AS (SELECT value FROM json_each(?2)),
-lanes (queue, function) AS (
-    SELECT queue, (
-        SELECT min(function) FROM jobs WHERE status = 'queued' AND jobs.queue = wanted.queue
-    )
-    FROM wanted WHERE queue NOT IN (SELECT queue FROM paused_queues)
-    UNION ALL
-    SELECT queue, (
-        SELECT min(function) FROM jobs
-        WHERE status = 'queued' AND jobs.queue = lanes.queue AND jobs.function > lanes.function
-    )
-    FROM lanes WHERE function IS NOT NULL
+_DUE = """
+SELECT min(due) FROM (
+    SELECT (
+        SELECT min(run_at) FROM jobs WHERE status = 'scheduled' AND jobs.queue = wanted.value
+    ) AS due FROM json_each(?) AS wanted
 )
-SELECT
-    EXISTS (
-        SELECT 1 FROM lanes CROSS JOIN jobs USING (queue, function)
-        WHERE status = 'queued' AND (expires_at IS NULL OR expires_at > ?1)
-            AND lanes.function NOT IN (SELECT function FROM paused_functions)
-    ),
-    (
-        SELECT min(due) FROM (
-            SELECT (
-                SELECT min(run_at) FROM jobs
-                WHERE status = 'scheduled' AND jobs.queue = wanted.queue
-            ) AS due FROM wanted
-        )
-    )
 """
 
 
@@ -145,10 +122,10 @@ def cancels(db: sqlite3.Connection, worker_id: str) -> list[Lease]:
     return [Lease(job_id, token) for job_id, token in found]
 
 
-def prospects(db: sqlite3.Connection, now: int, queues: Sequence[str]) -> tuple[bool, int | None]:
-    """Whether a job that isn't paused waits in these queues, and when the next one is due."""
-    ready, due = db.execute(_PROSPECTS, (now, rows.ids_json(queues))).fetchone()
-    return bool(ready), due
+def next_due(db: sqlite3.Connection, queues: Sequence[str]) -> int | None:
+    """When the next scheduled job of these queues is due."""
+    (due,) = db.execute(_DUE, (rows.ids_json(queues),)).fetchone()
+    return due
 
 
 def logs(db: sqlite3.Connection, job_id: str) -> list[LogLine]:

@@ -12,6 +12,7 @@ from conduit.core.model import Job, JobStatus
 from conduit.core.transitions import Verb, allowed
 from conduit.queue.base import Acted, Action
 from conduit.queue.sqlite import dependencies, rows
+from conduit.queue.sqlite.lanes import Ready
 from conduit.queue.sqlite.submitting import key_holder
 from conduit.queue.sqlite.sweeping import forget
 
@@ -75,6 +76,7 @@ def retry(db: sqlite3.Connection, now: int, job_ids: Sequence[str]) -> list[Acti
     """Open new generations; see `Queue.retry`."""
     events: list[Event] = []
     answers: list[Action] = []
+    ready = Ready()
     for job_id in job_ids:
         n, job = _load(db, [job_id]).get(job_id, (0, None))
         if job is None:
@@ -96,7 +98,10 @@ def retry(db: sqlite3.Connection, now: int, job_ids: Sequence[str]) -> list[Acti
                 failures=0,
                 rescues=0,
             )
+            if status is JobStatus.QUEUED:
+                ready.add_jobs([again])
             events.append(rows.event(EventKind.REQUEUED, again, now, run_at=now))
+    ready.offer(db)
     rows.append(db, now, events)
     return answers
 

@@ -45,6 +45,7 @@ from conduit.queue.base import (
 from conduit.queue.gate import Gated
 from conduit.queue.sqlite import (
     crons,
+    lanes,
     looking,
     operating,
     registry,
@@ -54,6 +55,8 @@ from conduit.queue.sqlite import (
     sweeping,
 )
 from conduit.queue.sqlite.database import Database
+from conduit.queue.sqlite.lanes import Check
+from conduit.queue.sqlite.turns import Turns
 
 T = TypeVar("T")
 
@@ -68,7 +71,8 @@ class SqliteQueue(Gated):
     def __init__(self, path: Path, *, clock: Callable[[], int] | None = None) -> None:
         self._clock = clock or _wall_clock
         self._db = Database(path)
-        self._claimed_at = -1  # the change count that the last claim has certainly seen
+        self._turns: dict[tuple[object, ...], Turns] = {}  # by what a claim asks for
+        self._check = Check()
 
     # --- life ---------------------------------------------------------------------------------
 
@@ -123,9 +127,21 @@ class SqliteQueue(Gated):
     # --- running ------------------------------------------------------------------------------
 
     async def claim(self, claim: Claim) -> list[Job]:
-        if not claim.continues:
-            self._claimed_at = self._db.version
-        return await self._write(partial(running.claim, wanted=claim))
+        turns = self._turns_of(claim)
+        jobs: list[Job] = []
+        more = True
+        while more and not jobs:
+            call = object()
+            claiming = partial(running.claim, wanted=claim, turns=turns, call=call)
+            jobs = await self._write(claiming)
+            turns.kept, more = call, turns.more
+        return jobs
+
+    def _turns_of(self, claim: Claim) -> Turns:
+        wanted = claim.queues, claim.weights, claim.functions
+        if wanted not in self._turns:
+            self._turns[wanted] = Turns(claim.queues, claim.weights, claim.functions)
+        return self._turns[wanted]
 
     async def extend(
         self, leases: Sequence[Lease], lease_ms: int, begun: Mapping[Lease, int] = NONE_BEGUN
@@ -141,28 +157,34 @@ class SqliteQueue(Gated):
         return await self._write(partial(running.record, notes=notes))
 
     async def sweep(self, retention: Retention, *, limit: int = 1000) -> SweepReport:
-        return await self._write(partial(sweeping.sweep, retention=retention, limit=limit))
+        return await self._write(
+            partial(sweeping.sweep, retention=retention, limit=limit, check=self._check)
+        )
 
     # --- waiting ------------------------------------------------------------------------------
 
     async def wait_for_jobs(self, queues: Sequence[str], timeout: float) -> None:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout
-        seen, changed = self._claimed_at, False
-        while True:
-            ready, due = await self._db.read(
-                lambda db: looking.prospects(db, self._clock(), queues=queues)
+        wanted = [turns for turns in self._turns.values() if turns.serves(queues)]
+        looked = min((max(turns.seen, turns.told) for turns in wanted), default=0)
+        while not any(turns.more for turns in wanted):
+            seen = self._db.version
+            (ready, looked, paused), due = await self._db.read(
+                lambda db, since=looked: (
+                    lanes.news(db, wanted, since),
+                    looking.next_due(db, queues),
+                )
             )
-            # Most changes are no news for a worker, and a claim in vain costs a transaction.
-            if ready and changed:
+            if ready:
+                for turns in wanted:
+                    turns.told, turns.told_paused = looked, paused
                 return
             left = deadline - loop.time()
             if due is not None:
                 left = min(left, (due - self._clock()) / 1000)
             if not await self._db.wait_for_change(seen, left):
                 return
-            seen, changed = self._db.version, True
-            self._claimed_at = seen
 
     async def wait_finished(self, job_ids: Sequence[str], timeout: float) -> list[Job]:
         deadline = asyncio.get_running_loop().time() + timeout

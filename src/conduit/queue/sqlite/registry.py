@@ -120,7 +120,11 @@ def forget_silent(db: sqlite3.Connection, now: int, retention: Retention) -> lis
         "AS gone WHERE functions.worker = gone.name AND functions.seen_at < gone.seen_at",
         gone_since,
     )
-    db.execute("DELETE FROM workers WHERE seen_at <= ?", gone_since)
+    gone = db.execute(
+        "DELETE FROM workers WHERE seen_at <= ? RETURNING id, seen_at", gone_since
+    ).fetchall()
+    for worker_id, seen_at in gone:
+        crons.unregister(db, seen_at, worker_id)
     db.execute(
         "DELETE FROM functions WHERE seen_at <= ? AND worker NOT IN (SELECT name FROM workers)",
         (now - retention.functions_ms,),

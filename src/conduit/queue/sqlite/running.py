@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import chain
 from typing import Any
 
 import msgspec
@@ -16,20 +15,8 @@ from conduit.core.model import Job, JobStatus, Lease, LogLine
 from conduit.core.transitions import Ending, began_at, settle
 from conduit.queue.base import Claim, Finished, Held, Note, Outcome
 from conduit.queue.sqlite import dependencies, rows
-
-_PAUSED = """
-SELECT 'queue', queue FROM paused_queues
-UNION ALL SELECT 'function', function FROM paused_functions
-"""
-
-_LANE = """
-SELECT json_group_array(json_array(front, -priority, n)) FROM (
-    SELECT front, priority, n FROM jobs
-    WHERE status = 'queued' AND queue = ?1 AND function = ?2
-      AND (expires_at IS NULL OR expires_at > ?3)
-    ORDER BY front, priority DESC, n LIMIT ?4
-)
-"""
+from conduit.queue.sqlite.lanes import Ready, choose
+from conduit.queue.sqlite.turns import Turns
 
 _CLAIM = """
 UPDATE jobs
@@ -88,6 +75,10 @@ WHERE n = ?1
 
 _BEGUN = "UPDATE jobs SET seq = ?2, started_at = ?3 WHERE n = ?1"
 
+_PLACES = """
+SELECT queue, function, priority FROM jobs WHERE n IN (SELECT value FROM json_each(?))
+"""
+
 _RECORD = """
 UPDATE jobs
 SET seq = ?2, started_at = ?8, progress = ?3, progress_message = ?4,
@@ -96,17 +87,15 @@ SET seq = ?2, started_at = ?8, progress = ?3, progress_message = ?4,
 WHERE n = ?1
 """
 
-_Rank = tuple[int, int, int, int, int]
-
 _encode = msgspec.json.Encoder().encode
-_decode_lane = msgspec.json.Decoder(list[tuple[int, int, int]]).decode
 
 
-def claim(db: sqlite3.Connection, now: int, wanted: Claim) -> list[Job]:
-    """Lease jobs; see `Queue.claim`."""
+def claim(db: sqlite3.Connection, now: int, wanted: Claim, turns: Turns, call: object) -> list[Job]:
+    """Lease jobs; see `Queue.claim`. `call` is what `turns.kept` becomes once that is committed."""
+    turns.begin(call)
     events: list[Event] = []
     promote(db, now, 500, events)
-    chosen = _choose(db, now, wanted)
+    chosen = choose(db, now, turns, wanted.limit)
     jobs: list[Job] = []
     if chosen:
         numbers = rows.ids_json(chosen)
@@ -120,45 +109,6 @@ def claim(db: sqlite3.Connection, now: int, wanted: Claim) -> list[Job]:
     return jobs
 
 
-def _choose(db: sqlite3.Connection, now: int, wanted: Claim) -> list[int]:
-    """Row numbers to claim: queues in order; in a queue, functions take turns at equal priority."""
-    paused = set(db.execute(_PAUSED))
-    functions = [name for name in wanted.functions if ("function", name) not in paused]
-    chosen: list[int] = []
-    for queue in wanted.queues:
-        room = wanted.limit - len(chosen)
-        if room <= 0:
-            break
-        if ("queue", queue) in paused:
-            continue
-        lanes = [_lane(db, (queue, function, now, room)) for function in functions]
-        busy = [lane for lane in lanes if lane]
-        if len(busy) == 1:
-            chosen.extend(n for _, _, n in busy[0])
-        else:
-            ranked = chain.from_iterable(_ranked(lane, place) for place, lane in enumerate(busy))
-            chosen.extend(n for *_, n in sorted(ranked)[:room])
-    return chosen
-
-
-def _lane(db: sqlite3.Connection, lane: tuple[str, str, int, int]) -> list[tuple[int, int, int]]:
-    """The first jobs of one function in one queue: rescued or not, priority negated, row number."""
-    (found,) = db.execute(_LANE, lane).fetchone()
-    return _decode_lane(found)
-
-
-def _ranked(lane: list[tuple[int, int, int]], place: int) -> list[_Rank]:
-    """A lane's jobs with their turn: the first of each function before the second of any."""
-    ranks: list[_Rank] = []
-    level: tuple[int, int] | None = None
-    turn = 0
-    for front, priority, n in lane:
-        turn = turn + 1 if level == (front, priority) else 0
-        level = (front, priority)
-        ranks.append((front, priority, turn, place, n))
-    return ranks
-
-
 def promote(db: sqlite3.Connection, now: int, limit: int, events: list[Event]) -> int:
     """Queue scheduled jobs that are due; adds their events. How many there were."""
     due = db.execute(
@@ -167,6 +117,9 @@ def promote(db: sqlite3.Connection, now: int, limit: int, events: list[Event]) -
     if due is None:
         return 0
     jobs = [rows.job_from(row) for row in db.execute(_PROMOTE, (now, limit))]
+    ready = Ready()
+    ready.add_jobs(jobs)
+    ready.offer(db)
     events.extend(rows.event(EventKind.QUEUED, job, now) for job in jobs)
     return len(jobs)
 
@@ -292,6 +245,7 @@ def finish(db: sqlite3.Connection, now: int, outcomes: Sequence[Outcome]) -> lis
         db.execute(_COMPLETE, (_encode(completed).decode(), now))
     if others:
         db.executemany(_END, others)
+        _offer_released(db, [row[0] for row in others if row[1] == JobStatus.QUEUED])
     db.execute(
         "DELETE FROM leases WHERE n IN (SELECT value FROM json_each(?))", (rows.ids_json(over),)
     )
@@ -299,6 +253,13 @@ def finish(db: sqlite3.Connection, now: int, outcomes: Sequence[Outcome]) -> lis
         dependencies.settle(db, now, awaited, events)
     rows.append(db, now, events)
     return answers
+
+
+def _offer_released(db: sqlite3.Connection, numbers: list[int]) -> None:
+    ready = Ready()
+    for queue, function, priority in db.execute(_PLACES, (rows.ids_json(numbers),)):
+        ready.add(queue, function, priority)
+    ready.offer(db)
 
 
 def _end_row(

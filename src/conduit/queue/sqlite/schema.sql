@@ -54,6 +54,15 @@ CREATE INDEX jobs_cancels   ON jobs (worker_id) WHERE status = 'running' AND can
 CREATE INDEX jobs_parent    ON jobs (parent_id) WHERE parent_id IS NOT NULL;
 CREATE INDEX jobs_root      ON jobs (root_id) WHERE root_id IS NOT NULL;
 
+-- Which lanes, a function's jobs in a queue, have queued jobs; see lanes.py.
+CREATE TABLE lanes (
+    changed  INTEGER PRIMARY KEY AUTOINCREMENT,   -- never reused: who has seen it has seen it
+    queue    TEXT    NOT NULL,
+    function TEXT    NOT NULL,
+    level    INTEGER NOT NULL,   -- of its best job, or better
+    UNIQUE (queue, function)
+) STRICT;
+
 -- Apart from jobs, so that a heartbeat never rewrites a job's arguments.
 CREATE TABLE leases (
     n       INTEGER PRIMARY KEY,

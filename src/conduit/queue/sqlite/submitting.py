@@ -13,6 +13,7 @@ from conduit.core.events import Event, EventKind, Submission
 from conduit.core.model import Job, JobStatus, NewJob
 from conduit.queue.base import Submitted
 from conduit.queue.sqlite import dependencies, rows
+from conduit.queue.sqlite.lanes import Ready
 
 _INSERT = """
 INSERT INTO jobs (
@@ -41,13 +42,16 @@ def submit(db: sqlite3.Connection, now: int, jobs: Sequence[NewJob]) -> list[Sub
     """Keep a batch; see `Queue.submit`."""
     answers: list[Submitted] = []
     events: list[Event] = []
+    ready = Ready()
     for job in jobs:
         holder = None if job.key is None else _other_holder(db, now, job)
         if holder is not None:
             answers.append(Submitted(holder, duplicate=True))
             continue
         answers.append(Submitted(job.id))
-        _insert(db, now, job, events)
+        if _insert(db, now, job, events) is JobStatus.QUEUED:
+            ready.add(job.queue, job.function, job.priority)
+    ready.offer(db)
     rows.append(db, now, events)
     return answers
 
@@ -55,7 +59,7 @@ def submit(db: sqlite3.Connection, now: int, jobs: Sequence[NewJob]) -> list[Sub
 def start(db: sqlite3.Connection, now: int, job: NewJob, worker_id: str, lease_ms: int) -> Job:
     """Keep one job and lease it at once; see `Queue.start`."""
     events: list[Event] = []
-    if not _insert(db, now, job, events):
+    if _insert(db, now, job, events) is None:
         raise SubmitConflictError(f"job {job.id} exists already and can't be started again")
     token = f"1:{secrets.token_hex(8)}"
     db.execute(_START, (job.id, token, worker_id, now))
@@ -85,8 +89,8 @@ def _other_holder(db: sqlite3.Connection, now: int, job: NewJob) -> str | None:
     return key_holder(db, now, job.key or "")
 
 
-def _insert(db: sqlite3.Connection, now: int, job: NewJob, events: list[Event]) -> bool:
-    """Store the job; False when it is stored already.
+def _insert(db: sqlite3.Connection, now: int, job: NewJob, events: list[Event]) -> JobStatus | None:
+    """Store the job; the status that it waits in, None when it is stored already.
 
     Raises `SubmitConflictError`, `DependencyNotFoundError`.
     """
@@ -94,7 +98,7 @@ def _insert(db: sqlite3.Connection, now: int, job: NewJob, events: list[Event]) 
     if job.after:
         # Only a new job is asked for what it waits for: of an old one's that may be forgotten.
         if _is_stored(db, job):
-            return False
+            return None
         outstanding = dependencies.look(db, job)
     run_at = job.run_at if job.run_at is not None else now + job.delay_ms
     status = JobStatus.SCHEDULED if run_at > now else JobStatus.QUEUED
@@ -127,13 +131,14 @@ def _insert(db: sqlite3.Connection, now: int, job: NewJob, events: list[Event]) 
     )
     n = cursor.lastrowid
     if cursor.rowcount == 0 or n is None:
-        return not _is_stored(db, job)
+        _is_stored(db, job)
+        return None
     if job.key is not None:
         db.execute("INSERT OR REPLACE INTO keys (key, n) VALUES (?, ?)", (job.key, n))
     events.append(_submitted(job, now, status, run_at, expires_at))
     if outstanding:
         dependencies.keep(db, now, n, outstanding, events)
-    return True
+    return status
 
 
 def _submitted(

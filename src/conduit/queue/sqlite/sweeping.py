@@ -9,6 +9,7 @@ from conduit.core.model import Reason
 from conduit.core.transitions import rescue
 from conduit.queue.base import ALIVE_MS, DEFAULT_LEASE_MS, Retention, SweepReport
 from conduit.queue.sqlite import dependencies, registry, rows, running
+from conduit.queue.sqlite.lanes import Check, Ready
 
 _EXPIRE = f"""
 UPDATE jobs SET status = 'cancelled', reason = ?3, seq = seq + 1, finished_at = ?1
@@ -54,7 +55,9 @@ FROM (
 """
 
 
-def sweep(db: sqlite3.Connection, now: int, retention: Retention, limit: int) -> SweepReport:
+def sweep(
+    db: sqlite3.Connection, now: int, retention: Retention, limit: int, check: Check
+) -> SweepReport:
     """One round of upkeep; see `Queue.sweep`."""
     events: list[Event] = []
     promoted = running.promote(db, now, limit, events)
@@ -67,6 +70,7 @@ def sweep(db: sqlite3.Connection, now: int, retention: Retention, limit: int) ->
     rows.append(db, now, events, reports)
     purged = forget(db, old)
     trimmed = _trim(db, now, retention, limit)
+    check.step(db)
     return SweepReport(
         promoted=promoted,
         expired=expired,
@@ -126,6 +130,7 @@ def _rescue(db: sqlite3.Connection, now: int, limit: int, events: list[Event]) -
     """Take back jobs whose lease ran out: how many run again, and how many have ended."""
     again = 0
     ended: list[dependencies.Ended] = []
+    ready = Ready()
     for n, *columns in db.execute(_LAPSED, (now, limit)).fetchall():
         job = rows.job_from(columns)
         ending = rescue(
@@ -139,7 +144,9 @@ def _rescue(db: sqlite3.Connection, now: int, limit: int, events: list[Event]) -
         if ending.move.target.finished:
             ended.append((job.id, ending.move.target))
         else:
+            ready.add(job.queue, job.function, job.priority, front=0)
             again += 1
+    ready.offer(db)
     dependencies.settle(db, now, ended, events)
     return again, len(ended)
 

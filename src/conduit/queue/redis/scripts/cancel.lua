@@ -3,12 +3,12 @@
 local ids, reason = input[1], input[2]
 load(ids)
 
-local function leave_lane(id, st)
-  local n, _, _, lane = header(blobs[id])
+local function stop_waiting(id, st)
+  local _, _, _, lane = header(blobs[id])
   if st.s == S.SCHEDULED then
     write('ZREM', K.scheduled, id)
   elseif st.s == S.QUEUED then
-    write('ZREM', K.back .. lane, member(n, id))
+    leave_lane(id, st)
   end
   count(st.s .. ':', queue_of(lane), -1)
 end
@@ -31,9 +31,9 @@ for i = 1, #ids do
         event(E.CANCEL_REQUESTED, id, st, { y = reason })
       end
     else
-      leave_lane(id, st)
+      stop_waiting(id, st)
       st = changed(st, { s = S.CANCELLED, y = reason, z = now })
-      st.L = nil
+      st.Q = nil
       save(id, st)
       note_end(id)
       acted, status = 'done', st.s

@@ -1,31 +1,31 @@
--- claim: lease queued jobs to a worker. See `Queue.claim`.
+-- claim: lease queued jobs to a worker. See `Queue.claim`, and rings.lua for whose turn it is.
 --
--- Input: {worker_id, queues, functions, limit, lease_ms, random, client}. Answers
--- {due, more, id, blob, state, extra, id, ...}: `due` is when the next scheduled job comes
--- due, or -1; `more` says that there may be something to claim at once.
+-- Input: {worker_id, subscription, total, limit, lease_ms, random, client}: `total` is the sum of the
+-- subscription's weights. Answers nil where it isn't known, else {due, more, id, blob, state, extra,
+-- id, ...}: `due` is when the next scheduled job comes due, or -1; `more` says that there may be
+-- something to claim at once.
 
-local worker_id, queues = input[1], input[2]
+local worker_id, subscription, total = input[1], input[2], input[3]
 local limit, lease_ms, random, client = input[4], input[5], input[6], input[7]
-local ROUNDS = 20 -- in vain, meeting only members of jobs that left their lane
+local LOOKS = 1000 -- in vain: at lanes that others have emptied, at jobs that were cancelled or expire
+local WIDE = 100 -- jobs looked at where those before were such
+local TURN = 16 -- jobs of a lane in a turn, or its share of the claim if that is more
 local MAX_BYTES = 4 * 1024 * 1024 -- of jobs in one answer; a larger one may come alone
 local FEW, SMALL = 16, 16 * 1024 -- jobs are read so few at a time unless they are small
+local USED_MS = 60 * 1000 -- so often a subscription is noted as used
 
-local paused = {}
-for _, name in ipairs(redis.call('SMEMBERS', K.paused_functions)) do
-  paused[name] = true
+local used = redis.call('ZSCORE', K.subscriptions, subscription)
+if not used then
+  return false
 end
-local functions = {} -- those wanted that aren't paused
-for _, name in ipairs(input[3]) do
-  if not paused[name] then
-    functions[#functions + 1] = name
-  end
+if math.abs(now - tonumber(used)) >= USED_MS then
+  redis.call('ZADD', K.subscriptions, now, subscription)
 end
-
-redis.call('SREM', K.idle, client)
+redis.call('SREM', K.idle .. subscription, client)
 local promoted, due = promote(500)
 if promoted > 0 then
   commit()
-  pending, pending_of, counted, entries, rows, woken = {}, {}, {}, {}, {}, {}
+  pending, pending_of, counted, entries, rows = {}, {}, {}, {}, {}
 end
 
 -- How many members of each lane are taken: always its first ones. They are removed at the end, when
@@ -70,85 +70,23 @@ local function candidates(lane, room)
   return merged
 end
 
-local function goes_before(one, other)
-  if one[1] ~= other[1] then
-    return one[1] < other[1]
-  elseif one[2] ~= other[2] then
-    return one[2] < other[2]
-  end
-  return one[3] < other[3]
-end
-
--- In order of precedence; at equal precedence functions take turns, the first of each before the
--- second of any. Of a lane that was read in part, `part` members, nothing is known beyond the last.
-local function in_turn(lanes, part)
-  local ranked, known_to = {}, nil
-  for place = 1, #lanes do
-    local level, turn = nil, 0
-    for i, candidate in ipairs(lanes[place]) do
-      local own = math.floor(candidate[1] / LEVEL)
-      turn = own == level and turn + 1 or 0
-      level = own
-      local entry = { own, turn, place, candidate }
-      ranked[#ranked + 1] = entry
-      if i == part and (not known_to or goes_before(entry, known_to)) then
-        known_to = entry
-      end
-    end
-  end
-  table.sort(ranked, goes_before)
-  return ranked, known_to
-end
-
--- The first members of a queue's lanes, as {lane, member, from the list}; nil when they are empty.
-local function first_members(queue, room)
-  local lanes, names = {}, {}
-  local part = math.min(room, math.max(20, 2 * math.ceil(room / #functions)))
-  for _, name in ipairs(functions) do
-    local lane = lane_of(queue, name)
-    local found = candidates(lane, part)
-    if found then
-      lanes[#lanes + 1], names[#names + 1] = found, lane
-    end
-  end
-  if #lanes == 0 then
-    return nil
-  end
-  local first = {}
-  if #lanes == 1 then
-    for _, candidate in ipairs(part < room and candidates(names[1], room) or lanes[1]) do
-      first[#first + 1] = { names[1], candidate[2], candidate[3] }
-    end
-    return first
-  end
-  local ranked, known_to = in_turn(lanes, part)
-  for i = 1, math.min(room, #ranked) do
-    local lane, candidate = names[ranked[i][3]], ranked[i][4]
-    first[i] = { lane, candidate[2], candidate[3] }
-    if ranked[i] == known_to then
-      break
-    end
-  end
-  return first
-end
-
 local texts = {} -- the states of jobs that were alike before are alike after
 
-local function lease(id, lane, st)
+local function lease(id, queue, st)
   local before = st
-  local after = texts[lane] and texts[lane][before]
+  local after = texts[queue] and texts[queue][before]
   if not after then
     local fence = (before.n or 0) + 1
     st = changed(before, {
       s = S.RUNNING, a = (before.f or 0) + (before.r or 0) + 1, n = fence,
-      t = string.format('%d:%s', fence, random), w = worker_id, h = now, L = lane,
+      t = string.format('%d:%s', fence, random), w = worker_id, h = now, Q = queue,
     })
     st.b = nil
     st.l = lease_ms ~= LEASE_MS and lease_ms or nil
     st.p, st.m, st.y = nil, nil, nil
     after = { st, cmsgpack.pack(st) }
-    texts[lane] = texts[lane] or {}
-    texts[lane][before] = after
+    texts[queue] = texts[queue] or {}
+    texts[queue][before] = after
   end
   save(id, after[1], after[2])
   return after
@@ -165,8 +103,8 @@ end
 
 local bytes, full = 0, false
 
-local function take(queue, id, lane, st)
-  local after = lease(id, lane, st)
+local function take(queue, id, st)
+  local after = lease(id, queue, st)
   write_pair('ZADD', K.leases, now + lease_ms, id)
   event(E.STARTED, id, after[1], { w = worker_id })
   local extra, size = extra_of(id, after[1]), #answer
@@ -178,24 +116,24 @@ local function take(queue, id, lane, st)
   count('r:', queue, 1)
 end
 
--- Claim what is still queued of some members, and remove them from their lanes; not all of them
--- when the answer becomes too large.
-local function claim(queue, members)
-  local at = 1
+-- Claim up to `room` of a lane's first members that are still queued, and remove what was looked at; less
+-- when the answer becomes too large. How many were looked at.
+local function claim(queue, lane, members, room)
+  local at, most = 1, claimed + room
   while at <= #members do
     local small = claimed > 0 and bytes / claimed < SMALL
     local to = math.min(#members, at + (small and CHUNK or FEW) - 1)
     local ids = {}
     for i = at, to do
-      ids[#ids + 1] = string.sub(members[i][2], 7)
+      ids[#ids + 1] = string.sub(members[i][2], ID_AT)
     end
     load(ids)
     for i = at, to do
-      if bytes > MAX_BYTES then
-        full = true
-        return
+      full = bytes > MAX_BYTES
+      if full or claimed == most then
+        return i - 1
       end
-      local id, lane = ids[i - at + 1], members[i][1]
+      local id = ids[i - at + 1]
       local st, counts = states[id], waits(id, string.sub(members[i][2], 1, 6))
       remove(lane, members[i][3])
       if counts and st.x and st.x <= now then
@@ -205,60 +143,159 @@ local function claim(queue, members)
           cancel_dependants(id)
         end
       elseif counts then
-        take(queue, id, lane, st)
+        take(queue, id, st)
       end
     end
     at = to + 1
   end
+  return #members
 end
 
--- Drop what these lanes' lists begin with that no longer counts, many at a time: what a large cancel
--- leaves behind.
-local function strip(members)
-  local seen = {}
-  for _, one in ipairs(members) do
-    local lane = one[1]
-    if one[3] and not seen[lane] then
-      seen[lane] = true
-      local first = taken_fresh[lane] or 0
-      local found = redis.call('LRANGE', K.fresh .. lane, first, first + CHUNK - 1)
-      local ids = {}
-      for i, value in ipairs(found) do
-        ids[i] = string.sub(value, 7)
-      end
-      load(ids)
-      local many = 0
-      while found[many + 1] and not waits(ids[many + 1], string.sub(found[many + 1], 1, 6)) do
-        many = many + 1
-      end
-      taken_fresh[lane] = first + many
+-- Drop what a lane's list begins with that no longer counts, many at a time: what a large cancel leaves
+-- behind.
+local function strip(lane)
+  local first = taken_fresh[lane] or 0
+  local found = redis.call('LRANGE', K.fresh .. lane, first, first + CHUNK - 1)
+  local ids = {}
+  for i, value in ipairs(found) do
+    ids[i] = string.sub(value, ID_AT)
+  end
+  load(ids)
+  local many = 0
+  while found[many + 1] and not waits(ids[many + 1], string.sub(found[many + 1], 1, 6)) do
+    many = many + 1
+  end
+  taken_fresh[lane] = first + many
+end
+
+-- --- turns ------------------------------------------------------------------------------------------
+
+local queue_ring = K.queue_ring .. subscription
+local emptied = {} -- lanes that have no more jobs, as {ring, name, lane}: they leave their ring at the end
+local at_front = {} -- how many of these a ring begins with
+local spent_queues = {} -- and queues without any other lane: they are the first of theirs
+local weights, held = {}, {}
+local in_vain = 0 -- looks since the last job
+local barren = {} -- lanes whose first jobs weren't to be had
+
+local function weight_of(queue)
+  weights[queue] = weights[queue] or tonumber(redis.call('HGET', K.weights .. subscription, queue)) or 1
+  return weights[queue]
+end
+
+local function is_paused(key, name)
+  held[key] = held[key] or {}
+  if held[key][name] == nil then
+    held[key][name] = redis.call('SISMEMBER', key, name) == 1
+  end
+  return held[key][name]
+end
+
+local next_turn
+
+-- Let a lane wait until all others of a level had their turn.
+local function line_up(ring, name, level)
+  next_turn = (next_turn or tonumber(redis.call('HGET', K.meta, 'turn')) or 0) + 1
+  redis.call('ZADD', ring, level * LEVEL + next_turn, name)
+end
+
+-- The queue, its ring, the function whose turn it is, and the level that it is thought to have.
+local function next_lane()
+  while in_vain < LOOKS do
+    in_vain = in_vain + 1
+    local queue = redis.call('ZRANGE', queue_ring, #spent_queues, #spent_queues)[1]
+    if not queue then
+      return nil
+    end
+    local ring = K.ring .. subscription .. ':' .. queue
+    local skipped = at_front[ring] or 0
+    local first = redis.call('ZRANGE', ring, skipped, skipped, 'WITHSCORES')
+    if is_paused(K.paused, queue) then
+      redis.call('ZREM', queue_ring, queue) -- it comes back when it is resumed, as does a function
+    elseif not first[1] then
+      spent_queues[#spent_queues + 1] = queue
+    elseif is_paused(K.paused_functions, first[1]) then
+      redis.call('ZREM', ring, first[1])
+    else
+      return queue, ring, first[1], level_of(tonumber(first[2]))
     end
   end
 end
 
-local vain = 0
-for _, queue in ipairs(queues) do
-  if not full and claimed < limit and redis.call('SISMEMBER', K.paused, queue) == 0 then
-    while not full and claimed < limit and vain < ROUNDS do
-      local members = first_members(queue, limit - claimed)
-      if not members then
-        break
-      end
-      local before = claimed
-      claim(queue, members)
-      if claimed == before then
-        vain = vain + 1
-        strip(members)
-      end
-    end
+-- How many jobs a lane may give in its turn.
+local function turn_of(queue, ring, level)
+  local lanes = redis.call(
+    'ZCOUNT', ring, string.format('%.0f', level * LEVEL), string.format('(%.0f', (level + 1) * LEVEL)
+  )
+  local share = math.ceil(limit * weight_of(queue) / (total * math.max(lanes, 1)))
+  return math.min(limit - claimed, math.max(share, math.min(TURN, math.ceil(limit / TURN))))
+end
+
+-- The first of some members, up to so many and all of one level.
+local function of_one_level(found, most)
+  local members = {}
+  while #members < most and found[#members + 1]
+    and level_of(found[#members + 1][1]) == level_of(found[1][1]) do
+    members[#members + 1] = found[#members + 1]
+  end
+  return members
+end
+
+-- Claim of a lane what it gives in its turn.
+local function visit(queue, ring, name, level)
+  local lane, turn = lane_of(queue, name), turn_of(queue, ring, level)
+  local look = barren[lane] and math.max(turn, WIDE) or turn
+  local found = candidates(lane, look + 1)
+  local own = found and level_of(found[1][1])
+  if found and own > level then -- its best jobs are gone
+    return line_up(ring, name, own)
+  end
+  local before = claimed
+  local members = found and of_one_level(found, look) or {}
+  local looked_at = claim(queue, lane, members, turn)
+  local following = found and found[looked_at + 1]
+  if claimed > before then
+    in_vain = 0
+    redis.call('ZINCRBY', queue_ring, (claimed - before) * stride_of(subscription, queue), queue)
+  end
+  if not following then
+    emptied[#emptied + 1] = { ring, name, lane }
+    at_front[ring] = (at_front[ring] or 0) + 1
+  elseif claimed > before then
+    line_up(ring, name, level_of(following[1]))
+  elseif not full then
+    in_vain = in_vain + looked_at
+    barren[lane] = true
+    strip(lane)
   end
 end
 
-if full or (claimed < limit and (vain == ROUNDS or promoted == 500)) then
+while claimed < limit and not full do
+  local queue, ring, name, level = next_lane()
+  if not queue then
+    break
+  end
+  visit(queue, ring, name, level)
+end
+
+if full or (claimed < limit and (in_vain >= LOOKS or promoted == 500)) then
   answer[2] = 1
 elseif claimed < limit then
-  redis.call('SADD', K.idle, client)
+  redis.call('SADD', K.idle .. subscription, client)
+end
+if next_turn then
+  redis.call('HSET', K.meta, 'turn', next_turn)
 end
 commit()
 remove_taken()
+for _, one in ipairs(emptied) do
+  if redis.call('EXISTS', K.fresh .. one[3], K.back .. one[3]) == 0 then
+    redis.call('ZREM', one[1], one[2])
+  end
+end
+for _, queue in ipairs(spent_queues) do
+  if redis.call('EXISTS', K.ring .. subscription .. ':' .. queue) == 0 then
+    redis.call('ZREM', queue_ring, queue)
+  end
+end
 return answer

@@ -10,7 +10,7 @@ local function dependant_from(text)
   end
   local sound = type(st.W or 0) == 'number' and type(st.R or 0) == 'number'
   if sound and st.s == S.BLOCKED then
-    sound = st.W ~= nil and pcall(queue_of, st.L)
+    sound = st.W ~= nil and type(st.Q) == 'string'
   end
   return sound and st or nil
 end
@@ -25,7 +25,7 @@ end
 -- Cancel a job that waits for `awaited`.
 local function cancel_dependant(id, st, awaited)
   local over = changed(st, { s = S.CANCELLED, z = now, i = states[awaited].s .. awaited })
-  over.L = nil
+  over.Q = nil
   save(id, over)
   note_end(id)
   event(E.CANCELLED, id, over, { i = over.i })
@@ -41,7 +41,7 @@ local function cancel_dependants(id)
       local each = waiting[i]
       local st = states[each] or dependant_from(found[i])
       if st and st.s == S.BLOCKED then
-        count('b:', queue_of(st.L), -1)
+        count('b:', st.Q, -1)
         cancel_dependant(each, st, ends[at])
         if st.A then
           ends[#ends + 1] = each

@@ -3,7 +3,7 @@
 local function expire(id, st, lane)
   count(st.s .. ':', queue_of(lane), -1)
   local over = changed(st, { s = S.CANCELLED, y = 'expired', z = now })
-  over.L = nil
+  over.Q = nil
   save(id, over)
   note_end(id)
   event(E.CANCELLED, id, over, { y = 'expired' })

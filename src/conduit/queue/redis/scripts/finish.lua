@@ -12,7 +12,7 @@ local found = hmget(K.states, ids)
 
 local function forget_lease(id, st)
   write('ZREM', K.leases, id)
-  count('r:', queue_of(st.L), -1)
+  count('r:', st.Q, -1)
   if st.c then
     write('SREM', K.cancels .. st.w, id)
   end
@@ -31,7 +31,7 @@ local function complete(id, before, result, b)
   local after = alike[result]
   if not after then
     local st = changed(before, { s = S.COMPLETED, z = now, o = result, b = b })
-    st.y, st.e, st.c, st.l, st.L, st.A = nil, nil, nil, nil, nil, nil
+    st.y, st.e, st.c, st.l, st.Q, st.A = nil, nil, nil, nil, nil, nil
     after = { st, cmsgpack.pack(st) }
     alike[result] = after
   end
@@ -59,7 +59,7 @@ local function give_up(id, before, outcome, b)
     })
     event(E.FAILED, id, st, { y = st.y, e = outcome[5], b = ago(st) })
   end
-  st.l, st.L = nil, nil
+  st.l, st.Q = nil, nil
   save(id, st)
   note_end(id)
   if st.A then
@@ -81,11 +81,11 @@ local function hand_back(id, before, outcome, b)
   expire_again(id, st)
   if waits then
     write_pair('ZADD', K.scheduled, st.R, id)
-    count('s:', queue_of(st.L), 1)
-    woken[queue_of(st.L)] = true
+    count('s:', st.Q, 1)
+    due_later[st.Q] = true
   else
     blobs[id] = redis.call('HGET', K.jobs, id)
-    requeue(id, ORDINARY)
+    requeue(id, ORDINARY, st.R)
   end
   event(later and E.RETRYING or E.RELEASED, id, st, {
     R = waits and st.R or nil, y = outcome[6], e = outcome[5], b = ago(st),

@@ -8,7 +8,7 @@ local function clear_lanes()
   for lane in pairs(left_lanes) do
     for _ = 1, CHUNK do
       local first = redis.pcall('LINDEX', K.fresh .. lane, 0)
-      if type(first) ~= 'string' or redis.call('HEXISTS', K.jobs, string.sub(first, 7)) == 1 then
+      if type(first) ~= 'string' or redis.call('HEXISTS', K.jobs, string.sub(first, ID_AT)) == 1 then
         break
       end
       redis.call('LPOP', K.fresh .. lane)

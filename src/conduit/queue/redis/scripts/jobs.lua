@@ -94,6 +94,11 @@ local function queue_of(lane)
   return string.sub(lane, from, from + length - 1)
 end
 
+local function function_of(lane)
+  local length, from = string.match(lane, '^(%d+):()')
+  return string.sub(lane, from + length + 1)
+end
+
 local function finished(st)
   return st.s == S.COMPLETED or st.s == S.FAILED or st.s == S.CANCELLED
 end

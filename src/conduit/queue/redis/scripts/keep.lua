@@ -55,7 +55,7 @@ local function first_state(job, lane, run_at, waits_for)
     return nil
   end
   return {
-    s = awaits and S.BLOCKED or delayed and S.SCHEDULED or S.QUEUED, q = 1, L = lane, R = due,
+    s = awaits and S.BLOCKED or delayed and S.SCHEDULED or S.QUEUED, q = 1, Q = job[2], R = due,
     x = expires_at, u = unique_until, D = deliveries, d = noted, k = job[10] or nil, W = awaits,
   }
 end
@@ -116,11 +116,15 @@ local function line_up(job, n, st, lane)
   elseif st.s == S.SCHEDULED then
     write_pair('ZADD', K.scheduled, st.R, id)
   elseif job[6] == 0 then
-    write('RPUSH', K.fresh .. lane, member(n, id))
+    write('RPUSH', K.fresh .. lane, member(n, st.R or now, id))
   else
-    write_pair('ZADD', K.back .. lane, rank(ORDINARY, job[6], n), member(n, id))
+    write_pair('ZADD', K.back .. lane, rank(ORDINARY, job[6], n), member(n, st.R or now, id))
   end
-  woken[queue] = true
+  if st.s == S.SCHEDULED then
+    due_later[queue] = true
+  else
+    make_ready(lane, ORDINARY + 100 - job[6])
+  end
 end
 
 local lanes_seen = {}

@@ -1,30 +1,53 @@
--- Lanes: the queued jobs of one function in one queue, and the workers that wait for them.
+-- Lanes: the queued jobs of one function in one queue.
 --
 -- New jobs of priority 0 are a list, which takes the least memory and is in the order of their
--- numbers by itself. All others are a sorted set beside it. A member is the number in six bytes,
--- then the id. What is found there counts only if the job's state says that it is queued: members
--- of cancelled jobs are left in the list.
+-- numbers by itself. All others are a sorted set beside it. A member is the number in six bytes, in six
+-- more since when the job waits, then the id. What is found there counts only if the job's state says
+-- that it is queued: members of cancelled jobs are left in the list.
 
-local LEVEL = 2 ^ 42 -- jobs are numbered below this
-local RESCUED, ORDINARY = 0, 1000
+local ID_AT = 13 -- in a member
 
-local function member(n, id)
-  return struct.pack('>I6', n) .. id
+local function member(n, since, id)
+  return struct.pack('>I6I6', n, since) .. id
 end
 
 local function rank(front, priority, n)
   return (front + 100 - priority) * LEVEL + n
 end
 
-local woken = {} -- queues in which there is something to claim
+local function level_of(score)
+  return math.floor(score / LEVEL)
+end
+
+local ready = {} -- lanes that got jobs, each with its best level
+local due_later = {} -- queues that have got scheduled jobs
+
+local function make_ready(lane, level)
+  ready[lane] = math.min(ready[lane] or level, level)
+end
 
 -- Put a job that comes back (promoted, released, retried, rescued) into its lane.
-local function requeue(id, front)
+local function requeue(id, front, since)
   local n, _, priority, lane = header(blobs[id])
-  write_pair('ZADD', K.back .. lane, rank(front, priority, n), member(n, id))
+  local score = rank(front, priority, n)
+  write_pair('ZADD', K.back .. lane, score, member(n, since, id))
   write('SADD', K.lanes, lane)
   count('q:', queue_of(lane), 1)
-  woken[queue_of(lane)] = true
+  make_ready(lane, level_of(score))
+end
+
+-- Take a job that is queued out of its lane. In the list it stays, and is passed over.
+local function leave_lane(id, st)
+  local n, at, _, lane = header(blobs[id])
+  write('ZREM', K.back .. lane, member(n, st.R or at, id))
+end
+
+-- The level of a lane's first job; nil where it has none.
+local function head_level(lane)
+  local back = redis.pcall('ZRANGE', K.back .. lane, 0, 0, 'WITHSCORES')[2]
+  local fresh = redis.call('EXISTS', K.fresh .. lane) == 1 and ORDINARY + 100
+  local first = back and level_of(back)
+  return first and fresh and math.min(first, fresh) or first or fresh or nil
 end
 
 -- A job that waits again may expire again; a sweep strikes out those that run at that time.
@@ -34,16 +57,17 @@ local function expire_again(id, st)
   end
 end
 
--- Workers that found nothing to do are in `idle`; nobody is told when all are busy.
-local function wake_workers()
-  if not next(woken) or redis.call('EXISTS', K.idle) == 0 then
-    return
+local function offer_lanes()
+  for lane, level in pairs(ready) do
+    offer(queue_of(lane), function_of(lane), level)
   end
-  for queue in pairs(woken) do
-    if redis.call('PUBLISH', K.wake, queue) == 0 then
-      redis.call('DEL', K.idle)
+  for queue in pairs(due_later) do
+    for _, subscription in ipairs(redis.call('SMEMBERS', K.served_by .. queue)) do
+      roused[subscription] = true
     end
   end
+  ready, due_later = {}, {}
+  rouse_workers()
 end
 
-afterwards[#afterwards + 1] = wake_workers
+afterwards[#afterwards + 1] = offer_lanes

@@ -17,8 +17,8 @@ local function promote(limit)
     if blobs[id] then -- else its job was lost, as under a policy that evicts
       local st = changed(states[id], { s = S.QUEUED })
       save(id, st)
-      requeue(id, ORDINARY)
-      count('s:', queue_of(st.L), -1)
+      requeue(id, ORDINARY, st.R)
+      count('s:', st.Q, -1)
       event(E.QUEUED, id, st)
     end
   end

@@ -1,42 +1,85 @@
 -- queues: every queue's depth and state. See `Queue.queues`.
 --
--- Input: {alive_ms}. Answers {counts, paused, workers, oldest}: `counts` and `oldest` as
--- {name, value, ...}, `workers` that live as register.lua packs them. The oldest of a lane is looked for among its first members.
+-- Input: {alive_ms, place}: `place` is '0', then what was answered last. Answers {place, oldest, counts,
+-- paused, workers}: the next place, '0' at the end; since when the oldest job of some lanes waits, as
+-- {queue, time, ...}; and at the first place the rest: `counts` as {name, value, ...}, `workers` that live
+-- as register.lua packs them.
+--
+-- A member of a lane says since when its job waits. Of jobs whose order isn't that of their age, those
+-- with a priority or a past, the first of each level are looked at.
 
-local LOOK = 100
+local LANES = 500 -- in a slice, about
+local FIRST, OF_LEVEL = 100, 8
 local oldest = {}
-for _, lane in ipairs(redis.call('SMEMBERS', K.lanes)) do
-  local queue = queue_of(lane)
-  local members = redis.call('LRANGE', K.fresh .. lane, 0, LOOK - 1)
-  for _, value in ipairs(redis.call('ZRANGE', K.back .. lane, 0, LOOK - 1)) do
-    members[#members + 1] = value
+
+local function since(value)
+  local _, at = struct.unpack('>I6I6', value)
+  return at
+end
+
+-- Whether the job of a member of a list is still queued, or was cancelled there.
+local function is_queued(value)
+  local id = string.sub(value, ID_AT)
+  local text = redis.call('HGET', K.states, id)
+  if text then
+    return state_from(text).s == S.QUEUED
   end
-  local ids = {}
-  for i, value in ipairs(members) do
-    ids[i] = string.sub(value, 7)
+  return redis.call('HEXISTS', K.jobs, id) == 1
+end
+
+local function oldest_fresh(key)
+  local first = redis.call('LINDEX', key, 0)
+  if not first then
+    return nil
+  elseif is_queued(first) then
+    return since(first)
   end
-  load(ids)
-  for i, id in ipairs(ids) do
-    local st = blobs[id] and states[id]
-    if st and st.s == S.QUEUED and string.sub(blobs[id], 1, 6) == string.sub(members[i], 1, 6) then
-      local _, at = header(blobs[id])
-      local due = st.R or at
-      if not oldest[queue] or due < oldest[queue] then
-        oldest[queue] = due
-      end
+  for _, value in ipairs(redis.call('LRANGE', key, 1, FIRST)) do
+    if is_queued(value) then
+      return since(value)
     end
   end
+end
+
+local function oldest_back(key)
+  local found
+  local first = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')
+  while first[1] do
+    local level = level_of(tonumber(first[2]))
+    local from = string.format('%.0f', level * LEVEL)
+    local to = string.format('%.0f', (level + 1) * LEVEL)
+    for _, value in ipairs(redis.call('ZRANGEBYSCORE', key, from, '(' .. to, 'LIMIT', 0, OF_LEVEL)) do
+      found = math.min(found or since(value), since(value))
+    end
+    first = redis.call('ZRANGEBYSCORE', key, to, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
+  end
+  return found
+end
+
+local function note(queue, at)
+  if at and (not oldest[queue] or at < oldest[queue]) then
+    oldest[queue] = at
+  end
+end
+
+local following, lanes = unpack(redis.call('SSCAN', K.lanes, input[2], 'COUNT', LANES))
+for _, lane in ipairs(lanes) do
+  local queue = queue_of(lane)
+  note(queue, oldest_fresh(K.fresh .. lane))
+  note(queue, oldest_back(K.back .. lane))
+end
+local flat = {}
+for queue, at in pairs(oldest) do
+  flat[#flat + 1] = queue
+  flat[#flat + 1] = at
+end
+if input[2] ~= '0' then
+  return { following, flat }
 end
 local workers = {}
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', K.seen, '(' .. (now - input[1]), '+inf')) do
   workers[#workers + 1] = redis.call('HGET', K.workers, id)
 end
-local flat = {}
-for queue, due in pairs(oldest) do
-  flat[#flat + 1] = queue
-  flat[#flat + 1] = due
-end
 return {
-  redis.call('HGETALL', K.counts), redis.call('SMEMBERS', K.paused),
-  workers, flat,
+  following, flat, redis.call('HGETALL', K.counts), redis.call('SMEMBERS', K.paused), workers,
 }

@@ -3,6 +3,11 @@ if redis.call('SISMEMBER', K.paused, input[1]) == 1 then
   write('SREM', K.paused, input[1])
   report('queue.resumed', input[1])
 end
-woken[input[1]] = true
 commit()
+for _, subscription in ipairs(redis.call('SMEMBERS', K.served_by .. input[1])) do
+  if redis.call('EXISTS', K.ring .. subscription .. ':' .. input[1]) == 1 then
+    join(subscription, input[1])
+  end
+end
+rouse_workers()
 return 1

@@ -36,14 +36,14 @@ local function start_over(id, st, unfinished)
   write('ZREM', K.expiring, id)
   if blocked then
     local _, _, _, lane = header(blobs[id])
-    again.L = lane
+    again.Q = queue_of(lane)
     count('b:', queue_of(lane), 1)
     for _, awaited in ipairs(unfinished) do
       wait_for(id, awaited)
     end
   else
     again.W = nil
-    requeue(id, ORDINARY)
+    requeue(id, ORDINARY, now)
   end
   save(id, again)
   event(E.REQUEUED, id, again, { R = now })

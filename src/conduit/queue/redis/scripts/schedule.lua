@@ -96,12 +96,12 @@ local function carriers_of(record, fingerprint)
 end
 
 -- Bring the right definition in force, and forget who is gone. Whether that changed anything.
-local function settle_cron(record)
+local function settle_cron(record, at)
   local changed_any = forget_carriers(record)
   local newest = newest_of(record)
   local old, new = record.definitions[record.in_force], record.definitions[newest]
   if old.info.rhythm ~= new.info.rhythm then
-    record.since = old.version > new.version and carriers_of(record, record.in_force) or now
+    record.since = old.version > new.version and carriers_of(record, record.in_force) or at or now
     record.before = record.in_force
   end
   changed_any = changed_any or newest ~= record.in_force
@@ -148,11 +148,12 @@ local function is_dropped(record)
   return false
 end
 
--- A worker doesn't have a schedule, or no longer: another definition may be in force, or none.
-local function put_down(name, record, worker)
+-- A worker doesn't have a schedule, or no longer, since `at` or now: another definition may be in
+-- force, or none.
+local function put_down(name, record, worker, at)
   local carried = record.carriers[worker] ~= nil
   record.carriers[worker] = nil
-  local changed_any = settle_cron(record)
+  local changed_any = settle_cron(record, at)
   if is_dropped(record) then
     write('HDEL', K.crons, name)
   elseif carried or changed_any then

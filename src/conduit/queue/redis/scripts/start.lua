@@ -9,7 +9,7 @@ end
 local st, lane = keep(job, redis.call('INCRBY', K.number, 1))
 know_lane(lane)
 st = changed(st, {
-  s = S.RUNNING, a = 1, n = 1, t = '1:' .. random, w = worker_id, h = now, L = lane,
+  s = S.RUNNING, a = 1, n = 1, t = '1:' .. random, w = worker_id, h = now, Q = job[2],
   l = lease_ms ~= LEASE_MS and lease_ms or nil,
 })
 save(id, st)

@@ -53,7 +53,7 @@ for i = 1, count do
   blobs[2 * i - 1] = ids[i]
   blobs[2 * i] = number .. struct.pack('>I6', now) .. blobs[2 * i]
   local members = lanes[lane_of[i]]
-  members[#members + 1] = number .. ids[i]
+  members[#members + 1] = number .. struct.pack('>I6', now) .. ids[i]
 end
 
 for from = 1, count, MAX_ROWS do
@@ -65,14 +65,17 @@ end
 for from = 1, 2 * count, 1000 do
   redis.call('HSET', K.jobs, unpack(blobs, from, math.min(from + 999, 2 * count)))
 end
-local idle = redis.call('EXISTS', K.idle) == 1
 for lane, members in pairs(lanes) do
+  local waiting
   for from = 1, #members, 1000 do
-    redis.call('RPUSH', K.fresh .. lane, unpack(members, from, math.min(from + 999, #members)))
+    local to = math.min(from + 999, #members)
+    waiting = redis.call('RPUSH', K.fresh .. lane, unpack(members, from, to))
   end
   redis.call('HINCRBY', K.counts, counts[lane], #members)
-  if idle and redis.call('PUBLISH', K.wake, string.sub(counts[lane], 3)) == 0 then
-    redis.call('DEL', K.idle)
+  if waiting == #members then -- else it stands in the rings already
+    local queue = string.sub(counts[lane], 3)
+    offer(queue, string.sub(lane, #tostring(#queue) + #queue + 3), ORDINARY + 100)
   end
 end
+rouse_workers()
 return 1

@@ -8,6 +8,9 @@ local limit, results_ms, events_ms, max_entries = input[1], input[2], input[3], 
 local workers_ms, functions_ms, alive_ms = input[5], input[6], input[7]
 local max_stream_bytes = input[8]
 local MARK_EVERY_MS = 2000
+local CHECK_EVERY_MS = 10 * 1000
+local LANES = 500 -- looked at in a check, about
+local SUBSCRIPTION_MS = 3600 * 1000
 local MAX_BYTES, FEW = 16 * 1024 * 1024, 100 -- what a purge reads at most, and at a time
 
 local promoted = promote(limit)
@@ -16,7 +19,7 @@ local promoted = promote(limit)
 local function settle()
   commit()
   pending, pending_of, counted, entries, rows, ended = {}, {}, {}, {}, {}, {}
-  blobs, states, key_holders, woken = {}, {}, {}, {}
+  blobs, states, key_holders = {}, {}, {}
 end
 
 local function expire_due()
@@ -28,11 +31,11 @@ local function expire_due()
     write('ZREM', K.expiring, id)
     local waits = blobs[id] and not finished(st) and st.s ~= S.RUNNING
     if waits and st.x and st.x <= now then
-      local n, _, _, lane = header(blobs[id])
+      local _, _, _, lane = header(blobs[id])
       if st.s == S.SCHEDULED then
         write('ZREM', K.scheduled, id)
       elseif st.s == S.QUEUED then
-        write('ZREM', K.back .. lane, member(n, id))
+        leave_lane(id, st)
       end
       expire(id, st, lane)
       expired = expired + 1
@@ -47,6 +50,8 @@ local function expire_due()
   return expired, #due
 end
 
+local checks = false -- whether it is time to look at lanes and subscriptions
+
 -- Grant half a term where nobody can be blamed, and cut leases from a clock that has since jumped
 -- back; how many leases got half a term. None gets a second one: the term of one that did is kept
 -- below zero until it is extended. Terms shorter than the usual one are cut a little late.
@@ -54,6 +59,7 @@ local function guard()
   local last = tonumber(redis.call('HGET', K.meta, 'last_sweep'))
   if not last or now < last or now - last >= MARK_EVERY_MS then
     redis.call('HSET', K.meta, 'last_sweep', now)
+    checks = not last or math.floor(now / CHECK_EVERY_MS) ~= math.floor(last / CHECK_EVERY_MS)
   end
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', K.leases, '(' .. (now + 2 * LEASE_MS), '+inf')) do
     local expires = tonumber(redis.call('ZSCORE', K.leases, id))
@@ -106,17 +112,17 @@ local again, over = 0, 0
 
 local function rescue_one(id, before)
   local st = rescued_state(before)
-  count('r:', queue_of(before.L), -1)
+  count('r:', before.Q, -1)
   if before.c then
     write('SREM', K.cancels .. before.w, id)
   end
   if st.s == S.QUEUED then
-    requeue(id, RESCUED)
+    requeue(id, RESCUED, now)
     expire_again(id, st)
     event(E.RESCUED, id, st, { w = st.w, b = ago(st) })
     again = again + 1
   else
-    st.L = nil
+    st.Q = nil
     note_end(id)
     event(st.s == S.FAILED and E.FAILED or E.CANCELLED, id, st, {
       w = st.w, y = st.y, e = st.s == S.FAILED and st.e or nil, b = ago(st),
@@ -243,13 +249,43 @@ local function trim()
   return trimmed
 end
 
--- Lanes are remembered for the sake of `queues`; some that are empty are forgotten at each sweep.
-local function forget_lanes()
-  for _, lane in ipairs(redis.call('SRANDMEMBER', K.lanes, 20)) do
-    if redis.call('EXISTS', K.fresh .. lane, K.back .. lane) == 0 then
+-- Look at some lanes from time to time: those that are empty are forgotten, and those that stand in no
+-- ring, as after a key of ours was removed by hand, are offered again.
+local function check_lanes()
+  local place = redis.call('HGET', K.meta, 'checked') or '0'
+  local following, lanes = unpack(redis.call('SSCAN', K.lanes, place, 'COUNT', LANES))
+  for _, lane in ipairs(lanes) do
+    local level = string.match(lane, '^%d+:') and head_level(lane)
+    if not level then
       redis.call('SREM', K.lanes, lane)
+    elseif not is_offered(queue_of(lane), function_of(lane)) then
+      offer(queue_of(lane), function_of(lane), level)
     end
   end
+  if following ~= place then
+    redis.call('HSET', K.meta, 'checked', following)
+  end
+  rouse_workers()
+end
+
+-- Forget one subscription that no worker has claimed by for long.
+local function forget_subscription()
+  local old = redis.call(
+    'ZRANGEBYSCORE', K.subscriptions, '-inf', now - SUBSCRIPTION_MS, 'LIMIT', 0, 1
+  )[1]
+  if not old then
+    return
+  end
+  local queues, names = redis.call('HKEYS', K.weights .. old), redis.call('SMEMBERS', K.wants .. old)
+  for i = 1, #queues do
+    redis.pcall('SREM', K.served_by .. queues[i], old)
+    redis.call('DEL', K.ring .. old .. ':' .. queues[i])
+  end
+  for i = 1, #names do
+    redis.pcall('SREM', K.wanted_by .. names[i], old)
+  end
+  redis.call('DEL', K.weights .. old, K.wants .. old, K.queue_ring .. old, K.idle .. old)
+  redis.call('ZREM', K.subscriptions, old)
 end
 
 local function name_of(worker)
@@ -285,6 +321,23 @@ end
 
 -- Report workers that were lost, forget those that don't come back; their functions later. Only once
 -- sweeps have gone on for so long that a worker's silence is its own.
+-- What workers carried that are forgotten now, and were last heard of then.
+local function put_down_crons(gone)
+  if not next(gone) then
+    return
+  end
+  read_roll()
+  local all = redis.call('HGETALL', K.crons)
+  for i = 1, #all, 2 do
+    local cron = cron_from(all[i + 1])
+    for worker, seen_at in pairs(gone) do
+      if cron.carriers[worker] then
+        put_down(all[i], cron, worker, seen_at)
+      end
+    end
+  end
+end
+
 local function forget_silent()
   check_fixed()
   local since = tonumber(redis.call('HGET', K.meta, 'watched_since'))
@@ -296,6 +349,7 @@ local function forget_silent()
     redis.call('ZADD', K.seen, now, worker)
   end
   local silent = redis.call('ZRANGEBYSCORE', K.seen, '-inf', now - alive_ms, 'WITHSCORES')
+  local gone = {}
   for i = 1, #silent, 2 do
     local worker, seen_at = silent[i], tonumber(silent[i + 1])
     if redis.call('SADD', K.lost, worker) == 1 then
@@ -311,8 +365,10 @@ local function forget_silent()
       redis.call('HDEL', K.load, worker)
       redis.call('ZREM', K.seen, worker)
       redis.call('SREM', K.lost, worker)
+      gone[worker] = seen_at
     end
   end
+  put_down_crons(gone)
   forget_functions()
 end
 
@@ -324,7 +380,10 @@ rescue()
 settle()
 local purged, purge_looked_at, purge_cut_short = purge()
 local trimmed = trim()
-forget_lanes()
+if checks then
+  check_lanes()
+  forget_subscription()
+end
 forget_silent()
 commit()
 local most = math.max(promoted, looked_at, again + over, purge_looked_at, trimmed)

@@ -12,16 +12,16 @@ local function unblock(id, st)
   local later = due > now -- delayed, or the clock was set back
   blobs[id] = string.sub(blob, 1, 15 + #lane) -- all that counts here: arguments may be large
   local after = changed(st, {
-    s = later and S.SCHEDULED or S.QUEUED, R = later and due or now, L = lane,
+    s = later and S.SCHEDULED or S.QUEUED, R = later and due or now, Q = queue,
   })
   save(id, after)
   count('b:', queue, -1)
   if later then
     write_pair('ZADD', K.scheduled, after.R, id)
     count('s:', queue, 1)
-    woken[queue] = true
+    due_later[queue] = true
   else
-    requeue(id, ORDINARY)
+    requeue(id, ORDINARY, after.R)
   end
   event(E.UNBLOCKED, id, after, { R = after.R })
 end
