@@ -363,7 +363,8 @@ class System:
         """Kill all that is left."""
         for process in self.processes:
             process.kill()
-        for pid in self.members:
+        left = [int(each.name) for each in Path("/proc").glob("[0-9]*")]
+        for pid in filter(self._is_ours, left):  # what jobs and submitters have forked
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
