@@ -990,9 +990,9 @@ def test_a_server_may_find_no_history_as_long_as_a_fault_is_felt() -> None:
     assert [each.text for each in check(evidence)] == ["server-0 (pid 7) ended with 4, sent None"]
 
 
-def test_only_what_has_not_begun_may_be_refused_for_its_password() -> None:
-    changed = Strike(fault="queue-password", at=1_000, target="valkey", until=3_000)
-    ended = [Exit("worker-0", pid, 3_500, 3, None) for pid in (7, 99)]
+def test_only_what_starts_may_end_of_another_password() -> None:
+    changed = Strike(fault="queue-password", at=31_000, target="valkey", until=33_000)
+    ended = [Exit("worker-0", 7, 33_500, 3, None, born=born) for born in (1_000, 30_000)]
     evidence = structs.replace(a_good_run().evidence(), strikes=[*_a_kill(), changed], exits=ended)
     assert [each.text for each in check(evidence)] == ["worker-0 (pid 7) ended with 3, sent None"]
 

@@ -36,6 +36,8 @@ _DENIED = 3
 _STARTED_IN_VAIN_MS = 60_000
 """So long after a fault its store may be missed by what starts: a busy machine takes its time."""
 _STARTING_MS = 5_000
+_STARTING_UP_MS = 20_000
+"""So long a run of several workers may take to start all of them, some of which work by then."""
 
 
 _UNSTOPPABLE = {BLOCK, *impolite.FUNCTIONS}
@@ -596,7 +598,6 @@ def processes_end_as_they_are_told(case: Case) -> Iterator[str]:
     strikes = case.evidence.strikes
     full = [strike for strike in strikes if strike.fault == FillDisk.name]
     denied = [strike for strike in strikes if strike.fault == ChangePassword.name]
-    at_work = {line.pid for line in case.lines(What.BEGIN)}
     away = [strike for strike in strikes if strike.fault in UNREACHABLE]
     for ended in case.evidence.exits:
         allowed = {-9} if ended.asked == 9 else {0} if ended.asked else {POISONED}
@@ -608,9 +609,7 @@ def processes_end_as_they_are_told(case: Case) -> Iterator[str]:
             allowed.add(0)
         elif ended.name.startswith("server"):
             allowed.discard(POISONED)
-        if ended.pid not in at_work and any(
-            strike.may_be_felt(ended.at, _STARTED_IN_VAIN_MS) for strike in denied
-        ):
+        if any(each.at - _STARTING_UP_MS < ended.born <= each.until for each in denied):
             allowed.add(_DENIED)
         absent = [*full, *away] if ended.name.startswith("server") else full
         if any(each.may_be_felt(ended.at, _STARTED_IN_VAIN_MS) for each in absent):

@@ -116,7 +116,6 @@ class Operator:
             answer = await self._ask("POST", f"crons/{PAUSED}/pause")
             if answer is not None and answer.is_success:
                 note(What.PAUSED, label=PAUSED)
-                self._done += 1
             await asyncio.sleep(PAUSED_S)
             note(What.UNPAUSE, label=PAUSED)
             while not await self._ask("POST", f"crons/{PAUSED}/resume"):  # noqa: ASYNC110

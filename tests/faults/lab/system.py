@@ -49,8 +49,8 @@ _ROOTS = (Path(__file__).parents[3], Path(conduit.__file__).parents[1])
 class Exit(Struct, frozen=True):
     """How a process ended: `code` as `Popen` has it; `asked`, the signal that it was sent.
 
-    `lived_ms`: from its start to the first signal that asked it to end. `took_ms`: from there to
-    its end, as far as it wasn't frozen.
+    `born`: when it was started. `lived_ms`: from there to the first signal that asked it to end.
+    `took_ms`: from that to its end, as far as it wasn't frozen.
     """
 
     name: str
@@ -58,6 +58,7 @@ class Exit(Struct, frozen=True):
     at: int
     code: int
     asked: int | None
+    born: int = 0
     lived_ms: int = 60_000
     took_ms: int = 0
 
@@ -85,7 +86,7 @@ class Process(ServerProcess):
         )
         self.exits: list[Exit] = []
         self.frozen = False
-        self._pid = 0
+        self._pid = self._born = 0
         self._asked: int | None = None
         self._begun = self._lived_s = self._asked_at = self._frozen_at = 0.0
 
@@ -97,6 +98,7 @@ class Process(ServerProcess):
         """Start it, as what was never asked to end."""
         super().start()
         self._pid, self._asked, self.frozen = self.pid, None, False
+        self._born = time.time_ns() // 1_000_000
         self._begun, self._lived_s, self._asked_at = time.monotonic(), 0.0, 0.0
 
     def send(self, number: signal.Signals) -> None:
@@ -138,8 +140,9 @@ class Process(ServerProcess):
             time.time_ns() // 1_000_000,
             self._process.returncode,
             self._asked,
-            round(self._lived_s * 1000),
-            0 if self._asked is None else round((time.monotonic() - self._asked_at) * 1000),
+            born=self._born,
+            lived_ms=round(self._lived_s * 1000),
+            took_ms=0 if self._asked is None else round((time.monotonic() - self._asked_at) * 1000),
         )
         self._process = None
         self.exits.append(ended)
@@ -360,7 +363,8 @@ class System:
         """Kill all that is left."""
         for process in self.processes:
             process.kill()
-        for pid in self.members:
+        left = [int(each.name) for each in Path("/proc").glob("[0-9]*")]
+        for pid in filter(self._is_ours, left):  # what jobs and submitters have forked
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
