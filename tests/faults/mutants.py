@@ -235,9 +235,8 @@ MUTANTS: tuple[Mutant, ...] = (
         name="time-to-live-redis",
         mistake="jobs that wait have a time to live",
         path="queue/redis/scripts/submit_plain.lua",
-        right="local idle = redis.call('EXISTS', K.idle) == 1\n",
-        wrong="redis.call('EXPIRE', K.jobs, 86400)\n"
-        "local idle = redis.call('EXISTS', K.idle) == 1\n",
+        right="  redis.call('HSET', K.jobs, unpack(blobs",
+        wrong="  redis.call('EXPIRE', K.jobs, 86400)\n  redis.call('HSET', K.jobs, unpack(blobs",
         killers=(Tests("tests/redis/test_retention.py", "no_key_has_a_time_to_live"),),
     ),
     # --- jobs that wait for others ---------------------------------------------------------------

@@ -31,7 +31,7 @@ from conduit.core.transitions import OutcomeKind
 from conduit.queue.base import Finished, Note, Outcome, Submitted
 
 MAX_NAME: Final = 1000
-"""Characters of an id, a key, a queue's or a function's name at most."""
+"""Characters of an id, a queue's or a function's name at most."""
 MOST: Final = 2**53
 """The size of a number at most: whole ones are exact in a double up to here."""
 
@@ -108,7 +108,9 @@ def check_jobs(jobs: Iterable[NewJob]) -> None:
     """Refuse new jobs that couldn't be kept. Raises `QueueError`."""
     for job in jobs:
         what = f"job {job.id[:40]!r}"
-        _check_names(what, job.id, job.queue, job.function, job.key, job.parent_id, job.root_id)
+        _check_names(what, job.id, job.queue, job.function, job.parent_id, job.root_id)
+        if job.key is not None:
+            _check_text(what, job.key)
         _check_names(what, *job.after)
         if not MIN_PRIORITY <= job.priority <= MAX_PRIORITY:
             raise QueueError(
@@ -154,13 +156,18 @@ def _check_names(what: str, *names: str | None) -> None:
             raise QueueError(
                 f"{what}: {name[:40]!r}… is too long: a name has at most {MAX_NAME} characters"
             )
-        if not name.isascii():
-            try:
-                name.encode()
-            except UnicodeEncodeError:
-                raise QueueError(
-                    f"{what}: {name[:40]!r} holds a lone surrogate, which UTF-8 can't carry"
-                ) from None
+        _check_text(what, name)
+
+
+def _check_text(what: str, text: str) -> None:
+    if text.isascii():
+        return
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise QueueError(
+            f"{what}: {text[:40]!r} holds a lone surrogate, which UTF-8 can't carry"
+        ) from None
 
 
 def _check_counts(what: str, *values: int | None) -> None:

@@ -35,11 +35,11 @@ end
 -- is gone the sweep offers the lane again.
 local function offer(queue, name, level)
   local found = redis.pcall('SINTER', K.served_by .. queue, K.wanted_by .. name)
-  if #found == 0 or redis.call('SISMEMBER', K.paused_functions, name) == 1 then
+  if #found == 0 or redis.pcall('SISMEMBER', K.paused_functions, name) == 1 then
     return
   end
   local turn = tonumber(redis.pcall('HINCRBY', K.meta, 'turn', 1)) or 0
-  local paused = redis.call('SISMEMBER', K.paused, queue) == 1
+  local paused = redis.pcall('SISMEMBER', K.paused, queue) == 1
   for i = 1, #found do
     local ring = K.ring .. found[i] .. ':' .. queue
     local added = redis.pcall('ZADD', ring, 'LT', level * LEVEL + turn, name)
