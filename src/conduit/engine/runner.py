@@ -234,6 +234,7 @@ class _Run:
         self._on_crash = on_crash
         self._on_worn_out = on_worn_out
         self._started: list[Service] = []
+        self._over: list[Service] = []  # those that have ended by themselves
 
     # --- being told to end --------------------------------------------------------------------
 
@@ -323,9 +324,10 @@ class _Run:
                 if wear.done():
                     self._worn_out(worker, wear.result())
             for end, service in ends.items():
-                if end.done() and not end.cancelled() and end.exception() is None:
+                if end.done() and not end.cancelled():
                     words = "it ended without having been told to"
-                    self._crashed(service.name, ServiceCrashedError(words))
+                    self._crashed(service.name, end.exception() or ServiceCrashedError(words))
+                    self._over.append(service)
         for wait in waits:
             wait.cancel()
         await asyncio.wait(waits)
@@ -342,7 +344,8 @@ class _Run:
     async def _end(self, service: Service) -> None:
         try:
             await self._stop(service)
-            await service.wait()
+            if service not in self._over:  # else its end is known, and it isn't run again
+                await service.wait()
         except Exception as error:
             self._crashed(service.name, error)
 
