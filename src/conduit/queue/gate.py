@@ -35,7 +35,8 @@ MAX_NAME: Final = 1000
 MOST: Final = 2**53
 """The size of a number at most: whole ones are exact in a double up to here."""
 
-_read = msgspec.json.Decoder().decode
+_decode = msgspec.json.Decoder().decode
+_NOT_JSON = object()
 
 
 class Gated(ABC):
@@ -184,20 +185,17 @@ def _check_json(what: str, value: bytes | None) -> None:
 def _check_object(what: str, value: bytes | None) -> None:
     if value is None or value == b"{}":
         return
-    try:
-        members = _read(value)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        members = None
-    if not isinstance(members, dict):
+    if not isinstance(_read(value), dict):
         raise QueueError(f"{what}, {value[:40]!r}, isn't a JSON object, and has to be")
 
 
 def _is_json(value: bytes) -> bool:
     """Whether bytes are JSON; the event stream could never be read past an event that isn't."""
-    if value in (b"null", b"{}"):
-        return True
+    return value in (b"null", b"{}") or _read(value) is not _NOT_JSON
+
+
+def _read(value: bytes) -> object:
     try:
-        _read(value)
+        return _decode(value)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return False
-    return True
+        return _NOT_JSON

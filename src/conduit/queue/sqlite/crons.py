@@ -36,22 +36,23 @@ def register(db: sqlite3.Connection, now: int, registration: Registration) -> No
         known = records.pop(cron.name, None)
         _put(db, cron.name, crons.carry(known, worker.id, cron, roll, now))
     for name, record in records.items():
-        _put_down(db, name, record, worker.id, roll, now)
+        _keep(db, name, record, crons.put_down(record, worker.id, roll, now))
 
 
-def unregister(db: sqlite3.Connection, now: int, worker_id: str) -> None:
-    """Let go of what a worker carried, once it is gone."""
+def unregister(db: sqlite3.Connection, gone: Mapping[str, int]) -> None:
+    """Let go of what workers carried that are gone now: by id, when each was last heard of."""
+    if not gone:
+        return
     roll = _roll(db)
     for name, record in _all(db).items():
-        if worker_id in record.carriers:
-            _put_down(db, name, record, worker_id, roll, now)
+        carriers = gone.keys() & record.carriers.keys()
+        if carriers:
+            last = max(carriers, key=gone.__getitem__)
+            _keep(db, name, record, crons.put_down(record, last, roll, gone[last]))
 
 
-def _put_down(
-    db: sqlite3.Connection, name: str, record: CronRecord, worker_id: str, roll: Roll, now: int
-) -> None:
-    """A worker doesn't carry the schedule any more."""
-    left = crons.put_down(record, worker_id, roll, now)
+def _keep(db: sqlite3.Connection, name: str, record: CronRecord, left: CronRecord | None) -> None:
+    """Store what is left of a schedule once a worker doesn't carry it any more."""
     if left is None:
         db.execute("DELETE FROM crons WHERE name = ?", (name,))
     elif left != record:

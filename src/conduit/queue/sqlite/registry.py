@@ -89,7 +89,7 @@ def unregister(db: sqlite3.Connection, now: int, worker_id: str) -> None:
     )
     gone = db.execute("DELETE FROM workers WHERE id = ?", (worker_id,)).rowcount
     if gone:
-        crons.unregister(db, now, worker_id)
+        crons.unregister(db, {worker_id: now})
         rows.append(db, now, [], [_report("worker.stopped", worker_id, now)])
 
 
@@ -123,8 +123,7 @@ def forget_silent(db: sqlite3.Connection, now: int, retention: Retention) -> lis
     gone = db.execute(
         "DELETE FROM workers WHERE seen_at <= ? RETURNING id, seen_at", gone_since
     ).fetchall()
-    for worker_id, seen_at in gone:
-        crons.unregister(db, seen_at, worker_id)
+    crons.unregister(db, dict(gone))
     db.execute(
         "DELETE FROM functions WHERE seen_at <= ? AND worker NOT IN (SELECT name FROM workers)",
         (now - retention.functions_ms,),

@@ -51,11 +51,11 @@ end
 
 -- Whether a lane stands in all rings that it should; also where that can't be told.
 local function is_offered(queue, name)
-  local paused = redis.call('SISMEMBER', K.paused, queue) == 1
+  local paused = redis.pcall('SISMEMBER', K.paused, queue) == 1
   for _, subscription in ipairs(redis.pcall('SINTER', K.served_by .. queue, K.wanted_by .. name)) do
     local found = redis.pcall('ZSCORE', K.ring .. subscription .. ':' .. queue, name)
     if not found or not (paused or redis.pcall('ZSCORE', K.queue_ring .. subscription, queue)) then
-      return redis.call('SISMEMBER', K.paused_functions, name) == 1
+      return redis.pcall('SISMEMBER', K.paused_functions, name) == 1
     end
   end
   return true

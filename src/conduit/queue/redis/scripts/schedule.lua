@@ -160,3 +160,23 @@ local function put_down(name, record, worker, at)
     put_cron(name, record)
   end
 end
+
+-- What workers carried that are gone now: by their ids, when each was last heard of.
+local function put_down_crons(gone)
+  if not next(gone) then
+    return
+  end
+  read_roll()
+  local all = redis.call('HGETALL', K.crons)
+  for i = 1, #all, 2 do
+    local cron, last = cron_from(all[i + 1]), nil
+    for worker in pairs(cron.carriers) do
+      if gone[worker] and (not last or gone[worker] > gone[last]) then
+        last = worker
+      end
+    end
+    if last then -- the others go with it: they aren't on the roll
+      put_down(all[i], cron, last, gone[last])
+    end
+  end
+end

@@ -319,27 +319,9 @@ local function forget_functions()
   end
 end
 
--- What workers carried that are forgotten now, and were last heard of then.
-local function put_down_crons(gone)
-  if not next(gone) then
-    return
-  end
-  read_roll()
-  local all = redis.call('HGETALL', K.crons)
-  for i = 1, #all, 2 do
-    local cron = cron_from(all[i + 1])
-    for worker, seen_at in pairs(gone) do
-      if cron.carriers[worker] then
-        put_down(all[i], cron, worker, seen_at)
-      end
-    end
-  end
-end
-
 -- Report workers that were lost, forget those that don't come back; their functions later. Only once
 -- sweeps have gone on for so long that a worker's silence is its own.
 local function forget_silent()
-  check_fixed()
   local since = tonumber(redis.call('HGET', K.meta, 'watched_since'))
   if not since or now - since < alive_ms then
     return
@@ -349,6 +331,9 @@ local function forget_silent()
     redis.call('ZADD', K.seen, now, worker)
   end
   local silent = redis.call('ZRANGEBYSCORE', K.seen, '-inf', now - alive_ms, 'WITHSCORES')
+  if #silent > 0 then
+    check_fixed()
+  end
   local gone = {}
   for i = 1, #silent, 2 do
     local worker, seen_at = silent[i], tonumber(silent[i + 1])
