@@ -95,7 +95,9 @@ class TaskHandle(Generic[P, R]):
 
         Raises `ArgumentError` that names the parameter, `SerializationError` that names the value's
         path, `PayloadTooLargeError`, `DependencyNotFoundError` for a job of `options(after=...)`
-        that isn't in the queue, `QueueUnavailableError`. Nothing is kept then.
+        that isn't in the queue, `SubmitConflictError` where a job with this id is stored with other
+        contents, `QueueUnavailableError`. Nothing is kept then. Only after `SubmitUnknownError` the
+        job may be kept or not: the store didn't answer in time.
         """
         return await self._submit(self.prepare(*args, **kwargs))
 
