@@ -7,6 +7,7 @@ holds them to this table.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -99,14 +100,71 @@ class OutcomeKind(StrEnum):
     RELEASE = "release"
 
 
-class Ending(NamedTuple):
-    """What a running job becomes: the move, and the counters and words that go with it."""
+class Decision(NamedTuple):
+    """What becomes of a running job: the move, and what is counted and told with it."""
 
-    move: Move
+    verb: Verb
+    target: JobStatus
     failures: int = 0
     """How much to add to the job's failures."""
     rescues: int = 0
     """How much to add to the job's rescues."""
+    reason: Reason | None = None
+    """The job's reason where the outcome tells none."""
+    hushed: bool = False
+    """Whether a reason that the outcome tells doesn't count."""
+
+
+_COMPLETED = Decision(Verb.COMPLETE, _S.COMPLETED, hushed=True)
+_FAILED = Decision(Verb.FAIL, _S.FAILED, failures=1, reason=Reason.ERROR)
+_RETRYING = Decision(Verb.RETRY_LATER, _S.SCHEDULED, failures=1)
+_CANCELLED = Decision(Verb.CANCEL, _S.CANCELLED)
+_OVERRULED = Decision(Verb.CANCEL, _S.CANCELLED, hushed=True)
+_RELEASED = Decision(Verb.RELEASE, _S.QUEUED)
+_POSTPONED = Decision(Verb.RELEASE, _S.SCHEDULED)
+
+_OUTCOMES = (
+    # the outcome, what it makes of a job at once, with a delay, and after a cancel was requested
+    (OutcomeKind.COMPLETE, _COMPLETED, _COMPLETED, _COMPLETED),
+    (OutcomeKind.FAIL, _FAILED, _FAILED, _OVERRULED),
+    (OutcomeKind.RETRY_LATER, _RETRYING, _RETRYING, _OVERRULED),
+    (OutcomeKind.CANCEL, _CANCELLED, _CANCELLED, _CANCELLED),
+    (OutcomeKind.RELEASE, _RELEASED, _POSTPONED, _OVERRULED),
+)
+
+SETTLED: Mapping[tuple[OutcomeKind, bool, bool], Decision] = {
+    (kind, asked, delayed): cancelled if asked else later if delayed else at_once
+    for kind, at_once, later, cancelled in _OUTCOMES
+    for asked in (False, True)
+    for delayed in (False, True)
+}
+"""What an outcome makes of a running job: by its kind, whether a cancel was requested, and whether
+it names a delay.
+
+A job that returned normally has completed, even when a cancel was under way. In every other case a
+requested cancel wins: over a retry, a failure, and a hand-back.
+"""
+
+RESCUED: Mapping[tuple[bool, bool], Decision] = {
+    (False, False): Decision(Verb.RESCUE, _S.QUEUED, rescues=1),
+    (False, True): Decision(Verb.RESCUE, _S.FAILED, rescues=1, reason=Reason.MAX_DELIVERIES),
+    (True, False): Decision(Verb.RESCUE, _S.CANCELLED, rescues=1),
+    (True, True): Decision(Verb.RESCUE, _S.CANCELLED, rescues=1),
+}
+"""What becomes of a running job whose lease ran out, since its worker died or was cut off: by whether
+a cancel was requested, and whether this was the last of its `max_deliveries`.
+
+It goes back to its queue, ahead of the backlog, until it has had them all: then the job itself is
+taken for what kills its workers.
+"""
+
+
+class Ending(NamedTuple):
+    """A decision about one job, with the words that go with it."""
+
+    move: Move
+    failures: int = 0
+    rescues: int = 0
     delay_ms: int = 0
     reason: str | None = None
     error: JobError | None = None
@@ -120,53 +178,33 @@ def settle(
     reason: str | None = None,
     error: JobError | None = None,
 ) -> Ending:
-    """Decide what a running job becomes when the holder of its lease reports an outcome.
-
-    A job that returned normally has completed, even when a cancel was under way. In every other
-    case a requested cancel wins: over a retry, a failure, and a hand-back.
-    """
-    running = JobStatus.RUNNING
-    if kind is OutcomeKind.COMPLETE:
-        return Ending(move(Verb.COMPLETE, running, JobStatus.COMPLETED))
-    if kind is OutcomeKind.CANCEL or cancel_requested:
-        return Ending(
-            move(Verb.CANCEL, running, JobStatus.CANCELLED),
-            reason=reason if kind is OutcomeKind.CANCEL else None,
-            error=error,
-        )
-    if kind is OutcomeKind.FAIL:
-        failed = move(Verb.FAIL, running, JobStatus.FAILED)
-        return Ending(failed, failures=1, reason=reason or Reason.ERROR, error=error)
-    if kind is OutcomeKind.RETRY_LATER:
-        retrying = move(Verb.RETRY_LATER, running, JobStatus.SCHEDULED)
-        return Ending(retrying, failures=1, delay_ms=delay_ms, reason=reason, error=error)
-    target = JobStatus.SCHEDULED if delay_ms > 0 else JobStatus.QUEUED
-    return Ending(move(Verb.RELEASE, running, target), delay_ms=delay_ms, reason=reason)
+    """Decide by `SETTLED` when the holder of a job's lease reports an outcome."""
+    decision = SETTLED[kind, cancel_requested, delay_ms > 0]
+    return Ending(
+        move(decision.verb, JobStatus.RUNNING, decision.target),
+        failures=decision.failures,
+        delay_ms=delay_ms,
+        reason=(None if decision.hushed else reason) or decision.reason,
+        error=None if decision.target is JobStatus.COMPLETED else error,
+    )
 
 
 def rescue(
     *, cancel_requested: bool, rescues: int, max_deliveries: int, worker_id: str | None
 ) -> Ending:
-    """Decide what becomes of a running job whose lease ran out: its worker died or was cut off.
-
-    It goes back to its queue, ahead of the backlog, until that has happened `max_deliveries`
-    times: then the job itself is taken for what kills its workers.
-    """
-    running = JobStatus.RUNNING
-    if cancel_requested:
-        return Ending(move(Verb.RESCUE, running, JobStatus.CANCELLED), rescues=1)
-    if rescues + 1 >= max_deliveries:
-        words = (
-            f"the worker was lost {rescues + 1} times while running this job, "
-            f"last {worker_id or 'unknown'}"
-        )
-        return Ending(
-            move(Verb.RESCUE, running, JobStatus.FAILED),
-            rescues=1,
-            reason=Reason.MAX_DELIVERIES,
-            error=JobError(type="WorkerLost", message=words),
-        )
-    return Ending(move(Verb.RESCUE, running, JobStatus.QUEUED), rescues=1)
+    """Decide by `RESCUED` when a job's lease has run out."""
+    decision = RESCUED[cancel_requested, rescues + 1 >= max_deliveries]
+    words = (
+        f"the worker was lost {rescues + 1} times while running this job, "
+        f"last {worker_id or 'unknown'}"
+    )
+    failed = decision.target is JobStatus.FAILED
+    return Ending(
+        move(decision.verb, JobStatus.RUNNING, decision.target),
+        rescues=decision.rescues,
+        reason=decision.reason,
+        error=JobError(type="WorkerLost", message=words) if failed else None,
+    )
 
 
 def began_at(now: int, ms_ago: int, claimed_at: int | None) -> int:
