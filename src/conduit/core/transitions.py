@@ -151,7 +151,7 @@ RESCUED: Mapping[tuple[bool, bool], Decision] = {
     (True, False): Decision(Verb.RESCUE, _S.CANCELLED, rescues=1),
     (True, True): Decision(Verb.RESCUE, _S.CANCELLED, rescues=1),
 }
-"""What becomes of a running job whose lease ran out, since its worker died or was cut off: by whether
+"""What becomes of a running job whose lease ran out, as its worker died or was cut off: by whether
 a cancel was requested, and whether this was the last of its `max_deliveries`.
 
 It goes back to its queue, ahead of the backlog, until it has had them all: then the job itself is
