@@ -58,6 +58,30 @@ SERVICE = """
         child = os.fork()
         return 0 if child == 0 else os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
+    def come_back_with_a_stream_that_hangs() -> int:
+        reader, writer = os.pipe()
+        os.set_blocking(writer, False)
+        for size in (4096, 1):
+            try:
+                while os.write(writer, b"." * size):
+                    pass
+            except BlockingIOError:
+                pass
+        os.set_blocking(writer, True)
+        before, sys.stdout = sys.stdout, os.fdopen(writer, "w")
+        print("nobody reads this")
+        child = os.fork()
+        if child == 0:
+            return 0
+        _, status = os.waitpid(child, 0)
+        os.close(reader)
+        full, sys.stdout = sys.stdout, before
+        try:
+            full.close()
+        except BrokenPipeError:
+            pass
+        return os.waitstatus_to_exitcode(status)
+
     def leave_by_sys_exit() -> int:
         child = os.fork()
         if child == 0:
@@ -71,7 +95,14 @@ SERVICE = """
         _, status = await asyncio.to_thread(os.waitpid, child, 0)
         return os.waitstatus_to_exitcode(status)
 
-    DEEDS = [end_a_child, use_a_pool, report_from_a_child, come_back, leave_by_sys_exit]
+    DEEDS = [
+        end_a_child,
+        use_a_pool,
+        report_from_a_child,
+        come_back,
+        come_back_with_a_stream_that_hangs,
+        leave_by_sys_exit,
+    ]
     for deed in DEEDS:
         worker.task(name=f"{deed.__name__}_in_thread")(deed)
         procs.task(name=f"{deed.__name__}_in_process", queue="procs")(deed)
@@ -188,6 +219,7 @@ def test_what_a_task_forks_does_nothing_to_its_worker(
         value(cli, f"report_from_a_child_in_{mode}", store)
     )
     assert value(cli, f"come_back_in_{mode}", store) == 1
+    assert value(cli, f"come_back_with_a_stream_that_hangs_in_{mode}", store) == 1
     assert value(cli, f"leave_by_sys_exit_in_{mode}", store) == 7
     assert value(cli, "ping", store) == "pong"
     assert run.stop() == 0

@@ -34,6 +34,11 @@ NO_LINE = (
 )
 
 
+FLUSH_S = 1.0
+"""How long a child that ends may take to write what it has printed. A stream that another thread was
+writing to at the moment of the fork is locked in the child for ever."""
+
+
 class _State(threading.local):
     mask: set[int] | None = None  # the forking thread's, while it forks
 
@@ -79,10 +84,17 @@ def _end(error: BaseException | None) -> NoReturn:
     if not asked:
         with suppress(OSError):
             os.write(2, _CAME_BACK.encode())
+    with suppress(RuntimeError):  # no thread can be had
+        flushing = threading.Thread(target=_flush, daemon=True)
+        flushing.start()
+        flushing.join(FLUSH_S)
+    os._exit(_code(error) if asked else 1)
+
+
+def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
         with suppress(Exception):  # closed, or somebody's that fails: it ends all the same
             stream.flush()
-    os._exit(_code(error) if asked else 1)
 
 
 def _code(error: BaseException | None) -> int:
