@@ -16,7 +16,7 @@ from tests.cli.conftest import COMMAND, PATIENCE_S, Cli, Run
 STARTED = "  stop "
 
 SERVICE = """
-    import asyncio, logging, multiprocessing, os, signal, subprocess, sys, time
+    import asyncio, logging, multiprocessing, os, signal, subprocess, sys, threading, time
     import conduit
 
     worker = conduit.Worker("svc", shutdown_timeout=2)
@@ -82,6 +82,29 @@ SERVICE = """
             pass
         return os.waitstatus_to_exitcode(status)
 
+    def fork_beside_a_thread_that_logs() -> bool:
+        stop, stderr = threading.Event(), os.dup(2)
+        os.dup2(os.open("lines", os.O_WRONLY | os.O_CREAT), 2)  # else it fills a pipe
+
+        def chat() -> None:
+            while not stop.is_set():
+                logging.getLogger("chat").warning("a line")
+
+        thread = threading.Thread(target=chat)
+        thread.start()
+        hung = False
+        for _ in range(60):
+            child = fork.Process(target=print, args=("a line",))
+            child.start()
+            child.join(10)
+            if hung := child.exitcode is None:
+                child.kill()
+                break
+        stop.set()
+        thread.join()
+        os.dup2(stderr, 2)
+        return hung
+
     def leave_by_sys_exit() -> int:
         child = os.fork()
         if child == 0:
@@ -101,6 +124,7 @@ SERVICE = """
         report_from_a_child,
         come_back,
         come_back_with_a_stream_that_hangs,
+        fork_beside_a_thread_that_logs,
         leave_by_sys_exit,
     ]
     for deed in DEEDS:
@@ -224,6 +248,15 @@ def test_what_a_task_forks_does_nothing_to_its_worker(
     assert value(cli, "ping", store) == "pong"
     assert run.stop() == 0
     assert "came back from the task and was ended" in run.seen
+
+
+@pytest.mark.parametrize("mode", ["async", "thread", "process"])
+def test_no_child_finds_stderr_locked_by_a_line_of_the_log(
+    cli: Cli, start: Start, mode: str
+) -> None:
+    run = start(PYTHONUNBUFFERED="")
+    assert value(cli, f"fork_beside_a_thread_that_logs_in_{mode}", {}) is False
+    assert run.stop() == 0
 
 
 @pytest.mark.parametrize("kind", ["uvloop", "asyncio"])

@@ -35,8 +35,8 @@ NO_LINE = (
 
 
 FLUSH_S = 1.0
-"""How long a child that ends may take to write what it has printed. A stream that another thread was
-writing to at the moment of the fork is locked in the child for ever."""
+"""How long a child that ends may take to write what it has printed. A stream that another thread
+was writing to at the moment of the fork is locked in the child for ever."""
 
 
 class _State(threading.local):

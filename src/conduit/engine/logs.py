@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from conduit.core.model import Level, LogLine
 from conduit.engine.context import find_current_job
 from conduit.engine.text import clean
+from conduit.queue.forks import gate as fork_gate
 
 MAX_LINES = 1000
 MAX_MESSAGE = 8 * 1024
@@ -62,7 +63,8 @@ class JobLogHandler(logging.Handler):
                 context.keep_log(line_from(record))
         elif not others_handle() and logging.lastResort is not None:
             # Without this handler Python would have shown the record as a last resort.
-            _pass_on(record, logging.lastResort)
+            with fork_gate.undisturbed():  # a child would find stderr locked
+                _pass_on(record, logging.lastResort)
 
 
 class _KeptRecord(logging.LogRecord):

@@ -9,7 +9,8 @@ two transactions, wait at the gate until the fork is over, and open it again at 
 A socket has no such tables. Here the child only mustn't touch what it inherited.
 
 A lock that another thread has at that moment is held in the child for ever. Conduit's own are made
-anew there; an import, which takes those of its modules, doesn't coincide with a fork either.
+anew there. An import, which takes those of its modules, and a line of the log, which takes that of
+stderr, don't coincide with a fork either.
 """
 
 from __future__ import annotations
@@ -106,6 +107,10 @@ class Gate:
     @contextmanager
     def undisturbed(self) -> Generator[None]:
         """Do something short that no other thread's fork may coincide with."""
+        here = threading.get_ident()
+        if any(holder.thread == here and holder.inside for holder in tuple(self._holders)):
+            yield  # a fork waits for this thread already
+            return
         holder = Holder(None, lambda: None)
         self.enter(holder)
         try:

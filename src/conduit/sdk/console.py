@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import TextIO
 
 from conduit.engine.text import printable
+from conduit.queue.forks import gate as fork_gate
 
 _RESET = "\x1b[0m"
 _DIM = "\x1b[2m"
@@ -40,7 +41,8 @@ class StderrHandler(logging.StreamHandler[TextIO]):
     def emit(self, record: logging.LogRecord) -> None:
         """Write a line."""
         self.stream = sys.stderr
-        super().emit(record)
+        with fork_gate.undisturbed():  # a child would find stderr locked
+            super().emit(record)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's word
         """Say what was wrong with a record, where that can be read."""
