@@ -150,6 +150,35 @@ SERVICE = """
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, lambda: None)
 
+    def do_harm() -> None:
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+
+    def see_exit_code() -> int:
+        return subprocess.run(["sh", "-c", "exit 7"]).returncode
+
+    def write_to_nobody() -> str:
+        reading, writing = os.pipe()
+        os.close(reading)
+        try:
+            os.write(writing, b"x")
+        except BrokenPipeError:
+            return "broken pipe"
+
+    @worker.task
+    async def do_harm_on_loop() -> None:
+        await asyncio.sleep(2.5)  # the handlers are looked at every second
+        do_harm()
+
+    @worker.task
+    async def see_exit_code_on_loop() -> int:
+        return await (await asyncio.create_subprocess_exec("sh", "-c", "exit 7")).wait()
+
+    procs.task(name="do_harm_in_process", queue="procs")(do_harm)
+    for deed in (see_exit_code, write_to_nobody):
+        worker.task(name=f"{deed.__name__}_in_thread")(deed)
+        procs.task(name=f"{deed.__name__}_in_process", queue="procs")(deed)
+
     @worker.task
     def close_streams() -> None:
         sys.stdout.close()
@@ -280,6 +309,48 @@ def test_handlers_that_a_task_installs_keep_no_signal_from_its_worker(
     run.send(number)
     assert run.end() == (130 if number == signal.SIGINT else 0)
     assert run.seen.endswith("stopped\n")
+
+
+@pytest.mark.parametrize("kind", ["uvloop", "asyncio"])
+def test_no_task_keeps_exit_codes_and_broken_pipes_from_the_others(
+    cli: Cli, start: Start, store: dict[str, str], kind: str
+) -> None:
+    if kind == "asyncio":
+        cli.write("uvloop.py", 'raise ImportError("not installed")')
+    run = start(PYTHONPATH=os.pathsep.join((".", *sys.path)), **store)
+    assert value(cli, "see_exit_code_in_process", store) == 7  # in a program that goes on
+    assert value(cli, "do_harm_on_loop", store) is None
+    for name in ("SIGPIPE", "SIGCHLD"):
+        run.until(f"a task has changed the handler of {name}; it is as before")
+    for where in ("in_thread", "on_loop", "in_process"):
+        assert value(cli, f"see_exit_code_{where}", store) == 7
+    assert value(cli, "write_to_nobody_in_thread", store) == "broken pipe"
+    cli.submit("outlived_in_process", queue="procs", url=store.get("CONDUIT_QUEUE_URL"))
+    assert value(cli, "see_exit_code_in_process", store) == 7  # in another, as that one has ended
+    assert run.stop() == 0
+
+
+def test_what_a_job_does_to_handlers_in_its_worker_process_ends_with_it(
+    cli: Cli, start: Start, store: dict[str, str]
+) -> None:
+    run = start(**store)
+    assert value(cli, "do_harm_in_process", store) is None
+    assert value(cli, "see_exit_code_in_process", store) == 7
+    assert value(cli, "write_to_nobody_in_process", store) == "broken pipe"
+    assert run.stop() == 0
+
+
+@pytest.mark.parametrize("options", [(), ("--processes", "2")])
+def test_exit_codes_are_heard_where_whoever_started_it_ignores_them(
+    cli: Cli, start: Start, options: tuple[str, ...]
+) -> None:
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        run = start(*options)
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+    assert value(cli, "see_exit_code_in_thread", {}) == 7
+    assert run.stop() == 0
 
 
 @pytest.mark.parametrize("deed", ["close_streams", "close_descriptors"])

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from conduit.core.crons import Tick, TickOutcome
 from conduit.core.errors import QueueUnavailableError
 from conduit.core.model import FINISHED, Job, JobStatus
 from conduit.core.schedule import Catchup, Overlap, parse_schedule
@@ -23,7 +24,7 @@ from conduit.engine.ticker import tick_forever
 from conduit.queue import Queue
 from conduit.queue.base import JobFilter, Registration
 from conduit.queue.sqlite import SqliteQueue
-from tests.conformance.backends import ManualClock
+from tests.conformance.backends import Backend, ManualClock, server_for
 from tests.conformance.builders import DAY, HOUR, MINUTE, SECOND, a_worker
 from tests.engine.bench import PATIENCE, Bench, task
 
@@ -170,6 +171,35 @@ async def test_missed_ticks_that_are_to_be_skipped_are_said_and_settled(
         assert info.last_tick == said["tick"]
         assert (await queue.find(JobFilter())).total == 0
     assert "3 ticks of schedule 'report' were missed and are skipped" in caplog.text
+
+
+@pytest.fixture(params=["sqlite", "redis"])
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncGenerator[Backend]:
+    """An empty store whose clock the test moves."""
+    store = Backend(request.param, tmp_path, server_for(request.param, request))
+    await store.open()
+    yield store
+    await store.close()
+
+
+async def test_ticks_that_others_saw_to_while_the_loop_was_blocked_were_not_missed(
+    store: Backend, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(ticker, "MAX_SLEEP_S", 0.01)
+    cron = often(schedule=parse_schedule("@every 1m"), overlap=Overlap.ALLOW)
+    await register(store.queue, cron)
+    began = store.clock.now
+    async with ticking(store.queue, cron):
+        store.clock.advance(MINUTE)
+        await ticked(store.queue)
+        other = [began + n * MINUTE for n in (2, 3, 4)]
+        ticks = [Tick(cron.name, cron.fingerprint, at, cron.job(at)) for at in other]
+        answers = await store.queue.tick(ticks)
+        assert {each.outcome for each in answers} == {TickOutcome.SUBMITTED}
+        store.clock.advance(4 * MINUTE)
+        jobs = await ticked(store.queue, times=5)
+    assert sorted(at_of(job) - began for job in jobs) == [n * MINUTE for n in (1, 2, 3, 4, 5)]
+    assert "missed" not in caplog.text
 
 
 # --- jobs that take long -------------------------------------------------------------------------

@@ -80,6 +80,9 @@ class Stage:
         self.waiting = await submit(queue, function="waiting")
         await submit(queue, function="expiring", expires_ms=1000)
         await submit(queue, function="later", delay_ms=1000)
+        await queue.pause("stopped")
+        await queue.pause_function("stopped")
+        await claim(queue, queues=("default", "stopped"), functions=("held", "stopped"))
         await queue.wait_for_jobs(["default"], 0)
         await queue.wait_finished([self.waiting.id, self.held.id], 0)
         await queue.read_events("readers", "one", limit=1000)
@@ -100,6 +103,7 @@ VERBS: dict[str, Callable[[Stage], Awaitable[Any]]] = {
     "submit with all": lambda stage: stage.queue.submit(
         [a_job(key="k", delay_ms=5, expires_ms=9, metadata=b'{"a":1}', after=(stage.awaited.id,))]
     ),
+    "submit later": lambda stage: stage.queue.submit([a_job(delay_ms=60_000)]),
     "submit urgent": lambda stage: stage.queue.submit([a_job(priority=3)]),
     "start": lambda stage: stage.queue.start(a_job(), "w1", 15_000),
     "claim": lambda stage: claim(stage.queue, functions=("waiting", "expiring", "later")),
@@ -120,6 +124,8 @@ VERBS: dict[str, Callable[[Stage], Awaitable[Any]]] = {
     "delete": lambda stage: delete(stage.queue, stage.done.id),
     "pause": lambda stage: stage.queue.pause("default"),
     "pause function": lambda stage: stage.queue.pause_function("waiting"),
+    "resume": lambda stage: stage.queue.resume("stopped"),
+    "resume function": lambda stage: stage.queue.resume_function("stopped"),
     "pause schedule": lambda stage: stage.queue.pause_cron("nightly", paused=True),
     "register": lambda stage: stage.queue.register(
         Registration(worker=a_worker(id="w9", name="late"), functions=(a_function(name="late"),))
@@ -163,10 +169,13 @@ READ: dict[bytes, Callable[[Any, bytes], Any]] = {
 def contents(client: Any, keys: Keys) -> dict[bytes, Any]:
     """All of a namespace that has to stay as it is, by key."""
     harmless = {keys.name(key).encode() for key in HARMLESS}
-    hints = tuple(f"{keys.prefix}{hint}:".encode() for hint in HINTS)
     found = set(client.keys(f"{keys.prefix}*")) - harmless
-    names = {name for name in found if not name.startswith(hints)}
+    names = {name for name in found if not name.decode().startswith(_hints(keys))}
     return {name: READ[client.type(name)](client, name) for name in names}
+
+
+def _hints(keys: Keys) -> tuple[str, ...]:
+    return tuple(f"{keys.prefix}{hint}:" for hint in HINTS)
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -177,17 +186,20 @@ async def test_a_verb_that_meets_a_foreign_key_names_it_and_changes_nothing(
     with Redis(port=there.port) as client:
         client.ping()
         saved = {name: client.dump(name) for name in client.keys(f"{keys.prefix}*")}
-        for key, kind in FIXED.items():
-            name = keys.name(key)
+        hints = [name.decode() for name in saved if name.decode().startswith(_hints(keys))]
+        assert {name[len(keys.prefix) :].partition(":")[0] for name in hints} == {*HINTS}
+        for name in (*map(keys.name, FIXED), *hints):
             client.delete(name)
-            client.rpush(name, "mine") if kind == "string" else client.set(name, "mine")
+            is_string = FIXED.get(name[len(keys.prefix) :]) == "string"
+            client.rpush(name, "mine") if is_string else client.set(name, "mine")
             before = contents(client, keys)
             error = await _refusal(VERBS[verb](stage))
             if error is not None:
-                assert f"isn't Conduit's under {name}" in str(error)
-                refused.append(key)
+                which = "one of Conduit's names" if name in hints else name
+                assert f"isn't Conduit's under {which}" in str(error)
+                refused.append(name)
                 if verb != "sweep":  # whose duties are steps of their own
-                    assert contents(client, keys) == before, key
+                    assert contents(client, keys) == before, name
             for each in client.keys(f"{keys.prefix}*"):
                 client.delete(each)
             for each, value in saved.items():

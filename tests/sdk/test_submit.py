@@ -153,6 +153,11 @@ def test_a_moment_that_utc_has_no_year_for_is_refused(worker: Worker) -> None:
         worker.task(anything).options(at=dawn)
 
 
+def test_a_moment_before_1970_is_refused_with_the_options_name(worker: Worker) -> None:
+    with pytest.raises(InvalidOptionError, match=r"at=.*before 1970"):
+        worker.task(anything).options(at=datetime(1969, 12, 31, tzinfo=UTC))
+
+
 def test_delay_and_at_exclude_each_other(worker: Worker) -> None:
     with pytest.raises(InvalidOptionError, match="one of them"):
         worker.task(anything).options(delay=1, at=datetime.now(UTC))

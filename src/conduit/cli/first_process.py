@@ -8,6 +8,7 @@ import sys
 from typing import NoReturn
 
 from conduit.cli.problems import EXIT_FAILURE
+from conduit.engine.dispositions import undo_harm
 
 _PASSED_ON = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGWINCH")
 
@@ -20,6 +21,7 @@ def leave_first_place() -> None:
     """
     if os.getpid() != 1:
         return
+    undo_harm()  # who started this may have SIGCHLD ignored
     numbers = {getattr(signal, name) for name in _PASSED_ON}
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
     child = os.fork()

@@ -24,6 +24,7 @@ from typing import Any, NamedTuple, NoReturn
 from conduit.core.codec import Signature
 from conduit.core.errors import InvalidTaskError, LeaseLostError
 from conduit.engine.context import Context, enter_job
+from conduit.engine.dispositions import undo_harm
 from conduit.engine.forks import NO_LINE, end_if_forked, generation, shielded
 from conduit.engine.loading import ModuleRef
 from conduit.engine.logs import capture_logs, others_handle
@@ -57,9 +58,7 @@ _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 def main(fd: int) -> NoReturn:
     """Serve the worker at the other end of the socket `fd` until it hangs up."""
     _die_with_worker()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the worker decides what Ctrl-C means
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    dump_on_sigquit(_job_of)
+    take_dumps = dump_on_sigquit(_job_of)
     os.set_inheritable(fd, False)  # programs that a job starts must not hold the line open
     del sys.argv[1:]
     worker = _Worker(socket.socket(fileno=fd))
@@ -67,6 +66,7 @@ def main(fd: int) -> NoReturn:
     resolver = _Resolver()
     with capture_logs(), shielded():
         while True:
+            _handle_signals(take_dumps)  # anew for each job: the last one may have changed it
             run, stopped = worker.jobs.get()
             port = _ChildPort(worker, stopped, run.view.timeout)
             if not resolver.knows(run):
@@ -83,6 +83,13 @@ def _die_with_worker() -> None:
     """Ask for SIGKILL when the worker ends, be it by SIGKILL itself; elsewhere `listen` notices."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _handle_signals(take_dumps: Callable[[], None]) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the worker decides what Ctrl-C means
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    take_dumps()
+    undo_harm()
 
 
 def _job_of(value: object) -> tuple[str, str] | None:

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
+from conduit.engine.dispositions import LoopsHandler, undo_harm
 from conduit.engine.forks import shielded
 
 logger = logging.getLogger("conduit.run")
@@ -72,6 +73,8 @@ class _Listener:
         self._at_once = at_once
         self._on_dump = on_dump
         self._before: dict[int, Any] = {}
+        self._harm: dict[int, Any] = {}
+        self._loops_handler = LoopsHandler()
         self._passed_on_to = -1
         self._reading, self._writing = os.pipe()
         os.set_blocking(self._writing, False)
@@ -81,6 +84,7 @@ class _Listener:
         """Take the signals."""
         for number in self._numbers():
             self._before[number] = signal.signal(number, _to_thread)
+        self._harm = undo_harm()
         self._take_descriptor()
         self._thread.start()
 
@@ -90,12 +94,12 @@ class _Listener:
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, taken)
         signal.set_wakeup_fd(self._passed_on_to, warn_on_full_buffer=False)
         self._passed_on_to = -1
-        for number, before in self._before.items():
-            if until_exit is None:
+        if until_exit is None:
+            for number, before in (self._before | self._harm).items():
                 signal.signal(number, signal.SIG_DFL if before is None else before)
-            else:
+        else:
+            for number in self._before:
                 signal.signal(number, partial(_exit_now, until_exit))
-        if until_exit is not None:
             # All threads have ended when this is called, and the interpreter is about to give the
             # signals back to the system, for which they would be a reason to kill it.
             atexit.register(ignore_signals)
@@ -123,11 +127,12 @@ class _Listener:
         self._take_descriptor()
         for number in self._before:
             if signal.signal(number, _to_thread) is not _to_thread:
-                logger.warning(
-                    "a task has changed the handler of %s; it is the worker's again, as the worker "
-                    "stops by it",
-                    signal.Signals(number).name,
-                )
+                _tell_of_change(number, "it is the worker's again, as the worker stops by it")
+        changed = set(undo_harm())
+        if self._loops_handler.keep():
+            changed.add(signal.SIGCHLD)
+        for number in sorted(changed):
+            _tell_of_change(number, "it is as before, as all jobs of the worker rely on it")
 
     def _listen(self) -> None:
         while numbers := os.read(self._reading, 256):
@@ -148,6 +153,11 @@ class _Listener:
                 self._at_once(number)
             with suppress(RuntimeError):  # the loop has closed
                 self._loop.call_soon_threadsafe(self._handle, number)
+
+
+def _tell_of_change(number: int, what_now: str) -> None:
+    name = signal.Signals(number).name
+    logger.warning("a task has changed the handler of %s; %s", name, what_now)
 
 
 def ignore_signals() -> None:

@@ -20,12 +20,17 @@ MOST_FRAMES = 60
 STDERR = 2
 
 
-def dump_on_sigquit(job_of: JobOf) -> None:
-    """Have a worker process show its stacks on SIGQUIT, by a thread: its main one runs jobs."""
+def dump_on_sigquit(job_of: JobOf) -> Callable[[], None]:
+    """Have a worker process show its stacks on SIGQUIT, by a thread: its main one runs jobs.
+
+    What is returned takes the signal, and again when a job has taken it.
+    """
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
-    signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
-    signal.signal(signal.SIGQUIT, _to_thread)
+
+    def take() -> None:
+        signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+        signal.signal(signal.SIGQUIT, _to_thread)
 
     def listen() -> None:
         while number := os.read(reading, 1):  # of any signal that has a handler in Python
@@ -33,6 +38,7 @@ def dump_on_sigquit(job_of: JobOf) -> None:
                 dump_stacks(job_of)
 
     threading.Thread(target=listen, name="conduit-signals", daemon=True).start()
+    return take
 
 
 def _to_thread(*_: object) -> None:

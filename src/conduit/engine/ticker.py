@@ -80,9 +80,11 @@ class _Ticker:
             await self._look()
         self._now = await self._queue.now()
         await self._rewind_marks()
-        ticks = [
-            tick for cron in self._crons if cron.name in self._settled for tick in self._due(cron)
-        ]
+        ticks = self._all_due()
+        if any(tick.passed or tick.job is None for tick in ticks):
+            # Others may have seen to those while this loop was blocked: they weren't missed then.
+            await self._look()
+            ticks = self._all_due()
         if ticks and not await self._send(ticks):
             await self._look()
 
@@ -132,6 +134,10 @@ class _Ticker:
                 )
         if certain:
             await self._look()
+
+    def _all_due(self) -> list[Tick]:
+        ticking = (cron for cron in self._crons if cron.name in self._settled)
+        return [tick for cron in ticking for tick in self._due(cron)]
 
     def _due(self, cron: Cron) -> list[Tick]:
         # Of the ticks that waited for a job's end the newest is left.

@@ -208,6 +208,8 @@ def _moment(option: str, value: object) -> int:
         since = value.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)
     except OverflowError as error:
         raise InvalidOptionError(f"{option}={value!r} is out of range in UTC") from error
+    if since < timedelta(0):
+        raise InvalidOptionError(f"{option}={value!r} is out of range: it is before 1970")
     return since // timedelta(milliseconds=1)
 
 

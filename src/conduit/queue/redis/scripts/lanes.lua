@@ -61,8 +61,8 @@ local function offer_lanes()
   for lane, level in pairs(ready) do
     offer(queue_of(lane), function_of(lane), level)
   end
-  for queue in pairs(due_later) do
-    for _, subscription in ipairs(redis.call('SMEMBERS', K.served_by .. queue)) do
+  for queue in pairs(due_later) do -- and they are kept, as in `offer`
+    for _, subscription in ipairs(redis.pcall('SMEMBERS', K.served_by .. queue)) do
       roused[subscription] = true
     end
   end

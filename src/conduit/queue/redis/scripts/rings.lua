@@ -12,7 +12,7 @@ local RESCUED, ORDINARY = 0, 1000
 local STRIDE = 720720 -- a job moves a queue of weight 1 back so far; weights up to 16 divide it
 
 local function stride_of(subscription, queue)
-  local weight = tonumber(redis.call('HGET', K.weights .. subscription, queue)) or 1
+  local weight = tonumber(redis.pcall('HGET', K.weights .. subscription, queue)) or 1
   return math.max(1, math.floor(STRIDE / weight))
 end
 
