@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from textwrap import dedent
 
@@ -131,6 +132,44 @@ def test_a_script_goes_on_after_its_run_but_its_threads_do_not_keep_it(cli: Cli)
     run.until("begun")
     assert run.stop() == 0
     assert "goes on\n" in run.seen
+
+
+SLOW_TO_IMPORT = """
+    import sys, time
+    import conduit
+
+    worker = conduit.Worker("svc")
+
+    @worker.task
+    def nothing() -> None: ...
+
+    print("importing", file=sys.stderr, flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("options", [(), ("--processes", "2"), ("--watch",)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 0), (signal.SIGHUP, 0), (signal.SIGINT, 130)]
+)
+def test_a_signal_ends_a_run_that_is_still_importing_its_service(
+    cli: Cli, options: tuple[str, ...], number: signal.Signals, code: int
+) -> None:
+    cli.write("slow.py", SLOW_TO_IMPORT)
+    run = cli.start("run", "slow.py", *options)
+    run.until("importing")
+    run.send(number)
+    assert run.end() == code
+    assert "Traceback" not in run.seen
+
+
+def test_sigquit_shows_where_a_service_is_in_its_import(cli: Cli) -> None:
+    cli.write("slow.py", SLOW_TO_IMPORT)
+    run = cli.start("run", "slow.py")
+    run.until("importing")
+    run.send(signal.SIGQUIT)
+    run.until('slow.py", line 10')
+    assert run.stop() == 0
 
 
 COUNTING = """

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import psutil
 import pytest
 
+from conduit.core.model import JobStatus
 from tests.cli.conftest import COMMAND, PATIENCE_S, Cli, Run
 
 STARTED = "  stop "
@@ -223,6 +224,17 @@ SERVICE = """
         await asyncio.sleep(600)
 
     @worker.task
+    async def cancel_all() -> None:
+        for each in asyncio.all_tasks():
+            each.cancel()
+        await asyncio.sleep(600)
+
+    @procs.task(queue="procs")
+    def hold_in_process() -> None:
+        os.write(2, b"holds\\n")
+        nap()
+
+    @worker.task
     def exit_at_once() -> None:
         os._exit(0)
 
@@ -387,6 +399,7 @@ def test_tasks_find_an_empty_stdin(cli: Cli, start: Start, options: tuple[str, .
     [
         ("stop_loop", "a task stopped the event loop"),
         ("exit_beside", "a task called sys.exit(0) outside of its job"),
+        ("cancel_all", "a task cancelled tasks of the event loop that aren't its own"),
         ("exit_at_once", "by os._exit(0)"),
         ("exit_at_once_on_loop", "by os._exit(0)"),
     ],
@@ -398,6 +411,20 @@ def test_a_worker_that_was_not_told_to_end_never_ends_with_0(
     cli.submit(deed)
     assert run.end() == 1
     assert words in run.seen
+
+
+@pytest.mark.parametrize("deed", ["stop_loop", "exit_beside", "cancel_all"])
+def test_a_job_that_may_have_ended_its_worker_is_not_handed_back_at_no_cost(
+    cli: Cli, start: Start, store: dict[str, str], deed: str
+) -> None:
+    """It would end one worker after the other, for ever."""
+    run, url = start(**store), store.get("CONDUIT_QUEUE_URL")
+    harmless = cli.submit("hold_in_process", queue="procs", url=url)
+    run.until("holds")
+    suspect = cli.submit(deed, url=url)
+    assert run.end() == 1
+    jobs = cli.with_queue(lambda queue: queue.get([suspect, harmless]), url=url)
+    assert [job and job.status for job in jobs] == [JobStatus.RUNNING, JobStatus.QUEUED]
 
 
 def test_a_child_that_ends_by_itself_never_lets_its_run_end_with_0(cli: Cli, start: Start) -> None:

@@ -7,6 +7,7 @@ import contextlib
 import functools
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -458,6 +459,28 @@ async def test_a_process_that_died_while_idle_costs_no_job(run: Runner) -> None:
     pid = await run(jobs.process_id)
     os.kill(pid, signal.SIGKILL)
     assert await run(jobs.process_id) != pid
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="awaits the end of a process by its pidfd")
+async def test_a_process_whose_main_thread_fails_ends_although_a_job_has_left_a_thread(
+    run: Runner,
+) -> None:
+    pid = await run(jobs.leave_a_thread_and_a_handler)
+    end = os.pidfd_open(pid)
+    os.kill(pid, signal.SIGUSR1)
+    assert (await asyncio.to_thread(select.select, [end], [], [], 30))[0]
+    os.close(end)
+    assert await run(jobs.process_id) != pid
+
+
+async def test_a_job_that_leaves_no_streams_of_python_is_as_good_as_any(run: Runner) -> None:
+    pid = await run(jobs.leave_no_streams)
+    assert await run(jobs.process_id) == pid
+
+
+async def test_an_alarm_that_a_job_has_set_is_not_for_the_next_one(run: Runner) -> None:
+    assert await run(jobs.leave_an_alarm) == 0
+    assert await run(jobs.leave_an_alarm) == 0
 
 
 async def test_closing_the_pool_ends_busy_processes_and_gives_back_all_it_held() -> None:

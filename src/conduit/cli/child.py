@@ -13,6 +13,7 @@ import msgspec
 from conduit.cli.plan import Message, RunPlan
 from conduit.cli.problems import guarded
 from conduit.cli.run import carry_out
+from conduit.cli.starting import heed_signals
 
 
 def main() -> int:
@@ -20,6 +21,7 @@ def main() -> int:
 
     LINE is the number of a socket to the supervisor.
     """
+    heed_signals()
     plan = msgspec.json.decode(sys.argv[1], type=RunPlan)
     line = int(sys.argv[2])
     os.set_inheritable(line, False)  # programs that a job starts must not hold it open

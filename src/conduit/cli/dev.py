@@ -13,6 +13,7 @@ from conduit.cli.first_process import leave_first_place
 from conduit.cli.plan import LogFormat, RunPlan, ServerPlan
 from conduit.cli.problems import UsageError
 from conduit.cli.server import DEFAULT_PORT, ArtifactsUrl, DatabaseUrl, Port
+from conduit.cli.starting import heed_signals
 
 
 def dev(
@@ -49,6 +50,7 @@ def dev(
         ),
     )
     leave_first_place()
+    heed_signals()
     if reload:
         from conduit.cli.watch import watch_and_run
 

@@ -22,6 +22,7 @@ from conduit.cli.plan import (
     load_components,
 )
 from conduit.cli.problems import UsageError, show_crash
+from conduit.cli.starting import heed_signals
 
 
 def run(
@@ -63,6 +64,7 @@ def run(
         log_format=log_format,
     )
     leave_first_place()
+    heed_signals()
     if watch:
         from conduit.cli.watch import watch_and_run
 

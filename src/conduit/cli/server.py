@@ -16,6 +16,7 @@ from conduit.cli.first_process import leave_first_place
 from conduit.cli.plan import LogFormat, RunPlan, ServerPlan
 from conduit.cli.server_db import DatabaseUrl
 from conduit.cli.server_db import app as db
+from conduit.cli.starting import heed_signals
 from conduit.core.errors import ConfigurationError
 from conduit.settings import load_settings
 
@@ -95,6 +96,7 @@ def start(
         ),
     )
     leave_first_place()
+    heed_signals()
     if reload:
         import conduit
         from conduit.cli.watch import watch_and_run

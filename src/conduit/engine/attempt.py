@@ -72,6 +72,7 @@ class Tools:
         *,
         on_deaf: Callable[[Attempt], None],
         torn_down: Callable[[], bool],
+        broken: Callable[[], bool],
     ) -> None:
         self.spec = spec
         self.reporter = reporter
@@ -81,6 +82,8 @@ class Tools:
         """Told of an attempt that was told to stop and hasn't ended in time."""
         self.torn_down = torn_down
         """Whether the event loop is ending under the worker."""
+        self.broken = broken
+        """Whether it ends because of a task that runs here."""
         self.loop = asyncio.get_running_loop()
         self.loop_thread = threading.get_ident()
         self.born = forks.generation()
@@ -188,6 +191,16 @@ class Attempt:
         if not self._in_thread or self.stop_reason is not Stop.CANCEL:
             self._interrupt(self.task)
 
+    def give_back(self) -> None:
+        """End the attempt early, to be run again."""
+        self.stop(self._given_back())
+
+    def _given_back(self) -> Stop:
+        """At no cost; but one that may have ended its worker counts as having lost it, or it would
+        end one worker after the other."""
+        suspect = self.began is not None and self.function.mode is not Mode.PROCESS
+        return Stop.LOST if suspect and self._tools.broken() else Stop.RELEASE
+
     def _interrupt(self, task: asyncio.Task[None]) -> None:
         self._interrupted = True
         task.cancel()
@@ -261,7 +274,7 @@ class Attempt:
     async def _conclude(self, result: bytes | None, error: BaseException | None) -> Outcome | None:
         """Decide what came of the attempt, and tell its hooks."""
         if isinstance(error, asyncio.CancelledError) and self._tools.torn_down():
-            self.flag(Stop.RELEASE)
+            self.flag(self._given_back())
         error = self._told(error)
         try:
             self.outcome = self._outcome(result, error)

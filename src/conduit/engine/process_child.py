@@ -16,6 +16,7 @@ import socket
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from queue import SimpleQueue
@@ -63,6 +64,16 @@ def main(fd: int) -> NoReturn:
     del sys.argv[1:]
     worker = _Worker(socket.socket(fileno=fd))
     threading.Thread(target=worker.listen, name="conduit-listen", daemon=True).start()
+    try:
+        _serve(worker)
+    except BaseException:  # such as of a signal handler that a job has left behind
+        traceback.print_exc()
+    finally:
+        os._exit(1)  # whatever threads jobs have left behind: the worker waits for this end
+
+
+def _serve(worker: _Worker) -> NoReturn:
+    """Run one job after the other."""
     resolver = _Resolver()
     with capture_logs(), shielded():
         while True:
@@ -99,7 +110,7 @@ def _job_of(value: object) -> tuple[str, str] | None:
 def _flush_output() -> None:
     """Show what the job printed now, not when some later job fills the buffer."""
     for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError):  # closed: nobody reads it
+        with suppress(Exception):  # closed, or whatever the job has put in its place
             stream.flush()
 
 
@@ -115,6 +126,8 @@ def _execute(resolver: _Resolver, run: Run, port: _ChildPort) -> Returned | Rais
     except BaseException as error:  # SystemExit, too, is the job's end and not the process's
         end_if_forked(port.born, error)
         return Raised(pack_error(error))
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)  # an alarm that it has set isn't for the next job
 
 
 class _Found(NamedTuple):

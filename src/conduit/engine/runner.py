@@ -20,6 +20,7 @@ from conduit.engine.ending import Ending, no_quiet_exit
 from conduit.engine.signals import signals_to
 from conduit.engine.stacks import dump_stacks
 from conduit.engine.streams import empty_stdin, kept_streams
+from conduit.engine.worker import CANCELLED_BY_TASK
 
 logger = logging.getLogger("conduit.run")
 
@@ -78,6 +79,10 @@ class RunsJobs(Protocol):
         """Give up every job from another thread, as the event loop is blocked."""
         ...
 
+    def keep_loop(self) -> None:
+        """The event loop isn't ended before it was stopped, unless by one of its tasks."""
+        ...
+
     def dump_processes(self) -> None:
         """Have its worker processes show their stacks. From any thread."""
         ...
@@ -115,8 +120,8 @@ def run_to_end(
 ) -> int:
     """`run_services` on an event loop of its own, whose end tasks can't hold up; the exit code.
 
-    A task that ends the loop, by `loop.stop()` or by `sys.exit()` outside of its job, is a crash.
-    Tasks find an empty stdin.
+    A task that ends the loop, by `loop.stop()` or by `sys.exit()` outside of its job, or cancels
+    what isn't its own, is a crash. Tasks find an empty stdin.
     """
     running = run_services(
         services,
@@ -129,7 +134,7 @@ def run_to_end(
     try:
         with empty_stdin(), no_quiet_exit(ending):
             return loop.run(running)
-    except (SystemExit, RuntimeError) as error:
+    except (SystemExit, RuntimeError, asyncio.CancelledError) as error:
         if not ending.told:
             ending.code = EXIT_CRASHED
             on_crash("the run", _ended_by_task(error))
@@ -139,6 +144,8 @@ def run_to_end(
 
 
 def _ended_by_task(error: BaseException) -> BaseException:
+    if isinstance(error, asyncio.CancelledError):
+        return ServiceCrashedError(CANCELLED_BY_TASK)
     if isinstance(error, SystemExit):
         return ServiceCrashedError(f"a task called sys.exit({error.code!r}) outside of its job")
     if str(error) == "Event loop stopped before Future completed.":
@@ -311,6 +318,8 @@ class _Run:
             self._crashed(service.name, error)
         else:
             self._started.append(service)
+            if self._ending is not None and isinstance(service, RunsJobs):
+                service.keep_loop()
 
     async def until_ended(self) -> None:
         """Until a signal, until any component ends, or until a worker is worn out."""
@@ -346,6 +355,8 @@ class _Run:
             await self._stop(service)
             if service not in self._over:  # else its end is known, and it isn't run again
                 await service.wait()
+        except asyncio.CancelledError:
+            self._over.append(service)  # by whom all of the run was cancelled
         except Exception as error:
             self._crashed(service.name, error)
 

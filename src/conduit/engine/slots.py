@@ -262,7 +262,7 @@ class Slots:
     def release_running(self) -> None:
         """Interrupt what runs, to be handed back."""
         for attempt in list(self._attempts.values()):
-            attempt.stop(Stop.RELEASE)
+            attempt.give_back()
 
     def leave_all_behind(self) -> None:
         """Go on without all that still runs."""

@@ -23,6 +23,7 @@ from conduit.core.errors import (
     QueueAccessError,
     QueueError,
     QueueUnavailableError,
+    ServiceCrashedError,
     UnknownFunctionError,
 )
 from conduit.core.model import Job, Lease, NewJob, WorkerInfo
@@ -52,6 +53,8 @@ from conduit.queue.base import Registration
 
 logger = logging.getLogger("conduit.engine")
 
+CANCELLED_BY_TASK = "a task cancelled tasks of the event loop that aren't its own"
+
 
 class WorkerService:
     """One worker of one process. `start`, then `wait`; `stop` from anywhere in the same loop."""
@@ -80,6 +83,9 @@ class WorkerService:
         self._heartbeat: Heartbeat | None = None
         self._unknown = asyncio.Event()  # the queue may have forgotten this worker
         self._stopped = asyncio.Event()
+        self._broken = False
+        self.keeps_loop = False
+        """Whether the event loop isn't ended before this worker was stopped."""
 
     # --- life ---------------------------------------------------------------------------------
 
@@ -96,12 +102,14 @@ class WorkerService:
 
     async def stop(self) -> None:
         """Stop claiming, let jobs finish for `shutdown_timeout` seconds, hand back the rest."""
+        self._is_broken()
         self._stop.ask()
         if self._main is not None:
             await self._stopped.wait()
 
     async def stop_now(self) -> None:
         """Hand back what still runs, at once and without costing it an attempt; then end."""
+        self._is_broken()
         self._stop.hurry()
         if self._main is not None:
             await self._stopped.wait()
@@ -183,6 +191,7 @@ class WorkerService:
             processes,
             on_deaf=self._slots.leave_behind,
             torn_down=self._is_torn_down,
+            broken=self._is_broken,
         )
         self._loop = asyncio.get_running_loop()
         heartbeat = self._heartbeat = Heartbeat(
@@ -349,6 +358,15 @@ class WorkerService:
         owner = self._owner
         return owner is None or owner.done() or owner.cancelling() > 0
 
+    def _is_broken(self) -> bool:
+        """Whether a task has ended the event loop, or cancelled what isn't its own.
+
+        A run that `keeps_loop` ends it after its workers, which it stops first.
+        """
+        if self.keeps_loop and not self._stop.asked.is_set() and self._is_torn_down():
+            self._broken = True
+        return self._broken
+
 
 async def _first_of(
     duties: list[asyncio.Task[None]],
@@ -362,6 +380,8 @@ async def _first_of(
             {*duties, *waits}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED
         )
         for each in done:
+            if each.cancelled():
+                raise ServiceCrashedError(CANCELLED_BY_TASK)
             each.result()
     finally:
         for wait in waits:

@@ -403,6 +403,11 @@ class Worker:
         if self._service is not None and self._running:
             self._service.hand_back_from_outside(seconds)
 
+    def keep_loop(self) -> None:
+        """The event loop isn't ended before this worker was stopped, unless by one of its tasks."""
+        if self._service is not None:
+            self._service.keeps_loop = True
+
     def dump_processes(self) -> None:
         """Have its worker processes show their stacks on stderr."""
         if self._service is not None and self._running:

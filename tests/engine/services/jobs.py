@@ -200,6 +200,28 @@ def return_much(size: int) -> str:
     return "x" * size
 
 
+def leave_no_streams() -> int:
+    """End with nothing to print to."""
+    sys.stdout = sys.stderr = sys.__stdout__ = sys.__stderr__ = None  # type: ignore[assignment]
+    return os.getpid()
+
+
+def leave_an_alarm() -> float:
+    """End before an alarm that would end the process; how long one had still to go before it."""
+    return signal.setitimer(signal.ITIMER_REAL, 600)[0]
+
+
+def leave_a_thread_and_a_handler() -> int:
+    """End with a thread that goes on, and a handler that raises."""
+
+    def refuse(*_: object) -> None:
+        raise TimeoutError("too late")
+
+    threading.Thread(target=time.sleep, args=(600,)).start()
+    signal.signal(signal.SIGUSR1, refuse)
+    return os.getpid()
+
+
 def exit_at_once(code: int) -> None:
     os._exit(code)
 
