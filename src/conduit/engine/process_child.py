@@ -127,7 +127,8 @@ def _execute(resolver: _Resolver, run: Run, port: _ChildPort) -> Returned | Rais
         end_if_forked(port.born, error)
         return Raised(pack_error(error))
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)  # an alarm that it has set isn't for the next job
+        if sys.platform != "win32":
+            signal.setitimer(signal.ITIMER_REAL, 0)  # its alarm isn't for the next job
 
 
 class _Found(NamedTuple):
