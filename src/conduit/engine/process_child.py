@@ -65,14 +65,14 @@ def main(fd: int) -> NoReturn:
     worker = _Worker(socket.socket(fileno=fd))
     threading.Thread(target=worker.listen, name="conduit-listen", daemon=True).start()
     try:
-        _serve(worker)
+        _serve(worker, take_dumps)
     except BaseException:  # such as of a signal handler that a job has left behind
         traceback.print_exc()
     finally:
         os._exit(1)  # whatever threads jobs have left behind: the worker waits for this end
 
 
-def _serve(worker: _Worker) -> NoReturn:
+def _serve(worker: _Worker, take_dumps: Callable[[], None]) -> NoReturn:
     """Run one job after the other."""
     resolver = _Resolver()
     with capture_logs(), shielded():
