@@ -332,3 +332,17 @@ print(conduit.Future.of({future.job_id!r}).value_sync(timeout=0))
 """
     done = await asyncio.to_thread(run_script, tmp_path, code)
     assert (done.stdout, done.stderr) == ("{'cents': 5}\n", "")
+
+
+async def test_who_waits_is_let_go_when_somebody_cancels_tasks_that_are_not_his(
+    worker: Worker,
+) -> None:
+    future = await worker.task(charge).submit(5)
+    others = asyncio.all_tasks()
+    waiting = asyncio.create_task(future.result())
+    while not (ours := asyncio.all_tasks() - others - {waiting}):  # noqa: ASYNC110 # none tells
+        await asyncio.sleep(0)
+    for task in ours:
+        task.cancel()
+    assert await asyncio.wait({waiting}, timeout=30) == ({waiting}, set())
+    assert waiting.cancelled()

@@ -17,7 +17,6 @@ from urllib.parse import quote, unquote, urlsplit
 
 from conduit.core.errors import (
     JobNotFoundError,
-    QueueError,
     QueueUnavailableError,
     SubmitConflictError,
     SubmitUnknownError,
@@ -245,6 +244,7 @@ class _Waiter:
         self._joined.set()
         if self._asking is None or self._asking.done():
             self._asking = asyncio.create_task(self._ask_while_pending())
+            self._asking.add_done_callback(self._let_go)
         try:
             return await answer
         finally:
@@ -264,9 +264,16 @@ class _Waiter:
                     await self._ask()
                 except JobNotFoundError as error:
                     self._settle(error.job_id, error)
-        except QueueError as error:
+        except Exception as error:
             for job_id in list(self._pending):
                 self._settle(job_id, error)
+
+    def _let_go(self, asked: asyncio.Task[None]) -> None:
+        """Nobody answers those who wait if it was cancelled, by the end of the loop or a user."""
+        if self._asking is asked:  # else another one asks for all of them
+            for waiters in self._pending.values():
+                for answer in waiters:
+                    answer.cancel()
 
     async def _ask(self) -> None:
         # First a look that nothing interrupts, or a stream of newcomers would keep anyone from
@@ -289,7 +296,7 @@ class _Waiter:
             waiting.cancel()
             joined.cancel()
 
-    def _settle(self, job_id: str, outcome: Job | QueueError) -> None:
+    def _settle(self, job_id: str, outcome: Job | Exception) -> None:
         for answer in self._pending.pop(job_id, ()):
             if answer.done():
                 continue
