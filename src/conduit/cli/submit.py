@@ -13,12 +13,12 @@ from conduit.cli.connect import QueueUrl, existing_queue
 from conduit.cli.ids import whole_ids
 from conduit.cli.output import emit, print_json, printable, record, say
 from conduit.cli.problems import EXIT_FAILURE, UsageError, did_you_mean, show_message
+from conduit.core.checks import check_priority, check_seconds, check_text
 from conduit.core.codec import DEFAULT_PAYLOAD_LIMIT, encode_value
 from conduit.core.errors import ConduitError, InvalidOptionError, UnknownFunctionError
 from conduit.core.model import FunctionInfo, Job, JobStatus, NewJob
 from conduit.core.validation import bound_arguments
 from conduit.queue.base import Queue, Submitted
-from conduit.sdk.options import check_priority, check_seconds, check_text
 
 _POLL_S = 60.0  # a wait returns at once when there is news; this bounds one round of it
 

@@ -6,6 +6,7 @@ from collections.abc import Generator, Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
 
+from conduit.core.checks import check_seconds, check_text
 from conduit.core.codec import Signature, decode_value
 from conduit.core.errors import (
     ArtifactNotFoundError,
@@ -24,7 +25,6 @@ from conduit.queue.base import Acted
 from conduit.sdk import registry
 from conduit.sdk.blocking import run_blocking
 from conduit.sdk.client import connect, resolve_url
-from conduit.sdk.options import check_seconds, check_text
 
 if TYPE_CHECKING:
     from conduit.sdk.task import TaskHandle

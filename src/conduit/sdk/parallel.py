@@ -19,13 +19,13 @@ from contextlib import asynccontextmanager
 from itertools import islice
 from typing import Any, Literal, TypeVar, cast, overload
 
+from conduit.core.checks import check_count, check_seconds
 from conduit.core.errors import ConduitError, InvalidOptionError, quoted
 from conduit.core.model import NewJob
 from conduit.core.result import TaskResult
 from conduit.sdk.blocking import run_blocking
 from conduit.sdk.client import connect, running_loop
 from conduit.sdk.future import Future
-from conduit.sdk.options import check_count, check_seconds
 from conduit.sdk.task import TaskHandle
 
 __all__ = [

@@ -11,6 +11,7 @@ from datetime import timedelta
 from types import MappingProxyType
 from typing import Any, Literal, ParamSpec, Self, TypeVar, Unpack, cast, overload
 
+from conduit.core.checks import check_count, check_seconds, check_text
 from conduit.core.codec import DEFAULT_PAYLOAD_LIMIT
 from conduit.core.errors import (
     ArgumentError,
@@ -36,7 +37,6 @@ from conduit.sdk.declaration import (
 )
 from conduit.sdk.events import EventHandle
 from conduit.sdk.future import task_result
-from conduit.sdk.options import check_count, check_seconds, check_text
 from conduit.sdk.task import AsyncTaskHandle, Decorator, PlainTaskHandle, TaskHandle, handle_for
 
 P = ParamSpec("P")
