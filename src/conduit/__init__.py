@@ -31,6 +31,7 @@ from conduit.core.errors import (
     ServiceCrashedError,
     ServiceImportError,
     SubmitConflictError,
+    SubmitRefusedError,
     SubmitUnknownError,
     TaskCancelledError,
     TaskError,
@@ -53,9 +54,11 @@ from conduit.parallel import (
 )
 from conduit.sdk.events import EventHandle
 from conduit.sdk.future import Future
+from conduit.sdk.middleware import AddedMiddleware, add_middleware
 from conduit.sdk.run import run
 from conduit.sdk.task import TaskHandle
 from conduit.sdk.worker import Worker
+from conduit.submission import JobDraft, Origin, Submission, SubmitMiddleware, SubmitNext
 
 if TYPE_CHECKING:
     from conduit.sdk.api import Api
@@ -65,6 +68,7 @@ __version__ = _version("conduit")
 get_current_context = current_job
 
 __all__ = [
+    "AddedMiddleware",
     "Api",
     "ArgumentError",
     "Artifact",
@@ -80,11 +84,13 @@ __all__ = [
     "InvalidPatternError",
     "InvalidScheduleError",
     "InvalidTaskError",
+    "JobDraft",
     "JobNotFoundError",
     "JobStateError",
     "JobStatus",
     "LeaseLostError",
     "NoCurrentJobError",
+    "Origin",
     "PayloadError",
     "PayloadTooLargeError",
     "QueueAccessError",
@@ -96,7 +102,11 @@ __all__ = [
     "SerializationError",
     "ServiceCrashedError",
     "ServiceImportError",
+    "Submission",
     "SubmitConflictError",
+    "SubmitMiddleware",
+    "SubmitNext",
+    "SubmitRefusedError",
     "SubmitUnknownError",
     "TaskCancelledError",
     "TaskError",
@@ -107,6 +117,7 @@ __all__ = [
     "UnknownFunctionError",
     "Worker",
     "__version__",
+    "add_middleware",
     "as_completed",
     "current_job",
     "first_completed",

@@ -25,10 +25,12 @@ _KEYS = (
     "durability",
     "database_url",
     "artifacts_url",
+    "submit_middleware",
     *(f"keep_{what}" for what in _KEPT),
 )
 _NAMESPACE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _DURABILITIES = ("none", "aof", "replica", "fsync")
+SUBMIT_MIDDLEWARE = "CONDUIT_SUBMIT_MIDDLEWARE"
 ENVIRONMENT = (
     "CONDUIT_QUEUE_URL",
     "CONDUIT_REDIS_URL",
@@ -37,6 +39,7 @@ ENVIRONMENT = (
     "CONDUIT_DATA_DIR",
     "CONDUIT_NAMESPACE",
     "CONDUIT_DURABILITY",
+    SUBMIT_MIDDLEWARE,
     *(f"CONDUIT_KEEP_{what.upper()}" for what in _KEPT),
 )
 """The variables that are read here."""
@@ -47,6 +50,7 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     `database_url` is the history's and `artifacts_url` that of what jobs kept; a server alone needs
     them. `keep` says what it keeps of jobs, logs and artifacts, where that was said.
+    `submit_middleware` names what is around every submit: `module:name`, several with commas.
     """
 
     data_dir: Path
@@ -54,6 +58,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     database_url: str
     artifacts_url: str
     keep: dict[str, str]
+    submit_middleware: str = ""
 
 
 def load_settings(
@@ -111,6 +116,7 @@ def load_settings(
         database_url=database_url,
         artifacts_url=artifacts_url,
         keep=_keep(keep or {}, table),
+        submit_middleware=os.environ.get(SUBMIT_MIDDLEWARE) or table.get("submit_middleware", ""),
     )
 
 

@@ -12,7 +12,7 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, suppress
 from importlib.metadata import version
 from typing import Any
@@ -48,7 +48,8 @@ from conduit.engine.ticker import tick_forever
 from conduit.engine.watchdog import Watchdog
 from conduit.engine.wear import Wear
 from conduit.queue import open_queue
-from conduit.queue.base import Registration
+from conduit.queue.base import Registration, Submitted
+from conduit.submission import Origin
 
 logger = logging.getLogger("conduit.engine")
 
@@ -151,13 +152,19 @@ class WorkerService:
             await self._close()
 
     async def _execute(self, job: NewJob, function: Function) -> Job:
-        with self._claimer.starting(job.id):
-            started = await self._queue.start(job, self.id, self._spec.lease_ms)
-            attempt = Attempt(started, function, self._tools, inline=True)
-            self._slots.begin(attempt)
-        await attempt.settled()
+        attempts: list[Attempt] = []
+
+        async def start(jobs: Sequence[NewJob]) -> list[Submitted]:
+            with self._claimer.starting(job.id):
+                started = await self._queue.start(jobs[0], self.id, self._spec.lease_ms)
+                attempts.append(Attempt(started, function, self._tools, inline=True))
+                self._slots.begin(attempts[0])
+            return [Submitted(job.id)]
+
+        await self._spec.passage.submit(Origin.SDK, [job], start)
+        await attempts[0].settled()
         (ended,) = await self._queue.get([job.id])
-        return ended or started
+        return ended or attempts[0].job
 
     async def _open(self) -> None:
         await self._patiently(lambda: self._resources.enter_async_context(self._queue))
@@ -283,7 +290,13 @@ class WorkerService:
             asyncio.create_task(self._watch.listen(self._queue, self.id, self._voice)),
             asyncio.create_task(sweep_forever(self._queue, voice=self._voice)),
             asyncio.create_task(
-                tick_forever(self._queue, self._spec.crons, self._unknown.set, self._voice)
+                tick_forever(
+                    self._queue,
+                    self._spec.crons,
+                    self._unknown.set,
+                    self._voice,
+                    self._spec.passage,
+                )
             ),
             asyncio.create_task(self._stay_registered()),
             asyncio.create_task(StandstillWatch(self._queue, self._slots, self._info()).run()),

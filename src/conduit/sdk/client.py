@@ -87,12 +87,12 @@ class Connection:
                     self._queue = queue
         return self._queue
 
-    async def submit(self, jobs: Sequence[NewJob]) -> list[str]:
-        """Keep jobs; the id each runs under, which is another job's where that holds its key."""
+    async def submit(self, jobs: Sequence[NewJob]) -> list[Submitted]:
+        """Keep jobs; the queue's answers, once it is sure that none is another function's job."""
         queue = await self.open()
         answers = await self._submitter.submit(jobs)
         await _check_holders(queue, jobs, answers)
-        return [answer.job_id for answer in answers]
+        return answers
 
     async def finished(self, job_id: str, timeout: float | None) -> Job:
         """The job once it is finished; `TimeoutError` after `timeout` seconds.

@@ -15,15 +15,16 @@ from conduit.sdk.blocking import run_blocking
 from conduit.sdk.client import connect, resolve_url
 from conduit.sdk.declaration import FunctionOptions
 from conduit.sdk.future import Future
+from conduit.sdk.submitting import Home, submit
 from conduit.sdk.task import (
     AsyncTaskHandle,
     Decorator,
-    Home,
     PlainTaskHandle,
     TaskHandle,
     ancestry,
     new_id,
 )
+from conduit.submission import Origin
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -119,7 +120,7 @@ class EventHandle:
         jobs = [structs.replace(job, metadata=told) for job in (*local, *others)]
         if not jobs:
             return []
-        job_ids = await connection.submit(jobs)
+        job_ids = await submit(self._home, jobs, Origin.EVENT)
         return [
             Future(job_id, url=url, signature=registry.find_signature(job.function))
             for job_id, job in zip(job_ids, jobs, strict=True)

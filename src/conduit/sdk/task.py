@@ -6,7 +6,7 @@ import functools
 import hashlib
 import logging
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Generic, ParamSpec, Protocol, Self, TypeVar, cast, overload
 
@@ -19,33 +19,15 @@ from conduit.core.result import TaskResult
 from conduit.engine.context import find_current_job
 from conduit.engine.function import Function, Mode
 from conduit.sdk.blocking import run_blocking
-from conduit.sdk.client import connect, resolve_url
+from conduit.sdk.client import resolve_url
 from conduit.sdk.future import Awaited, Future, job_ids
 from conduit.sdk.options import AS_DECLARED, AsDeclared, Seconds, SubmitOptions, suggests_options
+from conduit.sdk.submitting import Home, submit
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 logger = logging.getLogger("conduit.client")
-
-
-class Home(Protocol):
-    """The worker that a task is declared on, as far as its submits need it."""
-
-    @property
-    def queue_url(self) -> str | None:
-        """Where its jobs go; None: the settings say."""
-        ...
-
-    @property
-    def queues(self) -> Mapping[str, int]:
-        """The queues that the worker takes jobs from, with their weights."""
-        ...
-
-    @property
-    def payload_limit(self) -> int:
-        """The most that arguments may take, in bytes of JSON."""
-        ...
 
 
 class TaskHandle(Generic[P, R]):
@@ -197,16 +179,18 @@ class TaskHandle(Generic[P, R]):
             after=options.after or (),
         )
 
+    async def submit_prepared(self, jobs: Sequence[NewJob]) -> list[Future[R]]:
+        """Hand over what `prepare` made, together; raises as `submit` does."""
+        return [self.future(job_id) for job_id in await submit(self._home, jobs)]
+
     def future(self, job_id: str) -> Future[R]:
         """The Future of a job of this task."""
         signature = self.__conduit_function__.signature
         return Future(job_id, url=self.queue_url, signature=signature)
 
     async def _submit(self, job: NewJob) -> Future[R]:
-        url = self.queue_url
-        connection = await connect(url)
-        (job_id,) = await connection.submit([job])
-        return Future(job_id, url=url, signature=self.__conduit_function__.signature)
+        (future,) = await self.submit_prepared([job])
+        return future
 
     async def _wait(self, job: NewJob) -> TaskResult[R]:
         future = await self._submit(job)

@@ -37,7 +37,9 @@ from conduit.sdk.declaration import (
 )
 from conduit.sdk.events import EventHandle
 from conduit.sdk.future import task_result
+from conduit.sdk.middleware import around_jobs, around_submits, checked
 from conduit.sdk.task import AsyncTaskHandle, Decorator, PlainTaskHandle, TaskHandle, handle_for
+from conduit.submission import SubmitMiddleware
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -67,6 +69,8 @@ class Worker:
     everywhere and the worker's own under `conduit run`. `queue_url`: None takes it from the
     settings. `lifespan`: a function to an async context manager around the worker's life.
     `middleware`: `async def (ctx, call_next)` around each job, the first one outermost.
+    `submit_middleware`: `async def (submission, call_next)` around each submit of its tasks, events
+    and schedules.
     `shutdown_timeout`: seconds that jobs get to finish when the worker stops. `payload_limit`: the
     most that arguments or a result may take, in bytes of JSON.
 
@@ -87,6 +91,7 @@ class Worker:
         queue_url: str | None = None,
         lifespan: Lifespan | None = None,
         middleware: Sequence[Middleware] = (),
+        submit_middleware: Sequence[SubmitMiddleware] = (),
         shutdown_timeout: float = 25.0,
         payload_limit: int = DEFAULT_PAYLOAD_LIMIT,
     ) -> None:
@@ -105,7 +110,10 @@ class Worker:
         self._set_limits(max_jobs, max_memory, error)
         self._queue_url = None if queue_url is None else _checked_url(queue_url, error)
         self._lifespan = _checked_lifespan(lifespan)
-        self._middleware = _checked_middleware(middleware)
+        self._middleware: tuple[Middleware, ...] = checked("middleware", middleware)
+        self._submit_middleware: tuple[SubmitMiddleware, ...] = checked(
+            "submit_middleware", submit_middleware
+        )
         self._shutdown_timeout = check_seconds(
             "shutdown_timeout", shutdown_timeout, error, zero=True
         )
@@ -153,6 +161,11 @@ class Worker:
     def payload_limit(self) -> int:
         """The most that arguments or a result may take, in bytes of JSON."""
         return self._payload_limit
+
+    @property
+    def submit_middleware(self) -> Sequence[SubmitMiddleware]:
+        """What is around its submits, the first one outermost."""
+        return self._submit_middleware
 
     @property
     def functions(self) -> Mapping[str, Function]:
@@ -337,7 +350,7 @@ class Worker:
         """All that the engine needs to run this worker.
 
         Raises `InvalidTaskError` if there is nothing to run, or if a function for worker processes
-        can't be found under its name.
+        can't be found under its name, `ConfigurationError` for a middleware of the settings.
         """
         if not self._functions:
             raise InvalidTaskError(
@@ -357,7 +370,8 @@ class Worker:
             max_jobs=self._max_jobs,
             max_memory=self._max_memory,
             lifespan=self._lifespan,
-            middleware=self._middleware,
+            middleware=around_jobs(self._middleware),
+            submit_middleware=around_submits(self._submit_middleware),
             shutdown_timeout=self._shutdown_timeout,
             connect_timeout=self._connect_timeout,
             payload_limit=self._payload_limit,
@@ -491,14 +505,6 @@ def _checked_lifespan(lifespan: Lifespan | None) -> Lifespan | None:
             "@contextlib.asynccontextmanager over it"
         )
     return lifespan
-
-
-def _checked_middleware(middleware: Any) -> tuple[Middleware, ...]:
-    if isinstance(middleware, Sequence) and not isinstance(middleware, str):
-        functions = cast("Sequence[Middleware]", middleware)
-        if all(callable(each) for each in functions):
-            return tuple(functions)
-    raise InvalidTaskError(f"middleware={middleware!r} must be a list of async functions")
 
 
 def _check_callable_by_clock(function: Function) -> None:

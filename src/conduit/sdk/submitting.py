@@ -1,0 +1,61 @@
+"""From a task to its queue: every submit of a program goes this way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from conduit.core.model import NewJob
+from conduit.queue.base import Submitted
+from conduit.sdk import registry
+from conduit.sdk.client import connect, resolve_url
+from conduit.sdk.middleware import around_submits
+from conduit.submission import Origin, Passage, SubmitMiddleware
+
+STEP = 5000
+"""Jobs that are submitted in one step: other writers of the store wait no longer than for these."""
+
+
+class Home(Protocol):
+    """The worker that a task is declared on, as far as its submits need it."""
+
+    @property
+    def queue_url(self) -> str | None:
+        """Where its jobs go; None: the settings say."""
+        ...
+
+    @property
+    def queues(self) -> Mapping[str, int]:
+        """The queues that the worker takes jobs from, with their weights."""
+        ...
+
+    @property
+    def payload_limit(self) -> int:
+        """The most that arguments may take, in bytes of JSON."""
+        ...
+
+    @property
+    def submit_middleware(self) -> Sequence[SubmitMiddleware]:
+        """What is around its submits, the first one outermost."""
+        ...
+
+
+async def submit(home: Home, jobs: Sequence[NewJob], origin: Origin = Origin.SDK) -> list[str]:
+    """Keep jobs; the id each runs under, which is another job's where that holds its key."""
+    connection = await connect(resolve_url(home.queue_url))
+
+    async def send(jobs: Sequence[NewJob]) -> list[Submitted]:
+        answers: list[Submitted] = []
+        for start in range(0, len(jobs), STEP):
+            answers += await connection.submit(jobs[start : start + STEP])
+        return answers
+
+    passage = Passage(around_submits(home.submit_middleware), _check, home.payload_limit)
+    return [answer.job_id for answer in await passage.submit(origin, jobs, send)]
+
+
+def _check(job: NewJob) -> None:
+    """Check arguments that were changed, where this process has the function."""
+    handle = registry.find_handle(job.function)
+    if handle is not None:
+        handle.__conduit_function__.check_arguments(job)
