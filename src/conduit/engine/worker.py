@@ -47,7 +47,7 @@ from conduit.engine.threads import ThreadPool
 from conduit.engine.ticker import tick_forever
 from conduit.engine.watchdog import Watchdog
 from conduit.engine.wear import Wear
-from conduit.queue import open_queue
+from conduit.queue import Source, held, queue_here
 from conduit.queue.base import Registration, Submitted
 from conduit.submission import Origin
 
@@ -57,12 +57,11 @@ logger = logging.getLogger("conduit.engine")
 class WorkerService:
     """One worker of one process. `start`, then `wait`; `stop` from anywhere in the same loop."""
 
-    def __init__(self, spec: WorkerSpec, queue_url: str) -> None:
+    def __init__(self, spec: WorkerSpec, source: Source) -> None:
         self.id = f"{spec.name}-{socket.gethostname()}-{os.getpid()}-{uuid7().hex[-8:]}"
         self.name = spec.name
         self._spec = spec
-        self._url = queue_url
-        self._queue = open_queue(queue_url)
+        self._queue = queue_here(source)
         self._voice = Voice()
         self._rooms = rooms_of(spec)
         self._wear = Wear(spec.max_jobs, spec.max_memory)
@@ -167,7 +166,7 @@ class WorkerService:
         return ended or attempts[0].job
 
     async def _open(self) -> None:
-        await self._patiently(lambda: self._resources.enter_async_context(self._queue))
+        await self._patiently(lambda: self._resources.enter_async_context(held(self._queue)))
         self._resources.enter_context(capture_logs())
         self._resources.enter_context(shielded())
         self._reporter = Reporter(self._queue, self._on_lost, self._began_ms_ago, self._voice)
@@ -193,7 +192,7 @@ class WorkerService:
         )
         self._loop = asyncio.get_running_loop()
         heartbeat = self._heartbeat = Heartbeat(
-            self._url,
+            self._queue.sibling,
             self.id,
             self._spec.lease_ms,
             self._slots.leases,
@@ -214,7 +213,7 @@ class WorkerService:
     async def _patiently(self, step: Callable[[], Awaitable[object]]) -> None:
         """Take a step of the start; a server that isn't there gets `connect_timeout` to come."""
         loop = asyncio.get_running_loop()
-        patience = 0.0 if self._url.startswith("sqlite:") else self._spec.connect_timeout
+        patience = self._spec.connect_timeout if self._queue.remote else 0.0
         deadline = loop.time() + patience
         outage = Outage(self._voice)
         while True:

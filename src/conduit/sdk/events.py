@@ -12,10 +12,10 @@ from conduit.core.model import FunctionInfo, NewJob
 from conduit.core.patterns import compile_pattern, matches, validate_event_name
 from conduit.sdk import registry
 from conduit.sdk.blocking import run_blocking
-from conduit.sdk.client import connect, resolve_url
+from conduit.sdk.client import connect
 from conduit.sdk.declaration import FunctionOptions
 from conduit.sdk.future import Future
-from conduit.sdk.submitting import Home, submit
+from conduit.sdk.submitting import Home, source_of, submit
 from conduit.sdk.task import (
     AsyncTaskHandle,
     Decorator,
@@ -106,8 +106,8 @@ class EventHandle:
         ]
 
     async def _publish(self, local: list[NewJob], arguments: dict[str, Any]) -> list[Future[Any]]:
-        url = resolve_url(self._home.queue_url)
-        connection = await connect(url)
+        source = source_of(self._home)
+        connection = await connect(source)
         known = {job.function for job in local}
         # One job per name, whoever has registered it: other workers, one under its former name.
         registered = {info.name: info for info in await (await connection.open()).functions()}
@@ -122,7 +122,7 @@ class EventHandle:
             return []
         job_ids = await submit(self._home, jobs, Origin.EVENT)
         return [
-            Future(job_id, url=url, signature=registry.find_signature(job.function))
+            Future(job_id, source=source, signature=registry.find_signature(job.function))
             for job_id, job in zip(job_ids, jobs, strict=True)
         ]
 

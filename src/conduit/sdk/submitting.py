@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from conduit.core.model import NewJob
+from conduit.queue import Queue, Source
 from conduit.queue.base import Submitted
 from conduit.sdk import registry
 from conduit.sdk.client import connect, resolve_url
@@ -25,6 +26,11 @@ class Home(Protocol):
         ...
 
     @property
+    def queue(self) -> Queue | None:
+        """What was handed over to be used instead."""
+        ...
+
+    @property
     def queues(self) -> Mapping[str, int]:
         """The queues that the worker takes jobs from, with their weights."""
         ...
@@ -40,9 +46,14 @@ class Home(Protocol):
         ...
 
 
+def source_of(home: Home) -> Source:
+    """Where a task's jobs go. Raises `ConfigurationError`."""
+    return resolve_url(home.queue_url) if home.queue is None else home.queue
+
+
 async def submit(home: Home, jobs: Sequence[NewJob], origin: Origin = Origin.SDK) -> list[str]:
     """Keep jobs; the id each runs under, which is another job's where that holds its key."""
-    connection = await connect(resolve_url(home.queue_url))
+    connection = await connect(source_of(home))
 
     async def send(jobs: Sequence[NewJob]) -> list[Submitted]:
         answers: list[Submitted] = []

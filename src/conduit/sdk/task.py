@@ -18,11 +18,11 @@ from conduit.core.model import NewJob
 from conduit.core.result import TaskResult
 from conduit.engine.context import find_current_job
 from conduit.engine.function import Function, Mode
+from conduit.queue import Source
 from conduit.sdk.blocking import run_blocking
-from conduit.sdk.client import resolve_url
 from conduit.sdk.future import Awaited, Future, job_ids
 from conduit.sdk.options import AS_DECLARED, AsDeclared, Seconds, SubmitOptions, suggests_options
-from conduit.sdk.submitting import Home, submit
+from conduit.sdk.submitting import Home, source_of, submit
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -66,9 +66,9 @@ class TaskHandle(Generic[P, R]):
         return self.__conduit_function__.name
 
     @property
-    def queue_url(self) -> str:
-        """Where its jobs go, resolved. Raises `ConfigurationError`."""
-        return resolve_url(self._home.queue_url)
+    def source(self) -> Source:
+        """Where its jobs go: a resolved URL or a queue. Raises `ConfigurationError`."""
+        return source_of(self._home)
 
     # --- submitting ---------------------------------------------------------------------------
 
@@ -186,7 +186,7 @@ class TaskHandle(Generic[P, R]):
     def future(self, job_id: str) -> Future[R]:
         """The Future of a job of this task."""
         signature = self.__conduit_function__.signature
-        return Future(job_id, url=self.queue_url, signature=signature)
+        return Future(job_id, source=self.source, signature=signature)
 
     async def _submit(self, job: NewJob) -> Future[R]:
         (future,) = await self.submit_prepared([job])

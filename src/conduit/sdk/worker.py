@@ -26,8 +26,8 @@ from conduit.core.schedule import Catchup, Overlap, parse_schedule
 from conduit.engine.function import Cron, Function, Middleware, WorkerSpec
 from conduit.engine.wear import MEASURES_MEMORY
 from conduit.engine.worker import WorkerService
+from conduit.queue import Queue
 from conduit.sdk import declaration, registry
-from conduit.sdk.client import resolve_url
 from conduit.sdk.declaration import (
     FunctionOptions,
     Surroundings,
@@ -38,6 +38,7 @@ from conduit.sdk.declaration import (
 from conduit.sdk.events import EventHandle
 from conduit.sdk.future import task_result
 from conduit.sdk.middleware import around_jobs, around_submits, checked
+from conduit.sdk.submitting import source_of
 from conduit.sdk.task import AsyncTaskHandle, Decorator, PlainTaskHandle, TaskHandle, handle_for
 from conduit.submission import SubmitMiddleware
 
@@ -67,7 +68,9 @@ class Worker:
     `processes`: worker processes for them; None: one per core. `max_jobs`, `max_memory`: a process
     that has run so many jobs, or takes more megabytes, is replaced by a fresh one, worker processes
     everywhere and the worker's own under `conduit run`. `queue_url`: None takes it from the
-    settings. `lifespan`: a function to an async context manager around the worker's life.
+    settings. `queue`: an object in its place, for the worker and the submits of its tasks. It is
+    used where it is open in the running event loop; elsewhere, others on the same store are opened.
+    `lifespan`: a function to an async context manager around the worker's life.
     `middleware`: `async def (ctx, call_next)` around each job, the first one outermost.
     `submit_middleware`: `async def (submission, call_next)` around each submit of its tasks, events
     and schedules.
@@ -89,6 +92,7 @@ class Worker:
         max_jobs: int | None = None,
         max_memory: int | None = None,
         queue_url: str | None = None,
+        queue: Queue | None = None,
         lifespan: Lifespan | None = None,
         middleware: Sequence[Middleware] = (),
         submit_middleware: Sequence[SubmitMiddleware] = (),
@@ -109,6 +113,9 @@ class Worker:
         )
         self._set_limits(max_jobs, max_memory, error)
         self._queue_url = None if queue_url is None else _checked_url(queue_url, error)
+        self._queue = None if queue is None else _checked_queue(queue, error)
+        if queue is not None and queue_url is not None:
+            raise error(f"queue={queue!r} and queue_url={queue_url!r}: give one of them")
         self._lifespan = _checked_lifespan(lifespan)
         self._middleware: tuple[Middleware, ...] = checked("middleware", middleware)
         self._submit_middleware: tuple[SubmitMiddleware, ...] = checked(
@@ -154,8 +161,13 @@ class Worker:
 
     @property
     def queue_url(self) -> str | None:
-        """Where its jobs wait; None: the settings say."""
+        """Where its jobs wait; None: the settings say, or `queue` is used."""
         return self._queue_url
+
+    @property
+    def queue(self) -> Queue | None:
+        """The queue that was handed over, if one was."""
+        return self._queue
 
     @property
     def payload_limit(self) -> int:
@@ -181,6 +193,7 @@ class Worker:
         self,
         *,
         queue_url: str | None = None,
+        queue: Queue | None = None,
         concurrency: int | None = None,
         connect_timeout: float | None = None,
         max_jobs: int | None = None,
@@ -200,7 +213,9 @@ class Worker:
             ConfigurationError,
         )
         if queue_url is not None:
-            self._queue_url = _checked_url(queue_url, ConfigurationError)
+            self._queue_url, self._queue = _checked_url(queue_url, ConfigurationError), None
+        if queue is not None:
+            self._queue_url, self._queue = None, _checked_queue(queue, ConfigurationError)
         if connect_timeout is not None:
             self._connect_timeout = check_seconds(
                 "connect_timeout", connect_timeout, ConfigurationError, zero=True
@@ -381,7 +396,7 @@ class Worker:
         """Connect and begin to take jobs. Raises what stands in the way."""
         if self._running:
             raise ConfigurationError(f"worker {self._name!r} has started already")
-        self._service = WorkerService(self.spec(), resolve_url(self._queue_url))
+        self._service = WorkerService(self.spec(), source_of(self))
         self._running = True
         try:
             await self._service.start()
@@ -450,7 +465,7 @@ class Worker:
         job = handle.prepare(**(kwargs or {}))
         service = self._service if self._running else None
         if service is None:
-            service = WorkerService(self.spec(), resolve_url(self._queue_url))
+            service = WorkerService(self.spec(), source_of(self))
         ended = await service.execute(job)
         return task_result(ended, handle.__conduit_function__.signature)
 
@@ -495,6 +510,14 @@ def _checked_url(url: object, error: type[Exception]) -> str:
     raise error(
         f"queue_url={quoted(url)} must be a URL, such as sqlite:///.conduit/queue.db; leave it out "
         "to take it from the settings"
+    )
+
+
+def _checked_queue(queue: object, error: type[Exception]) -> Queue:
+    if all(hasattr(queue, each) for each in ("submit", "claim", "sibling", "loop")):
+        return cast("Queue", queue)
+    raise error(
+        f"queue={quoted(queue)} must be a queue, such as conduit.queue.open_queue(URL) gives"
     )
 
 
