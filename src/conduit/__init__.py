@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.metadata import version as _version
 from typing import TYPE_CHECKING, Any
 
-from conduit import parallel
+from conduit import parallel, telemetry
 from conduit.core.errors import (
     ArgumentError,
     ArtifactNotFoundError,
@@ -59,6 +59,7 @@ from conduit.sdk.run import run
 from conduit.sdk.task import TaskHandle
 from conduit.sdk.worker import Worker
 from conduit.submission import JobDraft, Origin, Submission, SubmitMiddleware, SubmitNext
+from conduit.telemetry import Observation, observe
 
 if TYPE_CHECKING:
     from conduit.sdk.api import Api
@@ -90,6 +91,7 @@ __all__ = [
     "JobStatus",
     "LeaseLostError",
     "NoCurrentJobError",
+    "Observation",
     "Origin",
     "PayloadError",
     "PayloadTooLargeError",
@@ -126,10 +128,12 @@ __all__ = [
     "get_current_context",
     "map_tasks",
     "map_tasks_sync",
+    "observe",
     "parallel",
     "run",
     "submit_many",
     "submit_many_sync",
+    "telemetry",
 ]
 
 

@@ -10,6 +10,7 @@ import importlib
 import math
 import os
 import sys
+import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -19,6 +20,7 @@ from typing import Any, TypeVar, cast
 
 from msgspec import Struct, structs
 
+from conduit import telemetry
 from conduit.core.checks import check_count, check_priority, check_seconds, check_text
 from conduit.core.codec import DEFAULT_PAYLOAD_LIMIT, decode_value, encode_value
 from conduit.core.errors import (
@@ -217,6 +219,11 @@ class Passage:
     check: Callable[[NewJob], None] | None = None
     limit: int = DEFAULT_PAYLOAD_LIMIT
 
+    @property
+    def is_bare(self) -> bool:
+        """Whether nobody is on the way, neither middleware nor listeners."""
+        return not self.middleware and not telemetry.listeners
+
     async def submit(
         self,
         origin: Origin,
@@ -228,6 +235,8 @@ class Passage:
         What a middleware returns counts for nothing. Raises `SubmitRefusedError` when one ends
         without having called the next, what any of them raises, and what `send` and `check` raise.
         """
+        if telemetry.listeners:
+            send = _telling(origin, send)
         if not self.middleware:
             return await send(jobs)
         submission = Submission(origin, tuple(JobDraft(job) for job in jobs))
@@ -271,6 +280,38 @@ def _wrap(
 
 def _name(middleware: object) -> str:
     return str(getattr(middleware, "__qualname__", None) or type(middleware).__qualname__)
+
+
+def _telling(
+    origin: Origin, send: Callable[[Sequence[NewJob]], Awaitable[list[A]]]
+) -> Callable[[Sequence[NewJob]], Awaitable[list[A]]]:
+    """Tell who listens of what is sent."""
+
+    async def told(jobs: Sequence[NewJob]) -> list[A]:
+        began = time.monotonic()
+
+        def tell(answers: Sequence[Submitted | None], error: str | None = None) -> None:
+            submitted = [job for job, answer in zip(jobs, answers, strict=True) if answer]
+            if submitted:
+                telemetry.tell(
+                    telemetry.Submit(
+                        origin=origin.value,
+                        jobs=tuple(map(telemetry.job_ref, submitted)),
+                        duplicates=sum(answer.duplicate for answer in answers if answer),
+                        error=error,
+                        took_s=time.monotonic() - began,
+                    )
+                )
+
+        try:
+            answers = await send(jobs)
+        except Exception as error:
+            tell([Submitted(job.id) for job in jobs], type(error).__name__)
+            raise
+        tell(answers)
+        return answers
+
+    return told
 
 
 def by_functions(functions: Iterable[FunctionInfo]) -> Passage:

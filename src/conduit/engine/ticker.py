@@ -167,7 +167,7 @@ class _Ticker:
 
     async def _send(self, ticks: list[Tick]) -> bool:
         """Settle ticks. False: one of them wasn't ours to settle."""
-        if not self._passage.middleware:
+        if self._passage.is_bare:
             return self._settle(ticks, await self._tick(ticks))
         ours = True  # by schedules, so that what refuses one doesn't hold up the others
         for _, of_one in groupby(ticks, key=attrgetter("cron")):

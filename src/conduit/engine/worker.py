@@ -187,6 +187,7 @@ class WorkerService:
             self._reporter,
             threads,
             processes,
+            worker_id=self.id,
             on_deaf=self._slots.leave_behind,
             torn_down=self._is_torn_down,
         )
@@ -287,7 +288,7 @@ class WorkerService:
         reporting = asyncio.create_task(self._reporter.run())
         duties = [
             asyncio.create_task(self._watch.listen(self._queue, self.id, self._voice)),
-            asyncio.create_task(sweep_forever(self._queue, voice=self._voice)),
+            asyncio.create_task(sweep_forever(self._queue, self.id, voice=self._voice)),
             asyncio.create_task(
                 tick_forever(
                     self._queue,
