@@ -79,8 +79,8 @@ class End(Struct, frozen=True, kw_only=True):
     """An attempt is over, and the queue has been told so.
 
     `outcome` is "complete", "fail", "retry_later", "cancel", "release" (handed back, at no cost) or
-    "lost" (the lease was lost). `run_s` is None for a function that never began. `kept` is whether
-    the queue took it from this worker.
+    "lost" (the lease was lost). `error` is the type's short name. `run_s` is None for a function
+    that never began. `kept` is whether the queue took it from this worker.
     """
 
     name: ClassVar[str] = "end"
@@ -90,6 +90,7 @@ class End(Struct, frozen=True, kw_only=True):
     outcome: str
     reason: str | None = None
     error: str | None = None
+    error_qualified_name: str | None = None
     run_s: float | None = None
     kept: bool = True
 

@@ -274,6 +274,7 @@ class Attempt:
             outcome="lost" if outcome is None else outcome.kind.value,
             reason=None if outcome is None else outcome.reason,
             error=None if error is None else error.type,
+            error_qualified_name=None if error is None else error.qualified_name,
             run_s=None if self.began is None else time.monotonic() - self.began,
             kept=outcome is not None,
         )
