@@ -31,18 +31,14 @@ _KEYS = (
 _NAMESPACE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _DURABILITIES = ("none", "aof", "replica", "fsync")
 SUBMIT_MIDDLEWARE = "CONDUIT_SUBMIT_MIDDLEWARE"
-ENVIRONMENT = (
+OF_THE_QUEUE = (
     "CONDUIT_QUEUE_URL",
     "CONDUIT_REDIS_URL",
-    "CONDUIT_DATABASE_URL",
-    "CONDUIT_ARTIFACTS_URL",
     "CONDUIT_DATA_DIR",
     "CONDUIT_NAMESPACE",
     "CONDUIT_DURABILITY",
-    SUBMIT_MIDDLEWARE,
-    *(f"CONDUIT_KEEP_{what.upper()}" for what in _KEPT),
 )
-"""The variables that are read here."""
+"""The variables that say where the queue is: each submit looks at them, so they are few."""
 
 
 class Settings(Struct, frozen=True, kw_only=True):

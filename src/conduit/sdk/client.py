@@ -26,7 +26,7 @@ from conduit.core.model import Job, NewJob
 from conduit.queue import Queue, Source, queue_here
 from conduit.queue.base import Submitted
 from conduit.queue.forks import keep_for_ever
-from conduit.settings import ENVIRONMENT, load_settings
+from conduit.settings import OF_THE_QUEUE, load_settings
 
 logger = logging.getLogger("conduit.client")
 
@@ -48,7 +48,7 @@ def resolve_url(url: str | None) -> str:
     What a relative path means is settled at its first use: a later change of folder doesn't lead to
     another queue. A change of the environment does. Raises `ConfigurationError`.
     """
-    wanted = (url, *(os.environ.get(name) for name in ENVIRONMENT))
+    wanted = (url, *(os.environ.get(name) for name in OF_THE_QUEUE))
     if wanted not in _resolved:
         _resolved[wanted] = _absolute(load_settings(queue_url=url).queue_url)
     return _resolved[wanted]

@@ -120,7 +120,7 @@ class EventHandle:
         jobs = [structs.replace(job, metadata=told) for job in (*local, *others)]
         if not jobs:
             return []
-        job_ids = await submit(self._home, jobs, Origin.EVENT)
+        job_ids = await submit(self._home, source, jobs, Origin.EVENT)
         return [
             Future(job_id, source=source, signature=registry.find_signature(job.function))
             for job_id, job in zip(job_ids, jobs, strict=True)

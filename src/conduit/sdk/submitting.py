@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Protocol
 
+from conduit import telemetry
 from conduit.core.model import NewJob
 from conduit.queue import Queue, Source
 from conduit.queue.base import Submitted
 from conduit.sdk import registry
-from conduit.sdk.client import connect, resolve_url
+from conduit.sdk.client import Connection, connect, resolve_url
 from conduit.sdk.middleware import around_submits
 from conduit.submission import Origin, Passage, SubmitMiddleware
 
@@ -51,18 +53,30 @@ def source_of(home: Home) -> Source:
     return resolve_url(home.queue_url) if home.queue is None else home.queue
 
 
-async def submit(home: Home, jobs: Sequence[NewJob], origin: Origin = Origin.SDK) -> list[str]:
-    """Keep jobs; the id each runs under, which is another job's where that holds its key."""
-    connection = await connect(source_of(home))
+async def submit(
+    home: Home, source: Source, jobs: Sequence[NewJob], origin: Origin = Origin.SDK
+) -> list[str]:
+    """Keep jobs; the id each runs under, which is another job's where that holds its key.
 
-    async def send(jobs: Sequence[NewJob]) -> list[Submitted]:
-        answers: list[Submitted] = []
-        for start in range(0, len(jobs), STEP):
-            answers += await connection.submit(jobs[start : start + STEP])
-        return answers
+    `source` is what `source_of` says, which takes a while to find out.
+    """
+    connection = await connect(source)
+    middleware = around_submits(home.submit_middleware)
+    if middleware or telemetry.listeners:
+        passage = Passage(middleware, _check, home.payload_limit)
+        answers = await passage.submit(origin, jobs, partial(_in_steps, connection))
+    elif len(jobs) <= STEP:  # the short way of most submits
+        answers = await connection.submit(jobs)
+    else:
+        answers = await _in_steps(connection, jobs)
+    return [answer.job_id for answer in answers]
 
-    passage = Passage(around_submits(home.submit_middleware), _check, home.payload_limit)
-    return [answer.job_id for answer in await passage.submit(origin, jobs, send)]
+
+async def _in_steps(connection: Connection, jobs: Sequence[NewJob]) -> list[Submitted]:
+    answers: list[Submitted] = []
+    for start in range(0, len(jobs), STEP):
+        answers += await connection.submit(jobs[start : start + STEP])
+    return answers
 
 
 def _check(job: NewJob) -> None:

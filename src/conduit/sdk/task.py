@@ -181,16 +181,22 @@ class TaskHandle(Generic[P, R]):
 
     async def submit_prepared(self, jobs: Sequence[NewJob]) -> list[Future[R]]:
         """Hand over what `prepare` made, together; raises as `submit` does."""
-        return [self.future(job_id) for job_id in await submit(self._home, jobs)]
+        source = self.source
+        job_ids = await submit(self._home, source, jobs)
+        return [self._future(job_id, source) for job_id in job_ids]
 
     def future(self, job_id: str) -> Future[R]:
         """The Future of a job of this task."""
+        return self._future(job_id, self.source)
+
+    def _future(self, job_id: str, source: Source) -> Future[R]:
         signature = self.__conduit_function__.signature
-        return Future(job_id, source=self.source, signature=signature)
+        return Future(job_id, source=source, signature=signature)
 
     async def _submit(self, job: NewJob) -> Future[R]:
-        (future,) = await self.submit_prepared([job])
-        return future
+        source = self.source
+        (job_id,) = await submit(self._home, source, [job])
+        return self._future(job_id, source)
 
     async def _wait(self, job: NewJob) -> TaskResult[R]:
         future = await self._submit(job)
