@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.metadata import version as _version
 from typing import TYPE_CHECKING, Any
 
-from conduit import parallel
+from conduit import parallel, telemetry
 from conduit.core.errors import (
     ArgumentError,
     ArtifactNotFoundError,
@@ -33,6 +33,7 @@ from conduit.core.errors import (
     ServiceCrashedError,
     ServiceImportError,
     SubmitConflictError,
+    SubmitRefusedError,
     SubmitUnknownError,
     TaskCancelledError,
     TaskError,
@@ -55,9 +56,12 @@ from conduit.parallel import (
 )
 from conduit.sdk.events import EventHandle
 from conduit.sdk.future import Future
+from conduit.sdk.middleware import AddedMiddleware, add_middleware
 from conduit.sdk.run import run
 from conduit.sdk.task import TaskHandle
 from conduit.sdk.worker import Worker
+from conduit.submission import JobDraft, Origin, Submission, SubmitMiddleware, SubmitNext
+from conduit.telemetry import Observation, observe
 
 if TYPE_CHECKING:
     from conduit.sdk.api import Api
@@ -67,6 +71,7 @@ __version__ = _version("conduit")
 get_current_context = current_job
 
 __all__ = [
+    "AddedMiddleware",
     "Api",
     "ArgumentError",
     "Artifact",
@@ -83,11 +88,14 @@ __all__ = [
     "InvalidPatternError",
     "InvalidScheduleError",
     "InvalidTaskError",
+    "JobDraft",
     "JobNotFoundError",
     "JobStateError",
     "JobStatus",
     "LeaseLostError",
     "NoCurrentJobError",
+    "Observation",
+    "Origin",
     "PayloadError",
     "PayloadTooLargeError",
     "QueueAccessError",
@@ -100,7 +108,11 @@ __all__ = [
     "SerializationError",
     "ServiceCrashedError",
     "ServiceImportError",
+    "Submission",
     "SubmitConflictError",
+    "SubmitMiddleware",
+    "SubmitNext",
+    "SubmitRefusedError",
     "SubmitUnknownError",
     "TaskCancelledError",
     "TaskError",
@@ -111,6 +123,7 @@ __all__ = [
     "UnknownFunctionError",
     "Worker",
     "__version__",
+    "add_middleware",
     "as_completed",
     "current_job",
     "first_completed",
@@ -119,10 +132,12 @@ __all__ = [
     "get_current_context",
     "map_tasks",
     "map_tasks_sync",
+    "observe",
     "parallel",
     "run",
     "submit_many",
     "submit_many_sync",
+    "telemetry",
 ]
 
 

@@ -25,21 +25,20 @@ _KEYS = (
     "durability",
     "database_url",
     "artifacts_url",
+    "submit_middleware",
     *(f"keep_{what}" for what in _KEPT),
 )
 _NAMESPACE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _DURABILITIES = ("none", "aof", "replica", "fsync")
-ENVIRONMENT = (
+SUBMIT_MIDDLEWARE = "CONDUIT_SUBMIT_MIDDLEWARE"
+OF_THE_QUEUE = (
     "CONDUIT_QUEUE_URL",
     "CONDUIT_REDIS_URL",
-    "CONDUIT_DATABASE_URL",
-    "CONDUIT_ARTIFACTS_URL",
     "CONDUIT_DATA_DIR",
     "CONDUIT_NAMESPACE",
     "CONDUIT_DURABILITY",
-    *(f"CONDUIT_KEEP_{what.upper()}" for what in _KEPT),
 )
-"""The variables that are read here."""
+"""The variables that say where the queue is: each submit looks at them, so they are few."""
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -47,6 +46,7 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     `database_url` is the history's and `artifacts_url` that of what jobs kept; a server alone needs
     them. `keep` says what it keeps of jobs, logs and artifacts, where that was said.
+    `submit_middleware` names what is around every submit: `module:name`, several with commas.
     """
 
     data_dir: Path
@@ -54,6 +54,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     database_url: str
     artifacts_url: str
     keep: dict[str, str]
+    submit_middleware: str = ""
 
 
 def load_settings(
@@ -111,6 +112,7 @@ def load_settings(
         database_url=database_url,
         artifacts_url=artifacts_url,
         keep=_keep(keep or {}, table),
+        submit_middleware=os.environ.get(SUBMIT_MIDDLEWARE) or table.get("submit_middleware", ""),
     )
 
 

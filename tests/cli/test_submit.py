@@ -129,3 +129,86 @@ def test_ctrl_c_ends_a_wait_with_130_and_leaves_the_job(cli: Cli) -> None:
 
 async def _count(queue: stock.Queue) -> int:
     return sum(info.queued + info.scheduled + info.blocked for info in await queue.queues())
+
+
+# --- middleware of the settings --------------------------------------------------------------
+
+MIDDLEWARE = """
+from conduit import SubmitRefusedError
+
+async def marks(submission, call_next):
+    for job in submission.jobs:
+        if job.priority < 0:
+            raise SubmitRefusedError("nothing is that unimportant")
+        job.metadata["from"] = submission.origin
+        if "order_id" in job.arguments:
+            job.arguments["order_id"] += "!"
+    await call_next()
+
+async def garbles(submission, call_next):
+    submission.jobs[0].arguments = {"order_id": 7}
+    await call_next()
+"""
+
+
+def test_a_submit_passes_the_middleware_of_the_settings(cli: Cli) -> None:
+    cli.with_queue(stock.register)
+    cli.write("shop_tracing.py", MIDDLEWARE)
+    done = cli(
+        "submit", "charge", "--args", '["o"]', CONDUIT_SUBMIT_MIDDLEWARE="shop_tracing:marks"
+    )
+    cli.write("pyproject.toml", "[tool.conduit]\nsubmit_middleware = 'shop_tracing:marks'\n")
+    triggered = cli("crons", "trigger", "daily")
+    assert (done.returncode, triggered.returncode) == (0, 0), done.stderr + triggered.stderr
+    ids = [done.stdout.strip(), triggered.stdout.strip()]
+    charged, daily = cli.with_queue(lambda queue: queue.get(ids))
+    assert charged is not None
+    assert daily is not None
+    assert json.loads(charged.args) == {"order_id": "o!"}
+    assert json.loads(charged.metadata) == json.loads(daily.metadata) == {"from": "cli"}
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("marks", "nothing is that unimportant"), ("garbles", "argument 'order_id'")],
+)
+def test_what_a_middleware_refuses_is_told_in_its_words(cli: Cli, name: str, words: str) -> None:
+    cli.with_queue(stock.register)
+    cli.write("shop_tracing.py", MIDDLEWARE)
+    options = ("--args", '["o"]', "--priority", "-1")
+    refused = cli("submit", "charge", *options, CONDUIT_SUBMIT_MIDDLEWARE=f"shop_tracing:{name}")
+    assert (refused.returncode, refused.stdout) == (1 if name == "marks" else 2, "")
+    assert words in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("ref", "words"),
+    [
+        ("nonsense", "write module:name"),
+        ("nowhere:f", "there is no module 'nowhere' here"),
+        ("json:nothing", "'json' has no 'nothing'"),
+        ("broken:f", "'broken' can't be imported: NameError"),
+    ],
+)
+def test_a_wrong_name_of_a_middleware_ends_with_3(cli: Cli, ref: str, words: str) -> None:
+    cli.with_queue(stock.register)
+    cli.write("broken.py", "nonsense\n")
+    refused = cli("submit", "charge", "--args", '["o"]', CONDUIT_SUBMIT_MIDDLEWARE=ref)
+    assert (refused.returncode, refused.stdout) == (3, "")
+    assert words in " ".join(refused.stderr.split())
+    assert "Traceback" not in refused.stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("crons", "trigger", "daily"), ("run", "service.py"), ("server", "start", "--port", "0")],
+    ids=" ".join,
+)
+def test_every_command_that_submits_tells_it(cli: Cli, command: tuple[str, ...]) -> None:
+    cli.with_queue(stock.register)
+    cli.write("service.py", "import conduit\nw = conduit.Worker('w')\n@w.task\ndef f(): ...\n")
+    refused = cli(*command, CONDUIT_SUBMIT_MIDDLEWARE="nonsense")
+    assert (refused.returncode, refused.stdout) == (3, ""), refused.stderr
+    assert "write module:name" in " ".join(refused.stderr.split())
+    assert "Traceback" not in refused.stderr

@@ -33,7 +33,12 @@ SWEEP_STEP = 5 * SECOND
 PATIENCE = 30.0
 """Seconds after which a wait that should have ended has hung."""
 
-BOOM = JobError(type="ValueError", message="no such order", traceback="Traceback …")
+BOOM = JobError(
+    type="NoSuchOrder",
+    message="no such order",
+    traceback="Traceback …",
+    qualified_name="shop.errors.NoSuchOrder",
+)
 
 
 def a_job(**over: Any) -> NewJob:

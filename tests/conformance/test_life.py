@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from conduit.core.errors import QueueError
@@ -24,6 +26,18 @@ async def test_the_context_manager_opens_and_closes(backend: Backend) -> None:
     async with backend.connect() as queue:
         job = await submit(queue)
     assert (await get(backend.queue, job.id)).id == job.id
+
+
+async def test_a_sibling_is_on_the_same_store_and_opened_by_itself(backend: Backend) -> None:
+    job = await submit(backend.queue)
+    sibling = backend.queue.sibling()
+    assert (backend.queue.loop, sibling.loop) == (asyncio.get_running_loop(), None)
+    async with sibling:
+        assert sibling.loop is asyncio.get_running_loop()
+        assert await sibling.now() == backend.clock.now
+        assert (await claim_one(sibling)).id == job.id
+    assert sibling.loop is None
+    assert (await get(backend.queue, job.id)).status == "running"
 
 
 async def test_what_was_answered_is_kept_over_a_reopen(backend: Backend) -> None:

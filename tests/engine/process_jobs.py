@@ -26,6 +26,24 @@ def refuse() -> None:
     raise ValueError("not today")
 
 
+class CardError(Exception):
+    """An error of the user's."""
+
+    class Declined(ValueError):
+        """One inside."""
+
+
+def decline() -> None:
+    raise CardError.Declined("no")
+
+
+def decline_by_an_error_of_its_own() -> None:
+    class OnlyHere(CardError.Declined):
+        pass
+
+    raise OnlyHere("no")
+
+
 def die() -> None:
     os._exit(7)
 

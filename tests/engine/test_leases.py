@@ -153,22 +153,21 @@ class SlowAnswers(SqliteQueue):
 
 
 async def test_a_cancel_that_overtakes_its_claim_keeps_the_job_from_starting(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    bench: Bench,
 ) -> None:
     began: list[str] = []
 
     async def job() -> None:
         began.append(current_job().job_id)
 
-    slow = SlowAnswers(bench.path)
-    monkeypatch.setattr("conduit.engine.worker.open_queue", lambda url: slow)
     job_id = await bench.submit("job")
-    worker = WorkerService(a_spec(task(job), lease_ms=LONG_LEASE_MS), bench.url)
-    await worker.start()
-    await slow.claimed.wait()
-    await bench.queue.cancel([job_id], "not needed")
-    assert (await bench.finished(job_id)).status is JobStatus.CANCELLED
-    await worker.stop()
+    async with SlowAnswers(bench.path) as slow:
+        worker = WorkerService(a_spec(task(job), lease_ms=LONG_LEASE_MS), slow)
+        await worker.start()
+        await slow.claimed.wait()
+        await bench.queue.cancel([job_id], "not needed")
+        assert (await bench.finished(job_id)).status is JobStatus.CANCELLED
+        await worker.stop()
     assert began == []
 
 
@@ -181,7 +180,7 @@ async def test_a_heartbeat_that_cannot_begin_says_so(
 
     monkeypatch.setattr("conduit.engine.heartbeat.asyncio.run", no_loop)
     heartbeat = Heartbeat(
-        bench.url, "orders-1", 900, list, dict, lambda lease, held: None, lambda: None
+        bench.queue.sibling, "orders-1", 900, list, dict, lambda lease, held: None, lambda: None
     )
     with pytest.raises(RuntimeError, match="can't run an event loop"):
         heartbeat.start()

@@ -27,6 +27,7 @@ from conduit import (
 )
 from conduit.queue import Queue
 from conduit.queue.base import JobFilter
+from conduit.sdk import submitting
 from tests.sdk.support import running_in_thread
 
 
@@ -87,7 +88,7 @@ async def test_submit_many_checks_all_arguments_before_anything_is_sent(
 async def test_a_large_submit_many_goes_in_steps_and_keeps_its_order(
     worker: Worker, queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(conduit.sdk.parallel, "STEP", 2)
+    monkeypatch.setattr(submitting, "STEP", 2)
     futures = await submit_many(worker.task(add), range(5))
     entries = await queue.read_events("test", "test")
     assert [len(each.entry.events) for each in entries] == [2, 2, 1]

@@ -21,7 +21,7 @@ from conduit.core.errors import (
 )
 from conduit.core.model import NO_TIMEOUT, Job, JobStatus, NewJob
 from conduit.queue import Queue
-from conduit.queue.base import JobFilter
+from conduit.queue.base import JobFilter, Submitted
 from conduit.sdk.client import Connection
 
 
@@ -285,9 +285,9 @@ async def test_a_conflict_of_one_submit_does_not_fail_its_neighbours(queue_url: 
         )
     finally:
         await connection.close()
-    assert answers[0:2] == [["first"], ["good"]]
+    assert answers[0:2] == [[Submitted("first")], [Submitted("good")]]
     assert isinstance(answers[2], SubmitConflictError)
-    assert answers[3] == ["fine"]
+    assert answers[3] == [Submitted("fine")]
 
 
 async def test_a_job_that_the_store_cannot_keep_does_not_fail_its_neighbours(
@@ -305,7 +305,8 @@ async def test_a_job_that_the_store_cannot_keep_does_not_fail_its_neighbours(
         )
     finally:
         await connection.close()
-    assert [answers[0], answers[1], answers[3]] == [["first"], ["good"], ["fine"]]
+    kept = [[Submitted(job_id)] for job_id in ("first", "good", "fine")]
+    assert [answers[0], answers[1], answers[3]] == kept
     assert isinstance(answers[2], Exception)
 
 

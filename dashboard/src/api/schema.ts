@@ -842,6 +842,12 @@ export interface components {
             message: string;
             /** @default null */
             traceback: string | null;
+            /**
+             * @description The type with its module; null where no exception was raised
+             * @default null
+             * @example shop.errors.CardError
+             */
+            qualified_name: string | null;
         };
         /**
          * JobSummary

@@ -6,9 +6,9 @@ import json
 from typing import NoReturn, cast
 
 from conduit.cli.problems import UsageError
+from conduit.core.checks import check_seconds
 from conduit.core.errors import InvalidOptionError
 from conduit.core.schedule import parse_duration
-from conduit.sdk.options import check_seconds
 
 
 def parse_array(option: str, text: str) -> list[object]:

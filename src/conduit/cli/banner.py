@@ -77,7 +77,11 @@ def address(host: str, port: int) -> str:
 
 def _queue_urls(workers: Sequence[Worker]) -> list[str]:
     """Each queue once. An API alone has none until it submits."""
-    urls = [load_settings(queue_url=worker.queue_url).queue_url for worker in workers]
+    urls = [
+        load_settings(queue_url=worker.queue_url).queue_url
+        for worker in workers
+        if worker.queue is None
+    ]
     return list(dict.fromkeys(urls))
 
 

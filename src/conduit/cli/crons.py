@@ -22,6 +22,7 @@ from conduit.core.crons import next_tick
 from conduit.core.model import CronInfo, JobStatus, NewJob
 from conduit.core.schedule import Overlap, Schedule, parse_schedule
 from conduit.queue.base import Queue
+from conduit.submission import Origin, by_functions
 
 app = App(name="crons", help="List, trigger, pause and resume schedules.")
 
@@ -99,7 +100,8 @@ async def trigger(name: str, *, queue_url: QueueUrl = None) -> None:
             priority=cron.priority,
             max_deliveries=cron.max_deliveries,
         )
-        (submitted,) = await queue.submit([job])
+        passage = by_functions(await queue.functions())
+        (submitted,) = await passage.submit(Origin.CLI, [job], queue.submit)
     emit(submitted.job_id)
 
 

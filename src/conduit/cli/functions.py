@@ -7,9 +7,9 @@ from cyclopts import App
 from conduit.cli.connect import QueueUrl, existing_queue
 from conduit.cli.output import emit, paused_cell, print_json, records, say, show_table
 from conduit.cli.problems import did_you_mean
+from conduit.core.checks import check_text
 from conduit.core.errors import InvalidOptionError
 from conduit.queue.base import Queue, listed_functions
-from conduit.sdk.options import check_text
 
 app = App(name="functions", help="List, pause and resume functions.")
 

@@ -89,13 +89,14 @@ class Components:
 def load_components(plan: RunPlan) -> Components:
     """Import the services and select from them; nothing connects.
 
-    Raises `ServiceImportError`, `ConfigurationError` for two workers of one name and, for a name
-    that isn't there, `UsageError`.
+    Raises `ServiceImportError`, `ConfigurationError` for two workers of one name or a middleware of
+    the settings that can't be loaded and, for a name that isn't there, `UsageError`.
     """
     from conduit.engine.loading import load_service
     from conduit.sdk.api import Api
     from conduit.sdk.run import check_components
     from conduit.sdk.worker import Worker
+    from conduit.submission import middleware_in_settings
 
     if plan.queue_url is not None:
         # A flag wins over the environment everywhere, in the services' own code too.
@@ -103,6 +104,7 @@ def load_components(plan: RunPlan) -> Components:
     if plan.server is not None and not plan.services:
         return Components((), ())
     modules = [load_service(ref) for ref in plan.services]
+    middleware_in_settings()  # which may stand in a service's own folder
     workers, apis = _of_type(modules, Worker), _of_type(modules, Api)
     if not workers and not apis:
         error = ServiceImportError(f"there is nothing to run in {', '.join(plan.services)}")

@@ -13,12 +13,13 @@ from conduit.cli.connect import QueueUrl, existing_queue
 from conduit.cli.ids import whole_ids
 from conduit.cli.output import emit, print_json, printable, record, say
 from conduit.cli.problems import EXIT_FAILURE, UsageError, did_you_mean, show_message
+from conduit.core.checks import check_priority, check_seconds, check_text
 from conduit.core.codec import DEFAULT_PAYLOAD_LIMIT, encode_value
 from conduit.core.errors import ConduitError, InvalidOptionError, UnknownFunctionError
 from conduit.core.model import FunctionInfo, Job, JobStatus, NewJob
 from conduit.core.validation import bound_arguments
 from conduit.queue.base import Queue, Submitted
-from conduit.sdk.options import check_priority, check_seconds, check_text
+from conduit.submission import Origin, by_functions, middleware_in_settings
 
 _POLL_S = 60.0  # a wait returns at once when there is news; this bounds one round of it
 
@@ -66,6 +67,7 @@ async def submit(
         if text is not None:
             check_text(option, text, InvalidOptionError)
     positional, named = parse_array("--args", args), parse_object("--kwargs", kwargs)
+    middleware_in_settings()
     async with existing_queue(queue_url) as store:
         info = await _find(store, function)
         given = bound_arguments(info, positional, named)
@@ -80,7 +82,7 @@ async def submit(
             max_deliveries=info.max_deliveries,
             after=tuple(dict.fromkeys(await whole_ids(store, after))),
         )
-        (submitted,) = await store.submit([job])
+        (submitted,) = await by_functions([info]).submit(Origin.CLI, [job], store.submit)
         await _tell(store, info, submitted)
         if not wait:
             if json:

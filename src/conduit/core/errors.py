@@ -103,6 +103,10 @@ class PayloadError(ConduitError):
     """A stored payload that can't be decoded or doesn't fit the function's annotations."""
 
 
+class SubmitRefusedError(ConduitError):
+    """A middleware around submits let nothing through; raise it there to refuse jobs in words."""
+
+
 class UnknownFunctionError(ConduitError, LookupError):
     """No function of that name is known."""
 

@@ -63,11 +63,16 @@ class Reason(StrEnum):
 
 
 class JobError(Struct, frozen=True, omit_defaults=True):
-    """What an attempt died of: the exception's type name, its words, its traceback as text."""
+    """What an attempt died of: the exception's type name, its words, its traceback as text.
+
+    `qualified_name` is that of the type with its module, such as `shop.errors.CardDeclined`; None
+    where no exception was raised.
+    """
 
     type: str
     message: str
     traceback: str | None = None
+    qualified_name: str | None = None
 
 
 class NewJob(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):

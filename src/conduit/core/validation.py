@@ -33,8 +33,27 @@ def bound_arguments(
 
     Raises `ArgumentError` that names the parameter.
     """
-    what = f"function {info.name!r}"
-    bound = Binder(what, info.signature, info.parameters).bind(args, kwargs)
+    bound = Binder(_what(info), info.signature, info.parameters).bind(args, kwargs)
+    _check_values(info, bound)
+    return bound
+
+
+def check_bound(info: FunctionInfo, bound: Mapping[str, object]) -> None:
+    """Check JSON arguments that have one value per parameter already.
+
+    Raises `ArgumentError` that names the parameter.
+    """
+    known = {parameter.name: parameter for parameter in info.parameters}
+    for name in bound:
+        if name not in known:
+            raise ArgumentError(f"{_what(info)} has no parameter {name!r}: {info.signature}")
+    for name, parameter in known.items():
+        if parameter.required and name not in bound:
+            raise ArgumentError(f"{_what(info)} needs argument {name!r}: {info.signature}")
+    _check_values(info, bound)
+
+
+def _check_values(info: FunctionInfo, bound: Mapping[str, object]) -> None:
     for parameter in info.parameters:
         if parameter.name not in bound:
             continue
@@ -42,10 +61,13 @@ def bound_arguments(
         if misfit is not None:
             place = "" if misfit.path == parameter.name else f"at {misfit.path}: "
             raise ArgumentError(
-                f"argument {parameter.name!r} of {what}: {place}{misfit.reason}; its signature is "
-                f"{info.signature}"
+                f"argument {parameter.name!r} of {_what(info)}: {place}{misfit.reason}; its "
+                f"signature is {info.signature}"
             )
-    return bound
+
+
+def _what(info: FunctionInfo) -> str:
+    return f"function {info.name!r}"
 
 
 def find_misfit(parameter: ParameterInfo, value: object) -> Misfit | None:

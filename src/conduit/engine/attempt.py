@@ -20,6 +20,7 @@ from typing import Any
 
 from msgspec import structs
 
+from conduit import telemetry
 from conduit.core.errors import ConduitError, PayloadError, SerializationError
 from conduit.core.model import NO_TIMEOUT, Job, Lease, Reason
 from conduit.core.transitions import OutcomeKind
@@ -70,6 +71,7 @@ class Tools:
         threads: ThreadPool,
         processes: ProcessPool,
         *,
+        worker_id: str,
         on_deaf: Callable[[Attempt], None],
         torn_down: Callable[[], bool],
         broken: Callable[[], bool],
@@ -78,6 +80,7 @@ class Tools:
         self.reporter = reporter
         self.threads = threads
         self.processes = processes
+        self.worker_id = worker_id
         self.on_deaf = on_deaf
         """Told of an attempt that was told to stop and hasn't ended in time."""
         self.torn_down = torn_down
@@ -256,11 +259,38 @@ class Attempt:
         if self.began is not None:
             return  # a middleware calls the function once more
         self.began = at
+        if telemetry.listeners:
+            telemetry.tell(self._begin())
         timeout = self._timeout()
         if timeout is not None:
             self._times_out_at = time.time() + timeout
             self._deadline = at + timeout
             self._timer = self._tools.loop.call_later(timeout, self.stop, Stop.TIMEOUT)
+
+    def _begin(self) -> telemetry.Begin:
+        job = self.job
+        waited_ms = max(0, (job.claimed_at or job.run_at) - job.run_at)
+        return telemetry.Begin(
+            worker=self._tools.worker_id,
+            job=telemetry.job_ref(job),
+            attempt=job.attempt,
+            wait_s=waited_ms / 1000,
+        )
+
+    def end(self, outcome: Outcome | None) -> telemetry.End:
+        """What is told of its end to who listens, as far as this worker knows."""
+        error = None if outcome is None else outcome.error
+        return telemetry.End(
+            worker=self._tools.worker_id,
+            job=telemetry.job_ref(self.job),
+            attempt=self.job.attempt,
+            outcome="lost" if outcome is None else outcome.kind.value,
+            reason=None if outcome is None else outcome.reason,
+            error=None if error is None else error.type,
+            error_qualified_name=None if error is None else error.qualified_name,
+            run_s=None if self.began is None else time.monotonic() - self.began,
+            kept=outcome is not None,
+        )
 
     @property
     def began_ms_ago(self) -> int | None:

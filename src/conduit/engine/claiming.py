@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
 
+from conduit import telemetry
 from conduit.core.errors import QueueUnavailableError
 from conduit.core.model import Job, Lease
 from conduit.engine.attempt import Attempt, Stop
@@ -111,12 +113,23 @@ class Claimer:
     async def _fetch(self, claim: Claim) -> list[Job]:
         self._early_cancels.clear()
         self._under_way = True
+        asked = time.monotonic()
         try:
-            return await self._queue.claim(claim)
+            jobs = await self._queue.claim(claim)
         except Exception:
             self._under_way = False
             self._in_doubt = True
             raise
+        if telemetry.listeners:
+            telemetry.tell(
+                telemetry.Claim(
+                    worker=self._worker_id,
+                    jobs=tuple(map(telemetry.job_ref, jobs)),
+                    limit=claim.limit,
+                    took_s=time.monotonic() - asked,
+                )
+            )
+        return jobs
 
     async def _hand_back_unheard_of(self, slots: Slots) -> None:
         """Release what a claim has leased whose answer was lost: its jobs would wait for the end

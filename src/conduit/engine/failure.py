@@ -7,6 +7,7 @@ from collections.abc import Callable
 from types import TracebackType
 
 from conduit.core.model import JobError
+from conduit.engine.process_messages import qualified_name
 from conduit.engine.processes import RemoteError, RemoteTraceback
 from conduit.engine.text import MAX_MESSAGE, clean
 
@@ -18,9 +19,13 @@ _OURS = ("conduit.engine.", "conduit.sdk.")
 
 def job_error(error: BaseException) -> JobError:
     """An exception as it is stored: name, words, and the traceback from the user's code on."""
-    name = error.type_name if isinstance(error, RemoteError) else type(error).__name__
+    if isinstance(error, RemoteError):
+        name, qualified = error.type_name, error.qualified_name
+    else:
+        name, qualified = type(error).__name__, qualified_name(type(error))
     return JobError(
         type=clean(name, MAX_MESSAGE),
+        qualified_name=clean(qualified, MAX_MESSAGE),
         message=clean(_shown(lambda: str(error)), MAX_MESSAGE),
         traceback=clean(_shown(lambda: _traceback_of(error))[-MAX_TRACEBACK:], MAX_TRACEBACK),
     )

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from conduit.core.codec import DEFAULT_PAYLOAD_LIMIT, Signature
+from conduit.core.errors import ArgumentError, PayloadError
 from conduit.core.model import (
     DEFAULT_MAX_DELIVERIES,
     DEFAULT_QUEUE,
@@ -23,6 +24,7 @@ from conduit.core.schedule import Catchup, Overlap, Schedule
 from conduit.engine.context import Context
 from conduit.engine.processes import ProcessTarget
 from conduit.queue.base import DEFAULT_LEASE_MS
+from conduit.submission import Passage, SubmitMiddleware
 
 Hook = Callable[..., Awaitable[None] | None]
 Next = Callable[[], Awaitable[Any]]
@@ -75,6 +77,15 @@ class Function:
     """The pattern of events that this function handles."""
     target: ProcessTarget | None = None
     """How a worker process finds the function again; set in process mode."""
+
+    def check_arguments(self, job: NewJob) -> None:
+        """Check that a job's arguments, which were changed, fit. Raises `ArgumentError`."""
+        try:
+            self.signature.decode(job.args)
+        except PayloadError as error:
+            raise ArgumentError(
+                f"what a submit middleware made of the arguments: {error}"
+            ) from error
 
     def info(self, worker: str) -> FunctionInfo:
         """What others are told of this function."""
@@ -174,6 +185,8 @@ class WorkerSpec:
     """Over so many megabytes of memory, too."""
     lifespan: Callable[[], AbstractAsyncContextManager[Any]] | None = None
     middleware: Sequence[Middleware] = ()
+    submit_middleware: Sequence[SubmitMiddleware] = ()
+    """Around the submits that the worker makes itself: ticks of schedules, and `execute`."""
     lease_ms: int = DEFAULT_LEASE_MS
     shutdown_timeout: float = 25.0
     cancel_grace: float = 30.0
@@ -181,6 +194,15 @@ class WorkerSpec:
     connect_timeout: float = 0.0
     """For how long `start` tries to reach a queue that isn't there yet."""
     payload_limit: int = DEFAULT_PAYLOAD_LIMIT
+
+    @property
+    def passage(self) -> Passage:
+        """The way of the jobs that the worker submits itself."""
+        return Passage(
+            self.submit_middleware,
+            lambda job: self.functions[job.function].check_arguments(job),
+            self.payload_limit,
+        )
 
     @property
     def process_places(self) -> int:

@@ -15,7 +15,6 @@ from contextlib import suppress
 from conduit.core.errors import QueueError
 from conduit.core.model import Lease
 from conduit.engine.backoff import Outage, Voice
-from conduit.queue import open_queue
 from conduit.queue.base import Held, Outcome, Queue
 
 logger = logging.getLogger("conduit.engine")
@@ -26,16 +25,16 @@ STOP_TIMEOUT_S = 2.0
 
 
 class Heartbeat:
-    """`held` is asked for the leases of the moment, `begun` for how many milliseconds the functions
-    of their jobs have been running, `on_answer` told of those not simply held, and `on_unknown`
-    called when the queue doesn't know this worker.
+    """`connect` makes the queue that it uses. `held` is asked for the leases of the moment, `begun`
+    for how many milliseconds the functions of their jobs have been running, `on_answer` told of
+    those not simply held, and `on_unknown` called when the queue doesn't know this worker.
 
     All are called in the heartbeat's thread.
     """
 
     def __init__(
         self,
-        url: str,
+        connect: Callable[[], Queue],
         worker_id: str,
         lease_ms: int,
         held: Callable[[], list[Lease]],
@@ -44,7 +43,7 @@ class Heartbeat:
         on_unknown: Callable[[], None],
         voice: Voice | None = None,
     ) -> None:
-        self._url = url
+        self._connect = connect
         self._worker_id = worker_id
         self._lease_ms = lease_ms
         self._held = held
@@ -122,7 +121,7 @@ class Heartbeat:
                 await asyncio.sleep(1)
 
     async def _beat_forever(self, outage: Outage) -> None:
-        async with open_queue(self._url) as queue:
+        async with self._connect() as queue:
             self._queue = queue
             while True:
                 leases = self._held()

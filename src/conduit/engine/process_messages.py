@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from conduit.core.errors import ConduitError
 from conduit.engine.context import JobView
-from conduit.engine.loading import ModuleRef
+from conduit.engine.loading import SCRIPT, SCRIPT_AGAIN, ModuleRef
 from conduit.queue.base import Note
 
 HEADER_SIZE = 4
@@ -25,12 +25,14 @@ class RemoteError(ConduitError):
     """Stands for an exception of a process task that can't be brought to the worker as itself.
 
     That is one that can't be pickled, such as of a class defined inside a function, and one that
-    would end the worker, such as `SystemExit`. `type_name` and `message` are the original's.
+    would end the worker, such as `SystemExit`. `type_name`, `qualified_name` and `message` are the
+    original's.
     """
 
-    def __init__(self, type_name: str, message: str) -> None:
+    def __init__(self, type_name: str, qualified_name: str, message: str) -> None:
         super().__init__(message)
         self.type_name = type_name
+        self.qualified_name = qualified_name
         self.message = message
 
 
@@ -38,6 +40,7 @@ class PackedError(Struct, frozen=True):
     """An exception on its way between processes; `pickled` is None where that isn't possible."""
 
     type_name: str
+    qualified_name: str
     message: str
     traceback: str
     pickled: bytes | None
@@ -148,13 +151,20 @@ def pack_error(error: BaseException) -> PackedError:
     if frames is not None and frames.tb_next is not None:
         frames = frames.tb_next
     text = "".join(traceback.format_exception(type(error), error, frames))
-    return PackedError(type(error).__name__, message, text, _pickled(error))
+    kind = type(error)
+    return PackedError(kind.__name__, qualified_name(kind), message, text, _pickled(error))
+
+
+def qualified_name(kind: type[BaseException]) -> str:
+    """The name of a type with its module, the same in a worker process as in its worker."""
+    module = SCRIPT if kind.__module__ == SCRIPT_AGAIN else kind.__module__
+    return f"{module}.{kind.__qualname__}"
 
 
 def unpack_error(packed: PackedError) -> BaseException:
     """Get the exception back: the original, else a `RemoteError`."""
     error = None if packed.pickled is None else _unpickled(packed.pickled)
-    return error or RemoteError(packed.type_name, packed.message)
+    return error or RemoteError(packed.type_name, packed.qualified_name, packed.message)
 
 
 class _Rebuilt:

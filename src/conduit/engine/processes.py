@@ -449,7 +449,7 @@ def _raisable(packed: PackedError) -> BaseException:
     if isinstance(error, asyncio.CancelledError):
         return error
     if not isinstance(error, Exception) or isinstance(error, StopIteration):
-        return RemoteError(packed.type_name, packed.message)
+        return RemoteError(packed.type_name, packed.qualified_name, packed.message)
     return error
 
 

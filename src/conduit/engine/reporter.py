@@ -20,6 +20,7 @@ from conduit.core.errors import LeaseLostError, QueueUnavailableError
 from conduit.core.model import JobError, Lease, Reason
 from conduit.core.transitions import OutcomeKind
 from conduit.engine.backoff import Outage, Voice
+from conduit.engine.process_messages import qualified_name
 from conduit.engine.text import MAX_MESSAGE, clean
 from conduit.queue.base import Finished, Note, Outcome, Queue
 
@@ -234,7 +235,11 @@ class Reporter:
             lease=outcome.lease,
             kind=OutcomeKind.FAIL,
             reason=Reason.BAD_RESULT,
-            error=JobError(type=type(error).__name__, message=clean(str(error), MAX_MESSAGE)),
+            error=JobError(
+                type=type(error).__name__,
+                message=clean(str(error), MAX_MESSAGE),
+                qualified_name=qualified_name(type(error)),
+            ),
         )
         try:
             (answer,) = await self._queue.finish([self._dated(failure)])

@@ -11,6 +11,9 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
+from msgspec import structs
+
+from conduit import telemetry
 from conduit.core.model import Lease
 from conduit.core.transitions import OutcomeKind
 from conduit.engine.attempt import Attempt, Stop
@@ -182,14 +185,21 @@ class Slots:
     def _report(self, attempt: Attempt, outcome: Outcome | None) -> None:
         attempt.close()
         self._moved.set()
+        end = attempt.end(outcome) if telemetry.listeners else None
         if outcome is None:
             self._settle(attempt)
+            if end is not None:
+                telemetry.tell(end)
         else:
             if attempt.task is not None and outcome.kind is OutcomeKind.RELEASE:
                 self.handed_back += 1
-            self._reporter.finish(outcome, partial(self._on_delivered, attempt))
+            self._reporter.finish(outcome, partial(self._on_delivered, attempt, outcome, end))
 
-    def _on_delivered(self, attempt: Attempt, answer: Finished) -> None:
+    def _on_delivered(
+        self, attempt: Attempt, outcome: Outcome, end: telemetry.End | None, answer: Finished
+    ) -> None:
+        if end is not None:
+            _tell(end, outcome, kept=answer is not Finished.STALE)
         if answer is Finished.STALE:
             logger.warning(
                 "job %s had passed to another worker; what this one made of it was dropped",
@@ -287,3 +297,17 @@ class Slots:
             return
         room.pace.stalled()
         self._release_waiting(room)
+
+
+def _tell(end: telemetry.End, outcome: Outcome, *, kept: bool) -> None:
+    telemetry.tell(structs.replace(end, kept=kept))
+    if kept and outcome.kind is OutcomeKind.RETRY_LATER:
+        telemetry.tell(
+            telemetry.Retry(
+                worker=end.worker,
+                job=end.job,
+                attempt=end.attempt,
+                error=end.error,
+                delay_s=outcome.delay_ms / 1000,
+            )
+        )

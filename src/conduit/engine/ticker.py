@@ -12,13 +12,24 @@ import math
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from itertools import groupby
+from operator import attrgetter
+
+from msgspec import structs
 
 from conduit.core.crons import AHEAD_MS, REFUSED, Tick, Ticked, TickOutcome
-from conduit.core.errors import JobNotFoundError, QueueError, QueueUnavailableError
+from conduit.core.errors import (
+    JobNotFoundError,
+    QueueError,
+    QueueUnavailableError,
+    SubmitRefusedError,
+)
+from conduit.core.model import NewJob
 from conduit.core.schedule import Catchup, due_ticks
 from conduit.engine.backoff import Outage, Voice
 from conduit.engine.function import Cron
-from conduit.queue.base import Queue
+from conduit.queue.base import Queue, Submitted
+from conduit.submission import NO_MIDDLEWARE, Origin, Passage
 
 logger = logging.getLogger("conduit.engine")
 
@@ -37,6 +48,7 @@ async def tick_forever(
     crons: Sequence[Cron],
     on_unknown: Callable[[], None] = lambda: None,
     voice: Voice | None = None,
+    passage: Passage = NO_MIDDLEWARE,
 ) -> None:
     """Submit the jobs of due ticks; returns only by being cancelled.
 
@@ -45,7 +57,7 @@ async def tick_forever(
     if not crons:
         await asyncio.Event().wait()
     outage = Outage(voice)
-    ticker = _Ticker(queue, crons, on_unknown)
+    ticker = _Ticker(queue, crons, on_unknown, passage)
     while True:
         try:
             await ticker.turn()
@@ -59,10 +71,18 @@ async def tick_forever(
 class _Ticker:
     """What one worker knows of its schedules, between one turn and the next."""
 
-    def __init__(self, queue: Queue, crons: Sequence[Cron], on_unknown: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        queue: Queue,
+        crons: Sequence[Cron],
+        on_unknown: Callable[[], None],
+        passage: Passage,
+    ) -> None:
         self._queue = queue
         self._crons = crons
         self._on_unknown = on_unknown
+        self._passage = passage
+        self._failing: set[str] = set()  # schedules of which a middleware has raised something
         self._time = asyncio.get_running_loop().time
         self._look_at = 0.0
         self._now = 0
@@ -153,15 +173,65 @@ class _Ticker:
 
     async def _send(self, ticks: list[Tick]) -> bool:
         """Settle ticks. False: one of them wasn't ours to settle."""
+        if self._passage.is_bare:
+            return self._settle(ticks, await self._tick(ticks))
+        ours = True  # by schedules, so that what refuses one doesn't hold up the others
+        for _, of_one in groupby(ticks, key=attrgetter("cron")):
+            ours = await self._send_through([*of_one]) and ours
+        return ours
+
+    async def _tick(self, ticks: Sequence[Tick]) -> list[Ticked]:
         try:
-            answers = await self._queue.tick(ticks)
+            return await self._queue.tick(ticks)
         except QueueUnavailableError:
             raise
         except QueueError:
-            logger.exception("ticks were refused: %s", ", ".join(_shown(tick) for tick in ticks))
-            answers = [REFUSED] * len(ticks)
+            logger.exception("ticks were refused: %s", ", ".join(map(_shown, ticks)))
+            return [REFUSED] * len(ticks)
+
+    async def _send_through(self, ticks: list[Tick]) -> bool:
+        """Settle the ticks of one schedule, whose jobs pass the middleware.
+
+        Ticks that a middleware refuses are let pass. What else it raises is told once, and the
+        ticks are tried again: nothing is lost to what goes over.
+        """
+        answers: list[Ticked] = []
+        cron = ticks[0].cron
+
+        async def send(jobs: Sequence[NewJob]) -> list[Submitted | None]:
+            sent = [structs.replace(tick, job=job) for tick, job in zip(ticks, jobs, strict=True)]
+            answers[:] = await self._tick(sent)
+            return [_submitted(tick, answer) for tick, answer in zip(sent, answers, strict=True)]
+
+        jobs = [tick.job for tick in ticks if tick.job is not None]
+        if len(jobs) < len(ticks):
+            return self._settle(ticks, await self._tick(ticks))
+        try:
+            await self._passage.submit(Origin.SCHEDULE, jobs, send)
+        except QueueUnavailableError:
+            raise
+        except SubmitRefusedError as error:
+            if not answers:
+                logger.warning("%s is let pass: %s", ", ".join(map(_shown, ticks)), error)
+                answers = await self._tick([structs.replace(tick, job=None) for tick in ticks])
+                return self._settle(ticks, answers, say=False)
+        except Exception:
+            if cron not in self._failing:
+                logger.exception(
+                    "a submit middleware failed for schedule %r; its ticks are tried again", cron
+                )
+            self._failing.add(cron)
+            if not answers:
+                return True
+        else:
+            self._failing.discard(cron)
+        return self._settle(ticks, answers)
+
+    def _settle(self, ticks: list[Tick], answers: list[Ticked], *, say: bool = True) -> bool:
+        """Note what became of ticks. False: one of them wasn't ours to settle."""
         for tick, answer in zip(ticks, answers, strict=True):
-            _say(tick, answer, waited=tick.cron in self._awaited)
+            if say:
+                _say(tick, answer, waited=tick.cron in self._awaited)
             if answer.outcome is TickOutcome.WAITS:
                 self._awaited[tick.cron] = answer.last_job
             else:
@@ -205,6 +275,12 @@ def _say(tick: Tick, answer: Ticked, *, waited: bool) -> None:
             )
         case _:
             pass
+
+
+def _submitted(tick: Tick, answer: Ticked) -> Submitted | None:
+    if tick.job is None or answer.outcome is not TickOutcome.SUBMITTED:
+        return None
+    return Submitted(tick.job.id)
 
 
 def _shown(tick: Tick) -> str:

@@ -12,7 +12,7 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, suppress
 from importlib.metadata import version
 from typing import Any
@@ -48,8 +48,9 @@ from conduit.engine.threads import ThreadPool
 from conduit.engine.ticker import tick_forever
 from conduit.engine.watchdog import Watchdog
 from conduit.engine.wear import Wear
-from conduit.queue import open_queue
-from conduit.queue.base import Registration
+from conduit.queue import Source, held, queue_here
+from conduit.queue.base import Registration, Submitted
+from conduit.submission import Origin
 
 logger = logging.getLogger("conduit.engine")
 
@@ -59,12 +60,11 @@ CANCELLED_BY_TASK = "a task cancelled tasks of the event loop that aren't its ow
 class WorkerService:
     """One worker of one process. `start`, then `wait`; `stop` from anywhere in the same loop."""
 
-    def __init__(self, spec: WorkerSpec, queue_url: str) -> None:
+    def __init__(self, spec: WorkerSpec, source: Source) -> None:
         self.id = f"{spec.name}-{socket.gethostname()}-{os.getpid()}-{uuid7().hex[-8:]}"
         self.name = spec.name
         self._spec = spec
-        self._url = queue_url
-        self._queue = open_queue(queue_url)
+        self._queue = queue_here(source)
         self._voice = Voice()
         self._rooms = rooms_of(spec)
         self._wear = Wear(spec.max_jobs, spec.max_memory)
@@ -159,16 +159,22 @@ class WorkerService:
             await self._close()
 
     async def _execute(self, job: NewJob, function: Function) -> Job:
-        with self._claimer.starting(job.id):
-            started = await self._queue.start(job, self.id, self._spec.lease_ms)
-            attempt = Attempt(started, function, self._tools, inline=True)
-            self._slots.begin(attempt)
-        await attempt.settled()
+        attempts: list[Attempt] = []
+
+        async def start(jobs: Sequence[NewJob]) -> list[Submitted]:
+            with self._claimer.starting(job.id):
+                started = await self._queue.start(jobs[0], self.id, self._spec.lease_ms)
+                attempts.append(Attempt(started, function, self._tools, inline=True))
+                self._slots.begin(attempts[0])
+            return [Submitted(job.id)]
+
+        await self._spec.passage.submit(Origin.SDK, [job], start)
+        await attempts[0].settled()
         (ended,) = await self._queue.get([job.id])
-        return ended or started
+        return ended or attempts[0].job
 
     async def _open(self) -> None:
-        await self._patiently(lambda: self._resources.enter_async_context(self._queue))
+        await self._patiently(lambda: self._resources.enter_async_context(held(self._queue)))
         self._resources.enter_context(capture_logs())
         self._resources.enter_context(shielded())
         self._reporter = Reporter(self._queue, self._on_lost, self._began_ms_ago, self._voice)
@@ -189,13 +195,14 @@ class WorkerService:
             self._reporter,
             threads,
             processes,
+            worker_id=self.id,
             on_deaf=self._slots.leave_behind,
             torn_down=self._is_torn_down,
             broken=self._is_broken,
         )
         self._loop = asyncio.get_running_loop()
         heartbeat = self._heartbeat = Heartbeat(
-            self._url,
+            self._queue.sibling,
             self.id,
             self._spec.lease_ms,
             self._slots.leases,
@@ -216,7 +223,7 @@ class WorkerService:
     async def _patiently(self, step: Callable[[], Awaitable[object]]) -> None:
         """Take a step of the start; a server that isn't there gets `connect_timeout` to come."""
         loop = asyncio.get_running_loop()
-        patience = 0.0 if self._url.startswith("sqlite:") else self._spec.connect_timeout
+        patience = self._spec.connect_timeout if self._queue.remote else 0.0
         deadline = loop.time() + patience
         outage = Outage(self._voice)
         while True:
@@ -290,9 +297,15 @@ class WorkerService:
         reporting = asyncio.create_task(self._reporter.run())
         duties = [
             asyncio.create_task(self._watch.listen(self._queue, self.id, self._voice)),
-            asyncio.create_task(sweep_forever(self._queue, voice=self._voice)),
+            asyncio.create_task(sweep_forever(self._queue, self.id, voice=self._voice)),
             asyncio.create_task(
-                tick_forever(self._queue, self._spec.crons, self._unknown.set, self._voice)
+                tick_forever(
+                    self._queue,
+                    self._spec.crons,
+                    self._unknown.set,
+                    self._voice,
+                    self._spec.passage,
+                )
             ),
             asyncio.create_task(self._stay_registered()),
             asyncio.create_task(StandstillWatch(self._queue, self._slots, self._info()).run()),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -9,7 +12,30 @@ from conduit.core.errors import ConfigurationError
 from conduit.queue.base import Queue
 from conduit.queue.forks import gate as fork_gate  # `gate` is a module here
 
-__all__ = ["Queue", "open_queue"]
+__all__ = ["Queue", "Source", "held", "open_queue", "queue_here"]
+
+Source = str | Queue
+"""Where jobs wait: a URL, or a queue that somebody handed over."""
+
+
+def queue_here(source: Source) -> Queue:
+    """The queue that was handed over where it is open in the running event loop, else another.
+
+    The other one isn't opened yet. Raises `ConfigurationError` for a URL that can't be.
+    """
+    if isinstance(source, str):
+        return open_queue(source)
+    return source if source.loop is asyncio.get_running_loop() else source.sibling()
+
+
+@asynccontextmanager
+async def held(queue: Queue) -> AsyncGenerator[Queue]:
+    """Open a queue for a while; one that is open already is its owner's, and stays open."""
+    if queue.loop is not None:
+        yield queue
+    else:
+        async with queue:
+            yield queue
 
 
 def open_queue(url: str) -> Queue:

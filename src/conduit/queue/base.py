@@ -40,6 +40,7 @@ A `Queue` belongs to the event loop it was opened in.
 
 from __future__ import annotations
 
+from asyncio import AbstractEventLoop
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Protocol, Self
@@ -302,6 +303,20 @@ class Queue(Protocol):
 
     async def close(self) -> None:
         """Let go of every connection and thread; what was answered is kept. Twice is fine."""
+        ...
+
+    @property
+    def loop(self) -> AbstractEventLoop | None:
+        """The event loop that it is open in; None while it isn't open."""
+        ...
+
+    @property
+    def remote(self) -> bool:
+        """Whether it lives on a server, which may come later than its users."""
+        ...
+
+    def sibling(self) -> Queue:
+        """Another queue on the same store, not opened, for another event loop or thread."""
         ...
 
     async def __aenter__(self) -> Self: ...

@@ -6,9 +6,9 @@ import importlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from conduit.core.checks import check_count, check_text
 from conduit.core.errors import ConfigurationError
 from conduit.sdk.api_tracking import RequestTracking
-from conduit.sdk.options import check_count, check_text
 
 if TYPE_CHECKING:
     from fastapi import APIRouter, FastAPI

@@ -22,10 +22,10 @@ from conduit.core.errors import (
     SubmitUnknownError,
 )
 from conduit.core.model import Job, NewJob
-from conduit.queue import Queue, open_queue
+from conduit.queue import Queue, Source, queue_here
 from conduit.queue.base import Submitted
 from conduit.queue.forks import keep_for_ever
-from conduit.settings import ENVIRONMENT, load_settings
+from conduit.settings import OF_THE_QUEUE, load_settings
 
 logger = logging.getLogger("conduit.client")
 
@@ -47,7 +47,7 @@ def resolve_url(url: str | None) -> str:
     What a relative path means is settled at its first use: a later change of folder doesn't lead to
     another queue. A change of the environment does. Raises `ConfigurationError`.
     """
-    wanted = (url, *(os.environ.get(name) for name in ENVIRONMENT))
+    wanted = (url, *(os.environ.get(name) for name in OF_THE_QUEUE))
     if wanted not in _resolved:
         _resolved[wanted] = _absolute(load_settings(queue_url=url).queue_url)
     return _resolved[wanted]
@@ -67,8 +67,8 @@ def _absolute(url: str) -> str:
 class Connection:
     """A queue, open for one event loop, with what its users there share."""
 
-    def __init__(self, url: str) -> None:
-        self._url = url
+    def __init__(self, source: Source) -> None:
+        self._source = source
         self._queue: Queue | None = None
         self._opening = asyncio.Lock()
         self._submitter: _Submitter
@@ -76,22 +76,30 @@ class Connection:
 
     async def open(self) -> Queue:
         """The open queue; a first use that failed may be followed by another."""
-        if self._queue is None:
+        if self._queue is None or self._was_taken_away(self._queue):
             async with self._opening:
-                if self._queue is None:
-                    queue = open_queue(self._url)
-                    await queue.open()
-                    self._submitter = _Submitter(queue)
-                    self._waiter = _Waiter(queue)
-                    self._queue = queue
+                if self._queue is None or self._was_taken_away(self._queue):
+                    self._queue = await self._opened()
         return self._queue
 
-    async def submit(self, jobs: Sequence[NewJob]) -> list[str]:
-        """Keep jobs; the id each runs under, which is another job's where that holds its key."""
+    def _was_taken_away(self, queue: Queue) -> bool:
+        """Whether it is one that was handed over, and whose owner has closed it."""
+        return queue is self._source and queue.loop is None
+
+    async def _opened(self) -> Queue:
+        queue = queue_here(self._source)
+        if queue is not self._source:
+            await queue.open()
+        self._submitter = _Submitter(queue)
+        self._waiter = _Waiter(queue)
+        return queue
+
+    async def submit(self, jobs: Sequence[NewJob]) -> list[Submitted]:
+        """Keep jobs; the queue's answers, once it is sure that none is another function's job."""
         queue = await self.open()
         answers = await self._submitter.submit(jobs)
         await _check_holders(queue, jobs, answers)
-        return [answer.job_id for answer in answers]
+        return answers
 
     async def finished(self, job_id: str, timeout: float | None) -> Job:
         """The job once it is finished; `TimeoutError` after `timeout` seconds.
@@ -119,10 +127,12 @@ class Connection:
             return
         queue, self._queue = self._queue, None
         self._waiter.close()
+        if queue is self._source:
+            return
         try:
             await queue.close()
         except RuntimeError as error:  # the interpreter is ending and has no threads to spare
-            logger.debug("the queue %s was left open: %s", self._url, error)
+            logger.debug("the queue %s was left open: %s", self._source, error)
 
 
 async def _check_holders(
@@ -314,20 +324,20 @@ class _LoopConnections:
 
     def __init__(self, loop: AbstractEventLoop) -> None:
         self._loop = loop
-        self._by_url: dict[str, Connection] = {}
+        self._by_source: dict[Source, Connection] = {}
         self._guard = self._close_with_loop()
 
     async def begin(self) -> None:
         """Let the loop know of the guard: `asyncio.run` closes running generators at its end."""
         await anext(self._guard)
 
-    def get(self, url: str) -> Connection:
-        if url not in self._by_url:
-            self._by_url[url] = Connection(url)
-        return self._by_url[url]
+    def get(self, source: Source) -> Connection:
+        if source not in self._by_source:
+            self._by_source[source] = Connection(source)
+        return self._by_source[source]
 
     async def close(self) -> None:
-        for connection in self._by_url.values():
+        for connection in self._by_source.values():
             await connection.close()
 
     async def _close_with_loop(self) -> AsyncGenerator[None, None]:
@@ -355,8 +365,8 @@ def running_loop() -> AbstractEventLoop:
         ) from None
 
 
-async def connect(url: str) -> Connection:
-    """The running loop's connection to a resolved URL."""
+async def connect(source: Source) -> Connection:
+    """The running loop's connection to a resolved URL, or by a queue that was handed over."""
     loop = running_loop()
     connections = _by_loop.get(loop)
     if connections is None:
@@ -365,7 +375,7 @@ async def connect(url: str) -> Connection:
         await connections.begin()
         for others in filter(None, ended):  # closed without shutting down their generators
             await others.close()
-    return connections.get(url)
+    return connections.get(source)
 
 
 def _leave_to_parent() -> None:

@@ -9,20 +9,14 @@ from pathlib import Path
 from types import CodeType
 from typing import Any, Literal, TypedDict
 
+from conduit.core.checks import check_count, check_priority, check_seconds, check_text
 from conduit.core.codec import Signature
 from conduit.core.errors import InvalidTaskError
 from conduit.core.model import DEFAULT_MAX_DELIVERIES
 from conduit.core.retry import Delay, RetryOn, RetryPolicy
 from conduit.engine.function import NO_HOOKS, Function, Hook, Hooks, Mode
 from conduit.engine.processes import ProcessTarget
-from conduit.sdk.options import (
-    Seconds,
-    check_count,
-    check_priority,
-    check_seconds,
-    check_text,
-    unknown_option,
-)
+from conduit.sdk.options import Seconds, unknown_option
 
 SyncExecutor = Literal["thread", "process"]
 

@@ -12,18 +12,19 @@ from conduit.core.model import FunctionInfo, NewJob
 from conduit.core.patterns import compile_pattern, matches, validate_event_name
 from conduit.sdk import registry
 from conduit.sdk.blocking import run_blocking
-from conduit.sdk.client import connect, resolve_url
+from conduit.sdk.client import connect
 from conduit.sdk.declaration import FunctionOptions
 from conduit.sdk.future import Future
+from conduit.sdk.submitting import Home, source_of, submit
 from conduit.sdk.task import (
     AsyncTaskHandle,
     Decorator,
-    Home,
     PlainTaskHandle,
     TaskHandle,
     ancestry,
     new_id,
 )
+from conduit.submission import Origin
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -105,8 +106,8 @@ class EventHandle:
         ]
 
     async def _publish(self, local: list[NewJob], arguments: dict[str, Any]) -> list[Future[Any]]:
-        url = resolve_url(self._home.queue_url)
-        connection = await connect(url)
+        source = source_of(self._home)
+        connection = await connect(source)
         known = {job.function for job in local}
         # One job per name, whoever has registered it: other workers, one under its former name.
         registered = {info.name: info for info in await (await connection.open()).functions()}
@@ -119,9 +120,9 @@ class EventHandle:
         jobs = [structs.replace(job, metadata=told) for job in (*local, *others)]
         if not jobs:
             return []
-        job_ids = await connection.submit(jobs)
+        job_ids = await submit(self._home, source, jobs, Origin.EVENT)
         return [
-            Future(job_id, url=url, signature=registry.find_signature(job.function))
+            Future(job_id, source=source, signature=registry.find_signature(job.function))
             for job_id, job in zip(job_ids, jobs, strict=True)
         ]
 

@@ -6,6 +6,7 @@ from collections.abc import Generator, Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
 
+from conduit.core.checks import check_seconds, check_text
 from conduit.core.codec import Signature, decode_value
 from conduit.core.errors import (
     ArtifactNotFoundError,
@@ -20,11 +21,11 @@ from conduit.core.errors import (
 from conduit.core.model import MAX_AFTER, Artifact, Job, JobStatus, Reason
 from conduit.core.result import TaskResult
 from conduit.engine.context import find_current_job
+from conduit.queue import Source
 from conduit.queue.base import Acted
 from conduit.sdk import registry
 from conduit.sdk.blocking import run_blocking
 from conduit.sdk.client import connect, resolve_url
-from conduit.sdk.options import check_seconds, check_text
 
 if TYPE_CHECKING:
     from conduit.sdk.task import TaskHandle
@@ -39,12 +40,14 @@ class Future(Generic[R_co]):
     `await future` is `await future.value()`.
     """
 
-    __slots__ = ("__weakref__", "_signature", "_url", "job_id")
+    __slots__ = ("__weakref__", "_signature", "_source", "job_id")
 
-    def __init__(self, job_id: str, *, url: str | None = None, signature: Signature | None = None):
-        """Use `Future.of`. `url`: a resolved one; None: the settings say."""
+    def __init__(
+        self, job_id: str, *, source: Source | None = None, signature: Signature | None = None
+    ) -> None:
+        """Use `Future.of`. `source`: a resolved URL, or a queue; None: the settings say."""
         self.job_id = job_id
-        self._url = url
+        self._source = source
         self._signature = signature
 
     @overload
@@ -65,7 +68,7 @@ class Future(Generic[R_co]):
         """
         if handle is None:
             return Future(job_id)
-        return Future(job_id, url=handle.queue_url, signature=handle.__conduit_function__.signature)
+        return Future(job_id, source=handle.source, signature=handle.__conduit_function__.signature)
 
     def __repr__(self) -> str:
         return f"<Future {self.job_id}>"
@@ -101,7 +104,7 @@ class Future(Generic[R_co]):
     async def _outcome(self, timeout: float | None) -> tuple[TaskResult[R_co], str | None]:
         if timeout is not None:
             timeout = check_seconds("timeout", timeout, InvalidOptionError, zero=True)
-        connection = await connect(self._resolved_url())
+        connection = await connect(self._queue_source())
         waiter = find_current_job()
         if waiter is None:
             job = await connection.finished(self.job_id, timeout)
@@ -114,7 +117,7 @@ class Future(Generic[R_co]):
 
     async def status(self) -> JobStatus:
         """Where the job is in its life. Raises `JobNotFoundError`."""
-        queue = await (await connect(self._resolved_url())).open()
+        queue = await (await connect(self._queue_source())).open()
         (job,) = await queue.get([self.job_id])
         if job is None:
             raise JobNotFoundError(self.job_id)
@@ -126,7 +129,7 @@ class Future(Generic[R_co]):
         False if it had finished before. A job that returns before it notices has completed, and
         its status says so. Raises `JobNotFoundError`.
         """
-        queue = await (await connect(self._resolved_url())).open()
+        queue = await (await connect(self._queue_source())).open()
         (action,) = await queue.cancel([self.job_id], Reason.CANCELLED.value)
         if action.acted is Acted.UNKNOWN:
             raise JobNotFoundError(self.job_id)
@@ -139,7 +142,7 @@ class Future(Generic[R_co]):
         it is neither, if another job holds its key by now, or if one that it waits for has failed,
         was cancelled or is gone; `JobNotFoundError`.
         """
-        queue = await (await connect(self._resolved_url())).open()
+        queue = await (await connect(self._queue_source())).open()
         (action,) = await queue.retry([self.job_id])
         if action.status is None:
             raise JobNotFoundError(self.job_id)
@@ -169,7 +172,7 @@ class Future(Generic[R_co]):
 
         Raises `JobNotFoundError`.
         """
-        queue = await (await connect(self._resolved_url())).open()
+        queue = await (await connect(self._queue_source())).open()
         found = await queue.artifacts(self.job_id)
         if not found:
             await self.status()  # there is such a job, or there was never one
@@ -180,7 +183,7 @@ class Future(Generic[R_co]):
 
         Raises `ArtifactNotFoundError` where it kept none of that name, `JobNotFoundError`.
         """
-        queue = await (await connect(self._resolved_url())).open()
+        queue = await (await connect(self._queue_source())).open()
         data = await queue.artifact(self.job_id, name)
         if data is None:
             known = ", ".join(repr(each.name) for each in await self.artifacts()) or "none"
@@ -189,8 +192,8 @@ class Future(Generic[R_co]):
             )
         return data
 
-    def _resolved_url(self) -> str:
-        return self._url or resolve_url(None)
+    def _queue_source(self) -> Source:
+        return self._source or resolve_url(None)
 
     # --- without an event loop ------------------------------------------------------------------
 

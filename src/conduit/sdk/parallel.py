@@ -19,13 +19,13 @@ from contextlib import asynccontextmanager
 from itertools import islice
 from typing import Any, Literal, TypeVar, cast, overload
 
+from conduit.core.checks import check_count, check_seconds
 from conduit.core.errors import ConduitError, InvalidOptionError, quoted
 from conduit.core.model import NewJob
 from conduit.core.result import TaskResult
 from conduit.sdk.blocking import run_blocking
-from conduit.sdk.client import connect, running_loop
+from conduit.sdk.client import running_loop
 from conduit.sdk.future import Future
-from conduit.sdk.options import check_count, check_seconds
 from conduit.sdk.task import TaskHandle
 
 __all__ = [
@@ -40,10 +40,6 @@ __all__ = [
 ]
 
 R = TypeVar("R")
-
-STEP = 5000
-"""Jobs that are submitted in one step: other writers of the store wait no longer than for these."""
-
 
 # --- submitting ------------------------------------------------------------------------------
 
@@ -91,13 +87,7 @@ def _prepared(handle: TaskHandle[..., Any], given: Any) -> NewJob:
 
 
 async def _submit(handle: TaskHandle[..., R], jobs: list[NewJob]) -> list[Future[R]]:
-    if not jobs:
-        return []
-    connection = await connect(handle.queue_url)
-    job_ids: list[str] = []
-    for start in range(0, len(jobs), STEP):
-        job_ids += await connection.submit(jobs[start : start + STEP])
-    return [handle.future(job_id) for job_id in job_ids]
+    return await handle.submit_prepared(jobs) if jobs else []
 
 
 # --- mapping ---------------------------------------------------------------------------------

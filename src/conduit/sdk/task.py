@@ -6,7 +6,7 @@ import functools
 import hashlib
 import logging
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Generic, ParamSpec, Protocol, Self, TypeVar, cast, overload
 
@@ -18,34 +18,16 @@ from conduit.core.model import NewJob
 from conduit.core.result import TaskResult
 from conduit.engine.context import find_current_job
 from conduit.engine.function import Function, Mode
+from conduit.queue import Source
 from conduit.sdk.blocking import run_blocking
-from conduit.sdk.client import connect, resolve_url
 from conduit.sdk.future import Awaited, Future, job_ids
 from conduit.sdk.options import AS_DECLARED, AsDeclared, Seconds, SubmitOptions, suggests_options
+from conduit.sdk.submitting import Home, source_of, submit
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 logger = logging.getLogger("conduit.client")
-
-
-class Home(Protocol):
-    """The worker that a task is declared on, as far as its submits need it."""
-
-    @property
-    def queue_url(self) -> str | None:
-        """Where its jobs go; None: the settings say."""
-        ...
-
-    @property
-    def queues(self) -> Mapping[str, int]:
-        """The queues that the worker takes jobs from, with their weights."""
-        ...
-
-    @property
-    def payload_limit(self) -> int:
-        """The most that arguments may take, in bytes of JSON."""
-        ...
 
 
 class TaskHandle(Generic[P, R]):
@@ -84,9 +66,9 @@ class TaskHandle(Generic[P, R]):
         return self.__conduit_function__.name
 
     @property
-    def queue_url(self) -> str:
-        """Where its jobs go, resolved. Raises `ConfigurationError`."""
-        return resolve_url(self._home.queue_url)
+    def source(self) -> Source:
+        """Where its jobs go: a resolved URL or a queue. Raises `ConfigurationError`."""
+        return source_of(self._home)
 
     # --- submitting ---------------------------------------------------------------------------
 
@@ -199,16 +181,24 @@ class TaskHandle(Generic[P, R]):
             after=options.after or (),
         )
 
+    async def submit_prepared(self, jobs: Sequence[NewJob]) -> list[Future[R]]:
+        """Hand over what `prepare` made, together; raises as `submit` does."""
+        source = self.source
+        job_ids = await submit(self._home, source, jobs)
+        return [self._future(job_id, source) for job_id in job_ids]
+
     def future(self, job_id: str) -> Future[R]:
         """The Future of a job of this task."""
+        return self._future(job_id, self.source)
+
+    def _future(self, job_id: str, source: Source) -> Future[R]:
         signature = self.__conduit_function__.signature
-        return Future(job_id, url=self.queue_url, signature=signature)
+        return Future(job_id, source=source, signature=signature)
 
     async def _submit(self, job: NewJob) -> Future[R]:
-        url = self.queue_url
-        connection = await connect(url)
-        (job_id,) = await connection.submit([job])
-        return Future(job_id, url=url, signature=self.__conduit_function__.signature)
+        source = self.source
+        (job_id,) = await submit(self._home, source, [job])
+        return self._future(job_id, source)
 
     async def _wait(self, job: NewJob) -> TaskResult[R]:
         future = await self._submit(job)

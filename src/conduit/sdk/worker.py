@@ -11,6 +11,7 @@ from datetime import timedelta
 from types import MappingProxyType
 from typing import Any, Literal, ParamSpec, Self, TypeVar, Unpack, cast, overload
 
+from conduit.core.checks import check_count, check_seconds, check_text
 from conduit.core.codec import DEFAULT_PAYLOAD_LIMIT
 from conduit.core.errors import (
     ArgumentError,
@@ -25,8 +26,8 @@ from conduit.core.schedule import Catchup, Overlap, parse_schedule
 from conduit.engine.function import Cron, Function, Middleware, WorkerSpec
 from conduit.engine.wear import MEASURES_MEMORY
 from conduit.engine.worker import WorkerService
+from conduit.queue import Queue
 from conduit.sdk import declaration, registry
-from conduit.sdk.client import resolve_url
 from conduit.sdk.declaration import (
     FunctionOptions,
     Surroundings,
@@ -36,8 +37,10 @@ from conduit.sdk.declaration import (
 )
 from conduit.sdk.events import EventHandle
 from conduit.sdk.future import task_result
-from conduit.sdk.options import check_count, check_seconds, check_text
+from conduit.sdk.middleware import around_jobs, around_submits, checked
+from conduit.sdk.submitting import source_of
 from conduit.sdk.task import AsyncTaskHandle, Decorator, PlainTaskHandle, TaskHandle, handle_for
+from conduit.submission import SubmitMiddleware
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -65,8 +68,12 @@ class Worker:
     `processes`: worker processes for them; None: one per core. `max_jobs`, `max_memory`: a process
     that has run so many jobs, or takes more megabytes, is replaced by a fresh one, worker processes
     everywhere and the worker's own under `conduit run`. `queue_url`: None takes it from the
-    settings. `lifespan`: a function to an async context manager around the worker's life.
+    settings. `queue`: an object in its place, for the worker and the submits of its tasks. It is
+    used where it is open in the running event loop; elsewhere, others on the same store are opened.
+    `lifespan`: a function to an async context manager around the worker's life.
     `middleware`: `async def (ctx, call_next)` around each job, the first one outermost.
+    `submit_middleware`: `async def (submission, call_next)` around each submit of its tasks, events
+    and schedules.
     `shutdown_timeout`: seconds that jobs get to finish when the worker stops. `payload_limit`: the
     most that arguments or a result may take, in bytes of JSON.
 
@@ -85,8 +92,10 @@ class Worker:
         max_jobs: int | None = None,
         max_memory: int | None = None,
         queue_url: str | None = None,
+        queue: Queue | None = None,
         lifespan: Lifespan | None = None,
         middleware: Sequence[Middleware] = (),
+        submit_middleware: Sequence[SubmitMiddleware] = (),
         shutdown_timeout: float = 25.0,
         payload_limit: int = DEFAULT_PAYLOAD_LIMIT,
     ) -> None:
@@ -104,8 +113,14 @@ class Worker:
         )
         self._set_limits(max_jobs, max_memory, error)
         self._queue_url = None if queue_url is None else _checked_url(queue_url, error)
+        self._queue = None if queue is None else _checked_queue(queue, error)
+        if queue is not None and queue_url is not None:
+            raise error(f"queue={queue!r} and queue_url={queue_url!r}: give one of them")
         self._lifespan = _checked_lifespan(lifespan)
-        self._middleware = _checked_middleware(middleware)
+        self._middleware: tuple[Middleware, ...] = checked("middleware", middleware)
+        self._submit_middleware: tuple[SubmitMiddleware, ...] = checked(
+            "submit_middleware", submit_middleware
+        )
         self._shutdown_timeout = check_seconds(
             "shutdown_timeout", shutdown_timeout, error, zero=True
         )
@@ -146,13 +161,23 @@ class Worker:
 
     @property
     def queue_url(self) -> str | None:
-        """Where its jobs wait; None: the settings say."""
+        """Where its jobs wait; None: the settings say, or `queue` is used."""
         return self._queue_url
+
+    @property
+    def queue(self) -> Queue | None:
+        """The queue that was handed over, if one was."""
+        return self._queue
 
     @property
     def payload_limit(self) -> int:
         """The most that arguments or a result may take, in bytes of JSON."""
         return self._payload_limit
+
+    @property
+    def submit_middleware(self) -> Sequence[SubmitMiddleware]:
+        """What is around its submits, the first one outermost."""
+        return self._submit_middleware
 
     @property
     def functions(self) -> Mapping[str, Function]:
@@ -168,6 +193,7 @@ class Worker:
         self,
         *,
         queue_url: str | None = None,
+        queue: Queue | None = None,
         concurrency: int | None = None,
         connect_timeout: float | None = None,
         max_jobs: int | None = None,
@@ -187,7 +213,9 @@ class Worker:
             ConfigurationError,
         )
         if queue_url is not None:
-            self._queue_url = _checked_url(queue_url, ConfigurationError)
+            self._queue_url, self._queue = _checked_url(queue_url, ConfigurationError), None
+        if queue is not None:
+            self._queue_url, self._queue = None, _checked_queue(queue, ConfigurationError)
         if connect_timeout is not None:
             self._connect_timeout = check_seconds(
                 "connect_timeout", connect_timeout, ConfigurationError, zero=True
@@ -337,7 +365,7 @@ class Worker:
         """All that the engine needs to run this worker.
 
         Raises `InvalidTaskError` if there is nothing to run, or if a function for worker processes
-        can't be found under its name.
+        can't be found under its name, `ConfigurationError` for a middleware of the settings.
         """
         if not self._functions:
             raise InvalidTaskError(
@@ -357,7 +385,8 @@ class Worker:
             max_jobs=self._max_jobs,
             max_memory=self._max_memory,
             lifespan=self._lifespan,
-            middleware=self._middleware,
+            middleware=around_jobs(self._middleware),
+            submit_middleware=around_submits(self._submit_middleware),
             shutdown_timeout=self._shutdown_timeout,
             connect_timeout=self._connect_timeout,
             payload_limit=self._payload_limit,
@@ -367,7 +396,7 @@ class Worker:
         """Connect and begin to take jobs. Raises what stands in the way."""
         if self._running:
             raise ConfigurationError(f"worker {self._name!r} has started already")
-        self._service = WorkerService(self.spec(), resolve_url(self._queue_url))
+        self._service = WorkerService(self.spec(), source_of(self))
         self._running = True
         try:
             await self._service.start()
@@ -441,7 +470,7 @@ class Worker:
         job = handle.prepare(**(kwargs or {}))
         service = self._service if self._running else None
         if service is None:
-            service = WorkerService(self.spec(), resolve_url(self._queue_url))
+            service = WorkerService(self.spec(), source_of(self))
         ended = await service.execute(job)
         return task_result(ended, handle.__conduit_function__.signature)
 
@@ -489,6 +518,14 @@ def _checked_url(url: object, error: type[Exception]) -> str:
     )
 
 
+def _checked_queue(queue: object, error: type[Exception]) -> Queue:
+    if all(hasattr(queue, each) for each in ("submit", "claim", "sibling", "loop")):
+        return cast("Queue", queue)
+    raise error(
+        f"queue={quoted(queue)} must be a queue, such as conduit.queue.open_queue(URL) gives"
+    )
+
+
 def _checked_lifespan(lifespan: Lifespan | None) -> Lifespan | None:
     if lifespan is not None and not callable(lifespan):
         raise InvalidTaskError(
@@ -496,14 +533,6 @@ def _checked_lifespan(lifespan: Lifespan | None) -> Lifespan | None:
             "@contextlib.asynccontextmanager over it"
         )
     return lifespan
-
-
-def _checked_middleware(middleware: Any) -> tuple[Middleware, ...]:
-    if isinstance(middleware, Sequence) and not isinstance(middleware, str):
-        functions = cast("Sequence[Middleware]", middleware)
-        if all(callable(each) for each in functions):
-            return tuple(functions)
-    raise InvalidTaskError(f"middleware={middleware!r} must be a list of async functions")
 
 
 def _check_callable_by_clock(function: Function) -> None:

@@ -175,6 +175,8 @@ def _of_conduit(error: errors.ConduitError) -> ProblemError:
             | errors.InvalidPatternError()
         ):
             return ProblemError(422, "invalid", "The request isn't valid", str(error))
+        case errors.SubmitRefusedError():
+            return ProblemError(422, "submit-refused", "The submit was refused", str(error))
         case errors.QueueError():  # no access, another schema, damaged: nothing a caller can mend
             return queue_unavailable(str(error))
         case _:

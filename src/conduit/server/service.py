@@ -26,6 +26,7 @@ from conduit.server.parts import Parts
 from conduit.server.queue_link import QueueLink
 from conduit.server.retention import Forgetting, Keep
 from conduit.server.tidying import tidy_forever
+from conduit.submission import middleware_in_settings
 
 GRACE_S = 10
 """For how long a stop waits for requests under way."""
@@ -55,7 +56,10 @@ class ServerService:
     """The server: the history's ingest, the HTTP API and the live updates, in this event loop."""
 
     def __init__(self, options: ServerOptions) -> None:
-        """Raises `ConfigurationError` for keys that can't be read, and where they are missing."""
+        """Raises `ConfigurationError` for keys that can't be read, and where they are missing, and
+        for a middleware that can't be loaded.
+        """
+        middleware_in_settings()
         keys = parse_keys(options.api_keys)
         check_binding(options.host, keys, insecure=options.insecure)
         database = Database(options.database_url, migrate=options.migrate)

@@ -14,10 +14,24 @@ from conduit.core.codec import DEFAULT_PAYLOAD_LIMIT, encode_value
 from conduit.core.model import CronInfo, FunctionInfo, NewJob
 from conduit.core.patterns import matches
 from conduit.core.validation import bound_arguments
+from conduit.queue.base import Submitted
 from conduit.server.models.acting import SubmitRequest
 from conduit.server.problems import ProblemError, invalid
+from conduit.server.queue_link import PATIENT_S, QueueLink
+from conduit.submission import Origin, by_functions
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+async def send(
+    link: QueueLink, jobs: Sequence[NewJob], functions: Iterable[FunctionInfo]
+) -> list[Submitted]:
+    """Submit jobs through the settings' middleware, whose time isn't the queue's."""
+
+    async def ask(jobs: Sequence[NewJob]) -> list[Submitted]:
+        return await link.ask(lambda queue: queue.submit(jobs), patience_s=PATIENT_S)
+
+    return await by_functions(functions).submit(Origin.HTTP, jobs, ask) if jobs else []
 
 
 def new_job(wanted: SubmitRequest, functions: Iterable[FunctionInfo]) -> NewJob:

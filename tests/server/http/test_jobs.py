@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import insert
 
 from conduit.core.api_requests import BOUNDS_MS
-from conduit.core.model import JobStatus
+from conduit.core.model import JobError, JobStatus
 from conduit.queue.base import Queue
 from conduit.server.db import tables
 from conduit.server.db.apis import MINUTE_MS
@@ -27,7 +27,9 @@ from tests.server.http.conftest import Serve, client_of
 @pytest.fixture
 async def told(serve: Serve, history_url: str) -> AsyncIterator[httpx.AsyncClient]:
     """A client of a server whose history knows some jobs that the queue has forgotten."""
-    error = msgspec.json.encode({"type": "E", "message": "bad", "traceback": "Traceback …"})
+    error = msgspec.json.encode(
+        JobError(type="E", message="bad", traceback="Traceback …", qualified_name="shop.E")
+    )
     now = wall_clock()  # what was applied long ago is compared with the queue, and found lost
     async with Database(history_url) as database:
         await insert_jobs(
@@ -142,7 +144,8 @@ async def test_a_job_is_told_in_full_and_its_json_is_as_it_was(told: httpx.Async
     assert answer.json()["error"]["traceback"] == "Traceback …"
     assert answer.json()["submitted_at"] == "1970-01-01T00:00:02.000Z"
     listed = (await told.get("/jobs?status=failed")).json()["items"][0]
-    assert listed["error"] == {"type": "E", "message": "bad", "traceback": None}
+    named = {"type": "E", "qualified_name": "shop.E"}
+    assert listed["error"] == named | {"message": "bad", "traceback": None}
 
 
 async def test_attempts_logs_and_relatives_are_told(told: httpx.AsyncClient) -> None:

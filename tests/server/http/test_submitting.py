@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import AsyncIterator
 from enum import Enum
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,9 +14,11 @@ import pytest
 from msgspec import structs
 
 from conduit.core.codec import Signature
+from conduit.core.errors import ConfigurationError
 from conduit.core.model import FunctionInfo, Job, JobStatus, ParameterInfo, WorkerInfo
-from conduit.queue.base import Queue, Registration
+from conduit.queue.base import JobFilter, Queue, Registration
 from tests.cli.stock import register, registration, skip
+from tests.server.http.conftest import Serve, client_of
 
 
 @pytest.fixture(autouse=True)
@@ -371,3 +375,81 @@ async def test_an_id_with_a_line_feed_at_its_end_is_refused(api: httpx.AsyncClie
     answer = await api.post("/jobs", json={"function": "charge", "job_id": "mine\n"})
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["where"] == "body.job_id"
+
+
+# --- middleware of the settings --------------------------------------------------------------
+
+MIDDLEWARE = """
+from conduit import SubmitRefusedError
+
+async def marks(submission, call_next):
+    for job in submission.jobs:
+        if job.priority < 0:
+            raise SubmitRefusedError("nothing is that unimportant")
+        if job.priority > 50:
+            raise TimeoutError
+        job.metadata["from"] = submission.origin
+        if job.priority == 50:
+            job.arguments["cents"] = "many"
+    await call_next()
+"""
+
+
+@pytest.fixture
+async def marking(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[httpx.AsyncClient]:
+    module = f"of_{tmp_path.name}"
+    (tmp_path / f"{module}.py").write_text(MIDDLEWARE)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("CONDUIT_SUBMIT_MIDDLEWARE", f"{module}:marks")
+    async with client_of(await serve()) as client:
+        yield client
+
+
+async def test_submits_events_and_triggers_pass_the_middleware(
+    marking: httpx.AsyncClient, queue: Queue
+) -> None:
+    await queue.register(
+        structs.replace(
+            registration("mailer", "mailer-1", "mail"),
+            functions=(FunctionInfo(name="mail", worker="mailer", event="order.*"),),
+        )
+    )
+    answers = [
+        await marking.post("/jobs", json={"function": "charge", "args": ["o1"]}),
+        await marking.post("/crons/daily/trigger"),
+        await marking.post("/events/order.placed", json={"arguments": {}}),
+    ]
+    assert [each.status_code for each in answers] == [201, 201, 201], [a.text for a in answers]
+    ids = [each.json()["job_id"] for each in answers[:2]]
+    ids.append(answers[2].json()["jobs"][0]["job_id"])
+    kept = [job for job in await queue.get(ids) if job is not None]
+    assert [msgspec.json.decode(job.metadata) for job in kept] == [
+        {"from": "http"},
+        {"from": "http"},
+        {"event": "order.placed", "from": "http"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("priority", "status", "kind"),
+    [(-1, 422, "submit-refused"), (50, 422, "invalid"), (99, 500, "internal")],
+)
+async def test_what_a_middleware_refuses_is_not_kept_and_no_fault_of_the_queue(
+    marking: httpx.AsyncClient, queue: Queue, priority: int, status: int, kind: str
+) -> None:
+    wanted = {"function": "charge", "args": ["o1"], "priority": priority}
+    answer = await marking.post("/jobs", json=wanted)
+    assert (answer.status_code, answer.json()["type"]) == (status, f"urn:conduit:{kind}")
+    assert (await queue.find(JobFilter())).total == 0
+    assert (await marking.get("/health")).status_code == 200
+    assert (await marking.post("/jobs", json=wanted | {"priority": 1})).status_code == 201
+
+
+async def test_a_server_whose_middleware_is_not_there_does_not_start(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONDUIT_SUBMIT_MIDDLEWARE", "nowhere:f")
+    with pytest.raises(ConfigurationError, match="no module 'nowhere'"):
+        await serve()

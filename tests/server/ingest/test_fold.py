@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec import Raw, structs
 
@@ -12,7 +13,7 @@ from conduit.core.model import Job, JobError, JobStatus, Level, LogLine
 from conduit.server.ingest.fold import DATA_LOST, JobHistory, is_lost
 from conduit.server.ingest.soundness import fault_of
 
-BOOM = JobError(type="ValueError", message="no such order")
+BOOM = JobError(type="NoSuchOrder", message="no", qualified_name="shop.errors.NoSuchOrder")
 
 
 def an_event(kind: EventKind, status: JobStatus, seq: int, **over: Any) -> Event:
@@ -85,7 +86,7 @@ def test_an_attempt_is_told_from_start_to_end() -> None:
     attempt = history.attempts[1]
     assert (attempt.claimed_at, attempt.started_at, attempt.ended_at) == (1002, None, 1003)
     assert (attempt.worker_id, attempt.outcome, attempt.reason) == ("w1", "failed", "error")
-    assert attempt.error == '{"type":"ValueError","message":"no such order"}'
+    assert attempt.error == msgspec.json.encode(BOOM).decode()
 
 
 @pytest.mark.parametrize("kind", [EventKind.BEGUN, EventKind.PROGRESS])

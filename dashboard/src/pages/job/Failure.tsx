@@ -20,7 +20,7 @@ export function Failure({ error, reason, note }: { error: Schemas["ErrorView"]; 
         <CircleX className="mt-0.5 size-4 shrink-0" aria-hidden />
         <div className="min-w-0 flex-1">
           <h2 className="font-semibold break-words">
-            <bdi>{error.type}</bdi>
+            <bdi title={error.qualified_name ?? undefined}>{error.type}</bdi>
             {reason && reason !== "error" && <span className="ml-2 text-sm font-normal">{reasonInWords(reason)}</span>}
           </h2>
           <LongText text={error.message} />

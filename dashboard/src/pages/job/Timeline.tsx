@@ -92,7 +92,7 @@ function Row({ step, axis, isLast, job }: { step: Step; axis: Axis; isLast: bool
         {error && (
           <button type="button" aria-expanded={open} onClick={() => setOpen(!open)} className="flex min-w-0 max-w-full items-center gap-1 rounded text-left text-red hover:underline">
             <ChevronRight className={cx("size-3.5 shrink-0 transition-transform", open && "rotate-90")} aria-hidden />
-            <bdi className="truncate">{error.type}: {error.message.split("\n", 1)[0]}</bdi>
+            <bdi className="truncate" title={error.qualified_name ?? undefined}>{error.type}: {error.message.split("\n", 1)[0]}</bdi>
           </button>
         )}
       </div>

@@ -39,7 +39,7 @@ it("keeps what is further on", () => {
 });
 
 it("forgets the error of a job that is tried again, and tells when one ended", () => {
-  const failed = job("a", { status: "failed", seq: 3, finished_at: "x", error: { type: "E", message: "", traceback: null } });
+  const failed = job("a", { status: "failed", seq: 3, finished_at: "x", error: { type: "E", message: "", traceback: null, qualified_name: null } });
   expect(steady([failed], [], heard(change("a", { status: "queued", seq: 4 }, "job.requeued"))).rows[0]).toMatchObject({ status: "queued", error: null, finished_at: null });
   expect(steady([failed], [], heard(change("a", { status: "completed", seq: 6 }, "job.completed"))).rows[0]?.finished_at).toBe("x");
 });

@@ -87,16 +87,26 @@ class RedisQueue(Gated):
     """A queue on the server that `url` names. `clock` answers milliseconds, in tests."""
 
     def __init__(self, url: str, *, clock: Callable[[], int] | None = None) -> None:
+        self._url = url
         self._clock = clock
         self._server = Server(parse(url))
         self._hints = Hints(self._server)
         self._subscriptions = Subscriptions(self._insist)
-        self._opened = False
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     # --- life ------------------------------------------------------------------------------------
 
+    remote = True
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop | None:
+        return self._loop
+
+    def sibling(self) -> RedisQueue:
+        return RedisQueue(self._url, clock=self._clock)
+
     async def open(self) -> None:
-        if self._opened:
+        if self._loop is not None:
             raise QueueError(f"{self._server.address.shown} is open already")
         try:
             await self._server.open()
@@ -104,11 +114,11 @@ class RedisQueue(Gated):
         except BaseException:
             await self._server.close()
             raise
-        self._opened = True
+        self._loop = asyncio.get_running_loop()
         open_queues.add(self)
 
     async def close(self) -> None:
-        self._opened = False
+        self._loop = None
         open_queues.discard(self)
         await self._hints.close()
         await self._server.close()

@@ -87,6 +87,11 @@ class Database:
         self.version = 0
         """Rises with each change anyone makes to the file, as far as noticed."""
 
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop | None:
+        """The event loop that it is open in."""
+        return self._loop if self._accepting else None
+
     # --- life ---------------------------------------------------------------------------------
 
     async def open(self) -> None:

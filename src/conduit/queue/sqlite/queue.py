@@ -76,6 +76,15 @@ class SqliteQueue(Gated):
 
     # --- life ---------------------------------------------------------------------------------
 
+    remote = False
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop | None:
+        return self._db.loop
+
+    def sibling(self) -> SqliteQueue:
+        return SqliteQueue(self._db.path, clock=self._clock)
+
     async def open(self) -> None:
         await self._db.open()
 

@@ -32,6 +32,13 @@ class ErrorView(Struct, frozen=True):
     type: Annotated[str, Meta(examples=["CardError"])]
     message: Annotated[str, Meta(examples=["card declined"])]
     traceback: str | None = None
+    qualified_name: Annotated[
+        str | None,
+        Meta(
+            description="The type with its module; null where no exception was raised",
+            examples=["shop.errors.CardError"],
+        ),
+    ] = None
 
 
 class JobSummary(Struct, frozen=True, kw_only=True):
@@ -160,7 +167,8 @@ _COPIED = [name for name in JobSummary.__struct_fields__ if name not in _MADE]
 def _error_view(error: JobError | None, *, traceback: bool) -> ErrorView | None:
     if error is None:
         return None
-    return ErrorView(error.type, error.message, error.traceback if traceback else None)
+    shown = error.traceback if traceback else None
+    return ErrorView(error.type, error.message, shown, error.qualified_name)
 
 
 class AttemptView(Struct, frozen=True, kw_only=True):

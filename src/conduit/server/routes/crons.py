@@ -7,7 +7,7 @@ import time
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from conduit.core.model import CronInfo
+from conduit.core.model import CronInfo, FunctionInfo
 from conduit.queue.base import Queue
 from conduit.server.access import Role
 from conduit.server.answers import Json, answers
@@ -19,7 +19,7 @@ from conduit.server.parts import Parts, TheParts, needs
 from conduit.server.problems import not_found
 from conduit.server.queue_link import PATIENT_S
 from conduit.server.routes.params import Name
-from conduit.server.submitting import cron_job
+from conduit.server.submitting import cron_job, send
 
 router = APIRouter(prefix="/crons", tags=["crons"])
 
@@ -41,11 +41,12 @@ async def list_crons(parts: TheParts) -> Response:
 async def trigger_cron(name: Name, parts: TheParts) -> Response:
     """Submit a schedule's job now, out of turn."""
 
-    async def trigger(queue: Queue) -> SubmittedView:
-        (answer,) = await queue.submit([cron_job(await _find(queue, name))])
-        return SubmittedView(answer.job_id, answer.duplicate)
+    async def look(queue: Queue) -> tuple[CronInfo, list[FunctionInfo]]:
+        return await _find(queue, name), await queue.functions()
 
-    return Json(await parts.link.ask(trigger, patience_s=PATIENT_S), 201)
+    cron, functions = await parts.link.ask(look, patience_s=PATIENT_S)
+    (answer,) = await send(parts.link, [cron_job(cron)], functions)
+    return Json(SubmittedView(answer.job_id, answer.duplicate), 201)
 
 
 @router.post("/{name:path}/pause", dependencies=[needs(Role.OPERATE)], **answers(CronView, 404))

@@ -9,7 +9,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from conduit.core.patterns import validate_event_name
-from conduit.queue.base import Queue
 from conduit.server import submitting
 from conduit.server.access import Role
 from conduit.server.answers import Json, answers, read, takes
@@ -41,14 +40,12 @@ async def submit_job(request: Request, parts: TheParts) -> Response:
     """
     wanted = await read(request, SubmitRequest)
 
-    async def submit(queue: Queue) -> SubmittedView:
-        job = submitting.new_job(wanted, await queue.functions())
-        (answer,) = await queue.submit([job])
-        return SubmittedView(answer.job_id, answer.duplicate)
-
-    submitted = await parts.link.ask(submit, patience_s=PATIENT_S)
-    where = f"{request.url.path}/{quote(submitted.job_id, safe='')}"
-    return Json(submitted, 200 if submitted.duplicate else 201, headers={"Location": where})
+    functions = await parts.link.ask(lambda queue: queue.functions(), patience_s=PATIENT_S)
+    job = submitting.new_job(wanted, functions)
+    (answer,) = await submitting.send(parts.link, [job], functions)
+    where = f"{request.url.path}/{quote(answer.job_id, safe='')}"
+    view = SubmittedView(answer.job_id, answer.duplicate)
+    return Json(view, 200 if view.duplicate else 201, headers={"Location": where})
 
 
 @router.post(
@@ -61,13 +58,10 @@ async def publish_event(request: Request, name: Name, parts: TheParts) -> Respon
     """Publish an event: each function that handles it gets a job, all in one step."""
     validate_event_name(name)
     wanted = await read(request, PublishRequest, default=PublishRequest())
-
-    async def publish(queue: Queue) -> list[HandledBy]:
-        jobs = submitting.event_jobs(name, wanted.arguments, await queue.functions())
-        answers = await queue.submit(jobs) if jobs else []
-        return [
-            HandledBy(answer.job_id, job.function)
-            for answer, job in zip(answers, jobs, strict=True)
-        ]
-
-    return Json(PublishedView(await parts.link.ask(publish, patience_s=PATIENT_S)), 201)
+    functions = await parts.link.ask(lambda queue: queue.functions(), patience_s=PATIENT_S)
+    jobs = submitting.event_jobs(name, wanted.arguments, functions)
+    answers = await submitting.send(parts.link, jobs, functions)
+    handled = [
+        HandledBy(answer.job_id, job.function) for answer, job in zip(answers, jobs, strict=True)
+    ]
+    return Json(PublishedView(handled), 201)
