@@ -15,7 +15,8 @@ from conduit.cli.output import emit, print_json, printable, record, say
 from conduit.cli.problems import EXIT_FAILURE, UsageError, did_you_mean, show_message
 from conduit.core.codec import DEFAULT_PAYLOAD_LIMIT, encode_value
 from conduit.core.errors import ConduitError, InvalidOptionError, UnknownFunctionError
-from conduit.core.model import FunctionInfo, Job, JobStatus, NewJob
+from conduit.core.model import FunctionInfo, Job, JobStatus
+from conduit.core.new_jobs import new_job
 from conduit.core.validation import bound_arguments
 from conduit.queue.base import Queue, Submitted
 from conduit.sdk.options import check_priority, check_seconds, check_text
@@ -69,15 +70,15 @@ async def submit(
     async with existing_queue(queue_url) as store:
         info = await _find(store, function)
         given = bound_arguments(info, positional, named)
-        job = NewJob(
-            id=str(uuid_utils.uuid7()),
-            function=info.name,
-            queue=info.queue if queue is None else queue,
+        job = new_job(
+            str(uuid_utils.uuid7()),
+            info.name,
+            info,
+            queue=queue,
             args=encode_value(given, path="arguments", limit=DEFAULT_PAYLOAD_LIMIT),
-            priority=info.priority if priority is None else priority,
+            priority=priority,
             delay_ms=math.ceil(delay_s * 1000),
             key=key,
-            max_deliveries=info.max_deliveries,
             after=tuple(dict.fromkeys(await whole_ids(store, after))),
         )
         (submitted,) = await store.submit([job])

@@ -12,7 +12,16 @@ from typing import Final
 
 from msgspec import Raw, Struct
 
-from conduit.core.model import NOTHING, Artifact, JobError, JobStatus, LogLine, NewJob, Terms
+from conduit.core.model import (
+    NOTHING,
+    Artifact,
+    JobError,
+    JobStatus,
+    LogLine,
+    NewJob,
+    Terms,
+    terms_of,
+)
 
 
 class EventKind(StrEnum):
@@ -73,9 +82,8 @@ class Submission(Terms, frozen=True, kw_only=True, omit_defaults=True, gc=False)
 
 def submission_of(job: NewJob, expires_at: int | None) -> Submission:
     """What is told of a job that has just been kept."""
-    terms = {name: getattr(job, name) for name in Terms.__struct_fields__}
     return Submission(
-        **terms, args=Raw(job.args), metadata=Raw(job.metadata), expires_at=expires_at
+        **terms_of(job), args=Raw(job.args), metadata=Raw(job.metadata), expires_at=expires_at
     )
 
 

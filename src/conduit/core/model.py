@@ -11,6 +11,7 @@ them; none can be part of a cycle.
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Any
 
 from msgspec import Raw, Struct
 
@@ -91,6 +92,11 @@ class Terms(Struct, frozen=True, gc=False):
     retries: Fixed[int | None] = None
     timeout_ms: Fixed[int | None] = None
     after: Fixed[tuple[str, ...]] = ()
+
+
+def terms_of(job: Terms) -> dict[str, Any]:
+    """What was said of a job when it was submitted, by name."""
+    return {name: getattr(job, name) for name in Terms.__struct_fields__}
 
 
 class NewJob(Terms, frozen=True, kw_only=True, omit_defaults=True, gc=False):

@@ -16,7 +16,7 @@ import msgspec
 from msgspec import structs
 
 from conduit.core.crons import Tick, Ticked
-from conduit.core.errors import QueueError
+from conduit.core.errors import RefusedError
 from conduit.core.events import Report
 from conduit.core.model import (
     MAX_AFTER,
@@ -50,7 +50,7 @@ class Gated(ABC):
         """See `Queue.start`."""
         check_jobs([job])
         if job.after:
-            raise QueueError(
+            raise RefusedError(
                 f"job {job.id} can't be started at once: it waits for others with `after`"
             )
         now = structs.replace(
@@ -105,7 +105,7 @@ class Gated(ABC):
 
 
 def check_jobs(jobs: Iterable[NewJob]) -> None:
-    """Refuse new jobs that couldn't be kept. Raises `QueueError`."""
+    """Refuse new jobs that couldn't be kept. Raises `RefusedError`."""
     for job in jobs:
         what = f"job {job.id[:40]!r}"
         _check_names(what, job.id, job.queue, job.function, job.parent_id, job.root_id)
@@ -113,11 +113,11 @@ def check_jobs(jobs: Iterable[NewJob]) -> None:
             _check_text(what, job.key)
         _check_names(what, *job.after)
         if not MIN_PRIORITY <= job.priority <= MAX_PRIORITY:
-            raise QueueError(
+            raise RefusedError(
                 f"{what}: priority {job.priority} isn't within {MIN_PRIORITY} and {MAX_PRIORITY}"
             )
         if len(job.after) > MAX_AFTER:
-            raise QueueError(f"{what}: it can wait for {MAX_AFTER:,} jobs at most")
+            raise RefusedError(f"{what}: it can wait for {MAX_AFTER:,} jobs at most")
         _check_counts(what, job.retries, job.timeout_ms, job.max_deliveries, job.delay_ms)
         _check_counts(what, job.expires_ms, job.unique_ms, job.run_at)
         _check_json(f"{what}: its arguments", job.args)
@@ -144,7 +144,7 @@ def _check_note(note: Note) -> None:
     _check_object(f"{what}: its steps", note.steps)
     _check_json(f"{what}: its checkpoint", note.checkpoint)
     if note.progress is not None and not isfinite(note.progress):
-        raise QueueError(f"{what}: the progress {note.progress} is no number")
+        raise RefusedError(f"{what}: the progress {note.progress} is no number")
     _check_counts(what, note.began_ms_ago, *(line.at for line in note.logs))
 
 
@@ -153,7 +153,7 @@ def _check_names(what: str, *names: str | None) -> None:
         if name is None:
             continue
         if len(name) > MAX_NAME:
-            raise QueueError(
+            raise RefusedError(
                 f"{what}: {name[:40]!r}… is too long: a name has at most {MAX_NAME} characters"
             )
         _check_text(what, name)
@@ -165,7 +165,7 @@ def _check_text(what: str, text: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise QueueError(
+        raise RefusedError(
             f"{what}: {text[:40]!r} holds a lone surrogate, which UTF-8 can't carry"
         ) from None
 
@@ -173,12 +173,12 @@ def _check_text(what: str, text: str) -> None:
 def _check_counts(what: str, *values: int | None) -> None:
     for value in values:
         if value is not None and not 0 <= value <= MOST:
-            raise QueueError(f"{what}: the number {value} isn't within 0 and 2**53")
+            raise RefusedError(f"{what}: the number {value} isn't within 0 and 2**53")
 
 
 def _check_json(what: str, value: bytes | None) -> None:
     if value is not None and not _is_json(value):
-        raise QueueError(f"{what}, {value[:40]!r}, isn't JSON, and has to be")
+        raise RefusedError(f"{what}, {value[:40]!r}, isn't JSON, and has to be")
 
 
 def _check_object(what: str, value: bytes | None) -> None:
@@ -189,7 +189,7 @@ def _check_object(what: str, value: bytes | None) -> None:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         members = None
     if not isinstance(members, dict):
-        raise QueueError(f"{what}, {value[:40]!r}, isn't a JSON object, and has to be")
+        raise RefusedError(f"{what}, {value[:40]!r}, isn't a JSON object, and has to be")
 
 
 def _is_json(value: bytes) -> bool:

@@ -7,14 +7,14 @@ import functools
 import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import Any, ParamSpec, TypeVar, cast
 
 from conduit.core.codec import DEFAULT_PAYLOAD_LIMIT, encode_value
 from conduit.core.errors import InvalidOptionError, quoted
-from conduit.core.model import MAX_PRIORITY, MIN_PRIORITY, NO_TIMEOUT
+from conduit.core.model import MAX_PRIORITY, MIN_PRIORITY, NO_TIMEOUT, NewJob
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -61,6 +61,11 @@ class SubmitOptions:
     wait_timeout: float | None = None
     after: tuple[str, ...] | None = None
 
+    @property
+    def said(self) -> dict[str, Any]:
+        """What they say of a new job under its own names."""
+        return {name: getattr(self, name) for name in _OF_A_JOB}
+
     def changed(
         self,
         *,
@@ -104,6 +109,9 @@ class SubmitOptions:
         if after is not None:
             changes["after"] = after
         return replace(self, **changes)
+
+
+_OF_A_JOB = [each.name for each in fields(SubmitOptions) if each.name in NewJob.__struct_fields__]
 
 
 def unknown_option(function: str, option: str, known: Iterable[str]) -> TypeError:

@@ -15,6 +15,7 @@ from uuid_utils import uuid7
 
 from conduit.core.errors import InvalidOptionError
 from conduit.core.model import NewJob
+from conduit.core.new_jobs import new_job
 from conduit.core.result import TaskResult
 from conduit.engine.context import find_current_job
 from conduit.engine.function import Function, Mode
@@ -177,24 +178,15 @@ class TaskHandle(Generic[P, R]):
         job_id = new_id()
         if options.after and (parent := find_current_job()) is not None:
             parent.submits_behind(job_id, options.after)
-        return NewJob(
-            id=job_id,
-            function=function.name,
-            queue=options.queue or function.queue,
+        said = options.said | {"expires_ms": _expiry(options), "key": key}
+        return new_job(
+            job_id,
+            function.name,
+            function,
             args=payload,
-            priority=function.priority if options.priority is None else options.priority,
-            delay_ms=options.delay_ms or 0,
-            run_at=options.run_at,
-            expires_ms=_expiry(options),
-            key=key,
-            unique_ms=options.unique_ms,
-            timeout_ms=options.timeout_ms,
-            retries=options.retries,
-            max_deliveries=function.max_deliveries,
-            metadata=options.metadata or b"{}",
             parent_id=parent_id,
             root_id=root_id,
-            after=options.after or (),
+            **said,
         )
 
     def future(self, job_id: str) -> Future[R]:

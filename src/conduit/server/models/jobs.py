@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Raw, Struct
 
+from conduit.core import layout
 from conduit.core.model import (
     DEFAULT_QUEUE,
     Job,
@@ -109,14 +110,14 @@ class JobPageView(Struct, frozen=True, kw_only=True):
 def as_job(row: JobRow) -> Job:
     """A row of the history as the job that it tells of."""
     fields = fields_of(row, _OF_A_ROW)
-    for name in ("args", "metadata", "steps", "result", "checkpoint"):
+    for name in _PAYLOADS:
         fields[name] = None if fields[name] is None else fields[name].encode()
     if row.error is not None:
         fields["error"] = msgspec.json.decode(row.error, type=JobError)
-    fields["after"] = () if row.after is None else tuple(msgspec.json.decode(row.after))
     return Job(**fields)
 
 
+_PAYLOADS = [line.name for line in layout.fields_of(Job) if line.type is bytes]
 _OF_A_ROW = [name for name in JobRow.__struct_fields__ if name != "applied_at"]
 
 
