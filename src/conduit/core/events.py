@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
+from operator import attrgetter
 from typing import Final
 
 from msgspec import Raw, Struct
@@ -20,7 +21,6 @@ from conduit.core.model import (
     LogLine,
     NewJob,
     Terms,
-    terms_of,
 )
 
 
@@ -80,10 +80,13 @@ class Submission(Terms, frozen=True, kw_only=True, omit_defaults=True, gc=False)
     expires_at: int | None = None
 
 
+_terms_in = attrgetter(*Terms.__struct_fields__)
+
+
 def submission_of(job: NewJob, expires_at: int | None) -> Submission:
     """What is told of a job that has just been kept."""
     return Submission(
-        **terms_of(job), args=Raw(job.args), metadata=Raw(job.metadata), expires_at=expires_at
+        *_terms_in(job), args=Raw(job.args), metadata=Raw(job.metadata), expires_at=expires_at
     )
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from operator import attrgetter
 from typing import Annotated, Any, Final, get_origin
 
@@ -58,7 +59,8 @@ def _nothing(term: Field) -> Any:
 _NOTHING: Final = tuple(map(_nothing, TERMS))
 _NOTHING_MORE: Final = _NOTHING[1:]
 _AFTER_AT: Final = [term.name for term in TERMS].index("after")
-_values_of = attrgetter(*(term.name for term in TERMS))
+_first_of = attrgetter(TERMS[0].name)
+_more_of = attrgetter(*(term.name for term in TERMS[1:]))
 
 
 def _array_of(lines: Sequence[Field], nothings: Sequence[Any]) -> Any:
@@ -75,10 +77,10 @@ _terms_from = msgspec.json.Decoder(_array_of(TERMS, _NOTHING)).decode
 
 def terms_text(job: Terms) -> str:
     """A job's terms as they are stored."""
-    values = _values_of(job)
-    if values[1:] == _NOTHING_MORE:
-        return f"[{values[0]}]"
-    kept = list(values)
+    more = _more_of(job)
+    if more == _NOTHING_MORE:
+        return f"[{_first_of(job)}]"
+    kept = [_first_of(job), *more]
     kept[_AFTER_AT] = tuple(map(short, job.after))
     while kept[-1] == _NOTHING[len(kept) - 1]:
         kept.pop()
@@ -86,11 +88,19 @@ def terms_text(job: Terms) -> str:
 
 
 def terms_from(text: bytes | str) -> tuple[Any, ...]:
-    """The values of `TERMS`."""
+    """The values of `TERMS`; of jobs that are alike they are the same, never changed."""
+    return _few_terms_from(text) if len(text) < _FEW else _all_terms_from(text)
+
+
+def _all_terms_from(text: bytes | str) -> tuple[Any, ...]:
     values: tuple[Any, ...] = astuple(_terms_from(text))
     if after := values[_AFTER_AT]:
         return (*values[:_AFTER_AT], tuple(map(long, after)), *values[_AFTER_AT + 1 :])
     return values
+
+
+_FEW: Final = 16
+_few_terms_from = lru_cache(maxsize=256)(_all_terms_from)
 
 
 # --- states ---------------------------------------------------------------------------------------
@@ -134,7 +144,12 @@ _state_from = msgspec.msgpack.Decoder(_array_of(STATE, [NODEFAULT] * len(STATE))
 
 def state_from(packed: bytes) -> tuple[Any, ...]:
     """The values of `STATE`: a status, an error and a result are text."""
-    return astuple(_state_from(packed))
+    return _small_state_from(packed) if len(packed) < _SMALL else astuple(_state_from(packed))
+
+
+_SMALL: Final = 256
+# The states of a batch are mostly alike: each is decoded once.
+_small_state_from = lru_cache(maxsize=64)(lambda packed: astuple(_state_from(packed)))
 
 
 FRESH: Final[Mapping[str, Any]] = {

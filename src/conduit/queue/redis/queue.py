@@ -60,7 +60,7 @@ from conduit.queue.redis.address import parse
 from conduit.queue.redis.connection import NotConfirmedError, Server
 from conduit.queue.redis.failures import AnswerLateError, AnswerLostError, ForeignKeyError
 from conduit.queue.redis.hints import Hints
-from conduit.queue.redis.layout import STATUSES, JobRow, LeaseRow
+from conduit.queue.redis.layout import STATUSES, LeaseRow
 from conduit.queue.redis.packing import long, short, to_json
 from conduit.queue.redis.subscription import Subscriptions
 
@@ -161,10 +161,10 @@ class RedisQueue(Gated):
     # --- submitting ------------------------------------------------------------------------------
 
     async def _submit(self, jobs: Sequence[NewJob]) -> list[Submitted]:
-        rows = [records.new_job_row(job) for job in jobs]
         try:
-            if await self._submit_plain(jobs, rows):
+            if await self._submit_plain(jobs):
                 return [Submitted(job.id) for job in jobs]
+            rows = [records.new_job_row(job) for job in jobs]
             answers = await self._insist("submit", rows, durable=True)
         except NotConfirmedError as error:
             raise SubmitUnknownError(
@@ -180,13 +180,13 @@ class RedisQueue(Gated):
             for job, row, answer in zip(jobs, rows, map(bytes.decode, answers), strict=True)
         ]
 
-    async def _submit_plain(self, jobs: Sequence[NewJob], rows: list[JobRow]) -> bool:
+    async def _submit_plain(self, jobs: Sequence[NewJob]) -> bool:
         """Submit the short way; False, and nothing is done, where that isn't the way of these."""
-        if len({row.id for row in rows}) < len(rows) or sum(len(job.args) for job in jobs) > LARGE:
+        if len({job.id for job in jobs}) < len(jobs) or sum(len(job.args) for job in jobs) > LARGE:
             return False
         parts: list[bytes] = []
-        for job, row in zip(jobs, rows, strict=True):
-            part = records.plain_part(row, job.args)
+        for job in jobs:
+            part = records.plain_part(job)
             if part is None:
                 return False
             parts.append(part)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -77,31 +78,26 @@ _SUBMITTED = KIND_NUMBERS[EventKind.SUBMITTED]
 _LANE, _ARGS, _TERMS = map(LETTERS.__getitem__, ("lane", "args", "terms"))
 
 
-def plain_part(row: JobRow, args: bytes) -> bytes | None:
+def plain_part(job: NewJob) -> bytes | None:
     """A job as submit_plain.lua takes it; None if it isn't plain.
 
     Id, lane, body and event, each after its length. The body is the blob without number and time;
     the event is its row in an entry of the stream, packed as lib.lua would.
     """
     if (
-        not (
-            row.run_at
-            is row.expires_ms
-            is row.key
-            is row.unique_ms
-            is row.metadata
-            is row.after
-            is None
-        )
-        or row.priority != 0
-        or row.delay_ms != 0
+        not job.run_at is job.expires_ms is job.key is job.unique_ms is None
+        or job.priority != 0
+        or job.delay_ms != 0
+        or job.metadata != b"{}"
+        or job.after
     ):
         return None
-    lane = f"{len(row.queue.encode())}:{row.queue}:{row.function}"
-    news = {_LANE: lane, _ARGS: row.args, _TERMS: row.terms}
-    event = pack((_SUBMITTED, row.id, *layout.FRESH_TOLD, news))
-    id_, lane_, terms = row.id.encode(), lane.encode(), row.terms.encode()
-    body_length = 7 + len(lane_) + len(args) + len(terms)
+    args, terms, stored_id = job.args, terms_text(job), short(job.id)
+    lane, lane_ = _lane(job.queue, job.function)
+    news = {_LANE: lane, _ARGS: args.decode(), _TERMS: terms}
+    event = pack((_SUBMITTED, stored_id, *layout.FRESH_TOLD, news))
+    id_, terms_ = stored_id.encode(), terms.encode()
+    body_length = 7 + len(lane_) + len(args) + len(terms_)
     return b"".join(
         (
             _PLAIN_ID.pack(len(id_)),
@@ -112,11 +108,17 @@ def plain_part(row: JobRow, args: bytes) -> bytes | None:
             lane_,
             _PLAIN_LENGTH.pack(len(args)),
             args,
-            terms,
+            terms_,
             _PLAIN_LENGTH.pack(len(event)),
             event,
         )
     )
+
+
+@lru_cache(maxsize=1024)
+def _lane(queue: str, function: str) -> tuple[str, bytes]:
+    lane = f"{len(queue.encode())}:{queue}:{function}"
+    return lane, lane.encode()
 
 
 # --- jobs ---------------------------------------------------------------------------------------

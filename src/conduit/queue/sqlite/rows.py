@@ -106,13 +106,14 @@ _terms_of = attrgetter(*Terms.__struct_fields__)
 _COLLECTED_AT = [
     at for at, line in enumerate(fields_of(Terms)) if get_origin(line.type) in (tuple, dict)
 ]
+_EMPTY = {at: _encode(fields_of(Terms)[at].default).decode() for at in _COLLECTED_AT}
 
 
 def terms_row(job: Terms) -> list[Any]:
     """A job's terms as they are stored."""
     values = list(_terms_of(job))
     for at in _COLLECTED_AT:
-        values[at] = _encode(values[at]).decode()
+        values[at] = _encode(values[at]).decode() if values[at] else _EMPTY[at]
     return values
 
 
