@@ -144,12 +144,16 @@ _state_from = msgspec.msgpack.Decoder(_array_of(STATE, [NODEFAULT] * len(STATE))
 
 def state_from(packed: bytes) -> tuple[Any, ...]:
     """The values of `STATE`: a status, an error and a result are text."""
-    return _small_state_from(packed) if len(packed) < _SMALL else astuple(_state_from(packed))
+    return _small_state_from(packed) if len(packed) < _SMALL else _any_state_from(packed)
+
+
+def _any_state_from(packed: bytes) -> tuple[Any, ...]:
+    return astuple(_state_from(packed))
 
 
 _SMALL: Final = 256
 # The states of a batch are mostly alike: each is decoded once.
-_small_state_from = lru_cache(maxsize=64)(lambda packed: astuple(_state_from(packed)))
+_small_state_from = lru_cache(maxsize=64)(_any_state_from)
 
 
 FRESH: Final[Mapping[str, Any]] = {
