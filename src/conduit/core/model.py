@@ -24,6 +24,8 @@ NO_TIMEOUT = 0
 MIN_PRIORITY, MAX_PRIORITY = -100, 100
 MAX_AFTER = 1000
 """For how many jobs one job can wait."""
+MAX_HEADERS = 4096
+"""Bytes of a job's headers as JSON."""
 
 
 NOTHING = Raw()
@@ -79,7 +81,7 @@ class Terms(Struct, frozen=True, gc=False):
     What has a default here has it for good: nothing. Other defaults are `NewJob`'s, and are stored.
     `timeout_ms` and `retries` override the function's own settings. `after` are ids of jobs that
     have to complete before this one may start, `MAX_AFTER` at most; one that is named twice is
-    waited for once.
+    waited for once. `headers` travel with the job, `MAX_HEADERS` at most, and mean nothing to it.
     """
 
     function: Fixed[str]
@@ -92,6 +94,7 @@ class Terms(Struct, frozen=True, gc=False):
     retries: Fixed[int | None] = None
     timeout_ms: Fixed[int | None] = None
     after: Fixed[tuple[str, ...]] = ()
+    headers: Fixed[dict[str, str]] = {}
 
 
 def terms_of(job: Terms) -> dict[str, Any]:

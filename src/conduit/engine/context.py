@@ -227,6 +227,11 @@ class Context:
         return dict(self._metadata)
 
     @property
+    def headers(self) -> dict[str, str]:
+        """A copy of the headers that the job was submitted with."""
+        return dict(self._view.headers)
+
+    @property
     def checkpoint(self) -> Any:
         """What `save_checkpoint` last saved, in this attempt or an earlier one; else None."""
         return self._checkpoint

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
+from functools import partial
 from math import isfinite
 from typing import Final
 
@@ -20,6 +21,7 @@ from conduit.core.errors import RefusedError
 from conduit.core.events import Report
 from conduit.core.model import (
     MAX_AFTER,
+    MAX_HEADERS,
     MAX_PRIORITY,
     MIN_PRIORITY,
     Job,
@@ -36,6 +38,8 @@ MOST: Final = 2**53
 """The size of a number at most: whole ones are exact in a double up to here."""
 
 _read = msgspec.json.Decoder().decode
+_encode = msgspec.json.Encoder().encode
+_headers_from = partial(msgspec.convert, type=dict[str, str])
 
 
 class Gated(ABC):
@@ -122,6 +126,19 @@ def check_jobs(jobs: Iterable[NewJob]) -> None:
         _check_counts(what, job.expires_ms, job.unique_ms, job.run_at)
         _check_json(f"{what}: its arguments", job.args)
         _check_object(f"{what}: its metadata", job.metadata)
+        if job.headers and (fault := fault_of_headers(job.headers)):
+            raise RefusedError(f"{what}: its headers {fault}")
+
+
+def fault_of_headers(headers: object) -> str | None:
+    """Why these can't travel with a job, as the rest of a sentence; None where they can."""
+    try:
+        encoded = _encode(_headers_from(headers))
+    except (msgspec.ValidationError, UnicodeEncodeError):
+        return "must be a dict of text by names that are text, and whole Unicode"
+    if len(encoded) > MAX_HEADERS:
+        return f"take {len(encoded):,} bytes as JSON; they may take {MAX_HEADERS:,}"
+    return None
 
 
 def _storable(outcome: Outcome) -> Outcome:

@@ -15,6 +15,7 @@ from typing import Any, ParamSpec, TypeVar, cast
 from conduit.core.codec import DEFAULT_PAYLOAD_LIMIT, encode_value
 from conduit.core.errors import InvalidOptionError, quoted
 from conduit.core.model import MAX_PRIORITY, MIN_PRIORITY, NO_TIMEOUT, NewJob
+from conduit.queue.gate import fault_of_headers
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -43,8 +44,8 @@ class SubmitOptions:
     """How a job differs from what its task declares. None: as declared.
 
     `delay_ms`, `unique_ms`, `expires_ms` and `timeout_ms` are spans, `run_at` and `expires_at`
-    moments, all in milliseconds; `wait_timeout` is in seconds. `metadata` is a JSON object. `after`
-    are the ids of jobs, each once.
+    moments, all in milliseconds; `wait_timeout` is in seconds. `metadata` is a JSON object,
+    `headers` are text by name. `after` are the ids of jobs, each once.
     """
 
     delay_ms: int | None = None
@@ -58,6 +59,7 @@ class SubmitOptions:
     retries: int | None = None
     queue: str | None = None
     metadata: bytes | None = None
+    headers: dict[str, str] | None = None
     wait_timeout: float | None = None
     after: tuple[str, ...] | None = None
 
@@ -79,6 +81,7 @@ class SubmitOptions:
         retries: int | None = None,
         queue: str | None = None,
         metadata: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
         wait_timeout: Seconds | None = None,
         after: tuple[str, ...] | None = None,
     ) -> SubmitOptions:
@@ -104,6 +107,8 @@ class SubmitOptions:
             changes["queue"] = check_text("queue", queue, InvalidOptionError)
         if metadata is not None:
             changes["metadata"] = _metadata(metadata)
+        if headers is not None:
+            changes["headers"] = _headers(headers)
         if wait_timeout is not None:
             changes["wait_timeout"] = _span("wait_timeout", wait_timeout, zero=True) / 1000
         if after is not None:
@@ -226,3 +231,12 @@ def _metadata(value: object) -> bytes:
             f"metadata={quoted(cast('object', value))} must be a dict with text for keys"
         )
     return encode_value(dict(fields), path="metadata", limit=DEFAULT_PAYLOAD_LIMIT)
+
+
+def _headers(value: object) -> dict[str, str]:
+    given: Any = value
+    if isinstance(value, Mapping):
+        given = dict(cast("Mapping[str, str]", value))
+    if fault := fault_of_headers(given):
+        raise InvalidOptionError(f"headers={quoted(given)} {fault}")
+    return given

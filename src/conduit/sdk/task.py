@@ -130,6 +130,7 @@ class TaskHandle(Generic[P, R]):
         retries: int | None = None,
         queue: str | None = None,
         metadata: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
         wait_timeout: Seconds | None = None,
         after: Awaited | None = None,
     ) -> Self:
@@ -141,7 +142,8 @@ class TaskHandle(Generic[P, R]):
         its own then one made of the arguments. `expires`: cancelled if it hasn't started within
         this span or by this moment. `timeout` (None: no limit), `retries`, `queue`: instead of the
         task's.
-        `metadata`: kept and shown with the job. `wait_timeout`: how long `wait` waits. `after`:
+        `metadata`: kept and shown with the job. `headers`: text by name that travels with it, 4 KiB
+        at most, such as a trace's id. `wait_timeout`: how long `wait` waits. `after`:
         a Future or a job's id, or several: blocked until all of these jobs have completed, and
         cancelled when one of them fails or is cancelled.
 
@@ -160,6 +162,7 @@ class TaskHandle(Generic[P, R]):
             retries=retries,
             queue=queue,
             metadata=metadata,
+            headers=headers,
             wait_timeout=wait_timeout,
             after=None if after is None else job_ids(after),
         )

@@ -81,12 +81,13 @@ class JobSummary(Struct, frozen=True, kw_only=True):
 
 
 class JobDetail(JobSummary, frozen=True, kw_only=True):
-    """A job with its payloads, and the ids of the jobs that it was submitted to wait for."""
+    """A job with its payloads and headers, and the ids of the jobs that it was to wait for."""
 
     after: list[Id]
     args: Annotated[Raw, Meta(examples=[{"order_id": "o1", "cents": 100}])]
     result: Raw | None
     metadata: Raw
+    headers: dict[str, str]
     checkpoint: Raw | None
     steps: Raw
 
@@ -134,6 +135,7 @@ def detail(job: Job) -> JobDetail:
         args=Raw(job.args),
         result=_raw(job.result),
         metadata=Raw(job.metadata),
+        headers=job.headers,
         checkpoint=_raw(job.checkpoint),
         steps=Raw(job.steps),
     )

@@ -1,4 +1,4 @@
-"""What a job waits for is told of every job, also where that is nothing."""
+"""What a job waits for is told of every job, also where that is nothing; its headers, too."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ def _text() -> sa.String:
 
 
 def upgrade() -> None:
-    """Make the column anew, since SQLite can't forbid NULL in one that is there."""
+    """Make one column anew, since SQLite can't forbid NULL in one that is there, and another."""
     op.add_column("jobs", sa.Column("awaited", _text(), nullable=False, server_default="[]"))
     op.execute("UPDATE jobs SET awaited = after WHERE after IS NOT NULL")
     op.drop_column("jobs", "after")
     op.alter_column("jobs", "awaited", new_column_name="after")
+    op.add_column("jobs", sa.Column("headers", _text(), nullable=False, server_default="{}"))
