@@ -32,6 +32,7 @@ from conduit.server.db.database import Database
 from conduit.server.db.queries import JobQuery, Sort
 from conduit.server.db.rows import JobRow
 from conduit.server.db.statistics import Window
+from conduit.server.ingest import bulk
 from tests.servers.postgres import PostgresServer
 
 HOUR = 3_600_000
@@ -112,16 +113,19 @@ def fill_postgresql(url: str, count: int) -> None:
     with psycopg.connect(url, autocommit=True) as connection:
         with connection.cursor().copy(f"COPY jobs ({names}) FROM STDIN") as copy:
             for row in jobs(count):
-                copy.write_row(structs.astuple(row))
+                copy.write_row(
+                    json.dumps(value) if isinstance(value, (tuple, dict)) else value
+                    for value in structs.astuple(row)
+                )
         connection.execute("VACUUM ANALYZE jobs")
 
 
 async def fill_sqlite(database: Database, count: int) -> None:
     """Put the jobs in, and tell SQLite of their numbers."""
     rows = jobs(count)
-    while batch := [structs.asdict(row) for row in islice(rows, 20_000)]:
+    while batch := list(islice(rows, 20_000)):
         async with database.begin() as connection:
-            await connection.execute(tables.jobs.insert(), batch)
+            await bulk.put(connection, tables.jobs, batch)
     await database.take_stock()
 
 

@@ -41,6 +41,15 @@ def test_a_delay_is_given_in_seconds_or_as_schedules_have_it(cli: Cli, delay: st
     assert job.run_at - job.submitted_at == ms
 
 
+def test_headers_travel_with_a_job_and_are_shown(cli: Cli) -> None:
+    cli.with_queue(stock.register)
+    job_id = cli("submit", "charge", "--args", '["o1"]', "--headers", '{"trace": "ab"}').stdout
+    assert '{"trace": "ab"}' in cli("jobs", "show", job_id.strip()).stdout
+    wrong = cli("submit", "charge", "--args", '["o1"]', "--headers", '{"trace": 1}')
+    assert wrong.returncode == 2
+    assert "--headers must be a dict of text" in wrong.stderr
+
+
 def test_a_job_comes_after_others_and_shows_how_they_are(cli: Cli) -> None:
     cli.with_queue(stock.fill)
     one = cli("submit", "report").stdout.strip()

@@ -16,11 +16,12 @@ from uuid import uuid4
 import pytest
 from redis import Redis
 
-from conduit.core.events import EventKind
+from conduit.core.events import KIND_NUMBERS
 from conduit.queue.base import Queue
 from conduit.queue.redis import RedisQueue
 from conduit.queue.redis.keys import Keys
-from conduit.queue.redis.records import STATUS_LETTERS, pack, short
+from conduit.queue.redis.layout import LETTERS, STATUS_LETTERS
+from conduit.queue.redis.packing import pack, short
 from conduit.queue.sqlite import SqliteQueue
 
 
@@ -139,16 +140,14 @@ def server_for(name: str, request: pytest.FixtureRequest) -> str:
     return ""
 
 
-_LETTERS = {"worker_id": "w", "reason": "y", "result": "o", "progress": "p", "args": "A"}
 _COUNTERS = ("generation", "fence", "failures", "rescues")
 
 
 def _packed(event: dict[str, Any]) -> bytes:
     """An event as Redis's scripts pack it."""
-    kinds = [kind.value for kind in EventKind]
-    kind = kinds.index(event["kind"]) + 1 if event["kind"] in kinds else event["kind"]
+    kind = KIND_NUMBERS.get(event["kind"], event["kind"])
     status = STATUS_LETTERS.get(event["status"], event["status"])
-    extra = {letter: event[name] for name, letter in _LETTERS.items() if name in event}
+    extra = {letter: event[name] for name, letter in LETTERS.items() if name in event}
     head = [kind, short(event["job_id"]), event["seq"], event["attempt"], status]
     counters = [event.get(name, 1 if name == "generation" else 0) for name in _COUNTERS]
     return pack([*head, *counters, extra])

@@ -89,6 +89,7 @@ async def test_a_job_that_waits_for_another_is_stored_as_blocked(backend: Backen
         id=second.id,
         function="task",
         queue="default",
+        max_deliveries=3,
         status=JobStatus.BLOCKED,
         args=b'{"n":1}',
         priority=3,

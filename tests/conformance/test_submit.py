@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import msgspec
 import pytest
 
-from conduit.core.errors import SubmitConflictError
+from conduit.core.errors import RefusedError, SubmitConflictError
 from conduit.core.events import EventKind
 from conduit.core.model import Job, JobStatus
 from conduit.core.transitions import OutcomeKind
@@ -52,6 +53,7 @@ async def test_a_submitted_job_is_stored_as_it_was_given(backend: Backend) -> No
         metadata=b'{"tenant":"a"}',
         parent_id="parent",
         root_id="root",
+        headers={"traceparent": "00-ab-cd-01", "baggage": "\0é"},
     )
     await backend.queue.submit([new])
 
@@ -72,7 +74,43 @@ async def test_a_submitted_job_is_stored_as_it_was_given(backend: Backend) -> No
         run_at=backend.clock.now,
         expires_at=backend.clock.now + HOUR,
         metadata=b'{"tenant":"a"}',
+        headers={"traceparent": "00-ab-cd-01", "baggage": "\0é"},
     )
+
+
+async def test_headers_travel_with_a_job_through_its_whole_life(backend: Backend) -> None:
+    queue, headers = backend.queue, {"traceparent": "00-ab-cd-01"}
+    new = await submit(queue, headers=headers)
+    (told,) = await events_of(queue, new.id)
+    assert told.submission is not None
+    assert told.submission.headers == headers
+    first = await claim_one(queue)
+    assert first.headers == headers
+    await let_leases_lapse(backend)
+    again = await claim_one(queue)
+    assert (again.headers, again.fence) == (headers, 2)
+    await fail(queue, again)
+    await retry(queue, new.id)
+    assert (await claim_one(queue)).headers == headers
+
+
+@pytest.mark.parametrize(
+    ("headers", "words"),
+    [
+        ({"a": "x" * 4089}, "its headers take 4,097 bytes as JSON; they may take 4,096"),
+        ({"a": 1}, "its headers must be a dict of text"),
+        ({"a": "\ud800"}, "its headers must be a dict of text"),
+        (["a"], "its headers must be a dict of text"),
+    ],
+)
+async def test_headers_that_are_no_small_dict_of_text_are_refused(
+    queue: Queue, headers: Any, words: str
+) -> None:
+    job = a_job(headers=headers)
+    with pytest.raises(RefusedError, match=words):
+        await queue.submit([job])
+    assert await queue.get([job.id]) == [None]
+    await queue.submit([a_job(headers={"a": "x" * 4088})])
 
 
 async def test_a_batch_is_answered_in_order(queue: Queue) -> None:

@@ -11,6 +11,7 @@ import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 from msgspec import Struct, structs
 from sqlalchemy import Table
@@ -64,7 +65,15 @@ async def fill(database: Database, rows: Iterable[Struct], table: Table) -> None
         places = ", ".join("?" * len(batch[0].__struct_fields__))
         statement = f"INSERT INTO {table.name} ({names}) VALUES ({places})"
         async with database.begin() as connection:
-            await connection.exec_driver_sql(statement, [structs.astuple(row) for row in batch])
+            await connection.exec_driver_sql(statement, [_stored(row) for row in batch])
+
+
+def _stored(row: Struct) -> tuple[Any, ...]:
+    """A row's values as its columns have them: lists and maps are JSON."""
+    return tuple(
+        json.dumps(value) if isinstance(value, (tuple, dict)) else value
+        for value in structs.astuple(row)
+    )
 
 
 def jobs(count: int, now: int, span: int = 7 * DAY) -> Iterator[JobRow]:

@@ -48,6 +48,10 @@ def die() -> None:
     os._exit(7)
 
 
+def headers_here() -> dict[str, str]:
+    return current_job().headers
+
+
 def tell_all() -> int:
     """Use everything of the context that tells the queue something."""
     job = current_job()

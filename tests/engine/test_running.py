@@ -10,7 +10,7 @@ from conduit.core.events import EventKind
 from conduit.core.model import JobStatus, Reason
 from conduit.engine.context import current_job
 from tests.engine.bench import Bench, process_task, task
-from tests.engine.process_jobs import die, double, refuse, tell_all
+from tests.engine.process_jobs import die, double, headers_here, refuse, tell_all
 
 colour: contextvars.ContextVar[str] = contextvars.ContextVar("colour", default="none")
 
@@ -72,6 +72,16 @@ async def test_a_process_that_dies_fails_its_own_job_only(bench: Bench) -> None:
     assert "exit code 7" in dead.error.message
     alive = await bench.run("double", args=b'{"number":4}')
     assert alive.result == b"8"
+
+
+async def test_a_job_reads_its_headers_wherever_it_runs(bench: Bench) -> None:
+    async def on_the_loop() -> dict[str, str]:
+        return current_job().headers
+
+    await bench.start(task(on_the_loop), process_task(headers_here), processes=1)
+    for function in ("on_the_loop", "headers_here"):
+        job = await bench.run(function, headers={"trace": "ab"})
+        assert (job.status, job.result) == (JobStatus.COMPLETED, b'{"trace":"ab"}'), job.error
 
 
 async def test_a_process_tells_the_queue_what_a_coroutine_could(bench: Bench) -> None:

@@ -16,6 +16,8 @@ def a_job(number: int) -> Job:
         id=str(number),
         function="charge",
         queue="default",
+        priority=0,
+        max_deliveries=3,
         status=JobStatus.RUNNING,
         args=b"{}",
         submitted_at=0,

@@ -90,6 +90,7 @@ class Tale:
             submission=Submission(
                 function=function,
                 queue="default",
+                priority=0,
                 args=Raw(args),
                 key=key,
                 parent_id=parent,
@@ -135,6 +136,8 @@ class Tale:
             id=job_id,
             function=function,
             queue="default",
+            priority=0,
+            max_deliveries=3,
             status=event.status,
             args=args,
             submitted_at=submitted_at,

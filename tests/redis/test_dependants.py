@@ -15,7 +15,7 @@ from conduit.core.transitions import OutcomeKind
 from conduit.queue.base import Acted, Finished, Outcome, Submitted
 from conduit.queue.redis import RedisQueue
 from conduit.queue.redis.keys import Keys
-from conduit.queue.redis.records import short
+from conduit.queue.redis.packing import short
 from tests.conformance.backends import ManualClock
 from tests.conformance.builders import (
     DAY,

@@ -20,7 +20,7 @@ from conduit.engine.worker import WorkerService
 from conduit.queue.base import Finished, Registration
 from conduit.queue.redis import RedisQueue
 from conduit.queue.redis.keys import FIXED, Keys
-from conduit.queue.redis.records import short
+from conduit.queue.redis.packing import short
 from tests.conformance.backends import ManualClock
 from tests.conformance.builders import (
     a_cron,

@@ -119,6 +119,8 @@ async def test_a_refused_submit_does_not_even_connect(worker: Worker, tmp_path: 
         ("delay", 10**40),
         ("queue", ""),
         ("metadata", [1]),
+        ("headers", {"a": 1}),
+        ("headers", "a"),
         ("wait_timeout", -1),
         ("after", 7),
         ("after", ""),
@@ -180,12 +182,20 @@ async def test_options_reach_the_stored_job(queue: Queue) -> None:
         retries=4,
         queue="mail",
         metadata={"user": 7},
+        headers={"traceparent": "00-ab-cd-01"},
     )
     job = await stored(queue, await handle.submit())
     assert (job.status, job.run_at - job.submitted_at) == (JobStatus.SCHEDULED, 60_000)
     assert job.expires_at == job.submitted_at + 120_000
     assert (job.priority, job.key, job.timeout_ms, job.retries) == (7, "k", 1500, 4)
     assert (job.queue, job.metadata) == ("mail", b'{"user":7}')
+    assert job.headers == {"traceparent": "00-ab-cd-01"}
+
+
+async def test_headers_that_are_too_large_are_refused_when_they_are_given() -> None:
+    handle = Worker("test").task(anything)
+    with pytest.raises(InvalidOptionError, match="take 4,097 bytes as JSON; they may take 4,096"):
+        handle.options(headers={"a": "x" * 4089})
 
 
 async def test_at_is_the_moment_a_job_is_due(worker: Worker, queue: Queue) -> None:

@@ -898,7 +898,7 @@ export interface components {
         };
         /**
          * JobDetail
-         * @description A job with its payloads, and the ids of the jobs that it was submitted to wait for.
+         * @description A job with its payloads and headers, and the ids of the jobs that it was to wait for.
          */
         JobDetail: {
             /** @example 0199f1f0-7c3a-7c1e-8d7e-3a9f1c2b4d5e */
@@ -952,6 +952,9 @@ export interface components {
             args: unknown;
             result: unknown | null;
             metadata: unknown;
+            headers: {
+                [key: string]: string;
+            };
             checkpoint: unknown | null;
             steps: unknown;
         };
@@ -1135,6 +1138,15 @@ export interface components {
             /** @default null */
             retries: number | null;
             metadata?: Record<string, unknown>;
+            /**
+             * @description Travel with the job; 4,096 bytes as JSON at most
+             * @example {
+             *       "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+             *     }
+             */
+            headers?: {
+                [key: string]: string;
+            };
             /** @default null */
             job_id: string | null;
         };

@@ -19,7 +19,8 @@ from conduit.cli.output import (
 )
 from conduit.cli.problems import UsageError, did_you_mean
 from conduit.core.crons import next_tick
-from conduit.core.model import CronInfo, JobStatus, NewJob
+from conduit.core.model import CronInfo, JobStatus
+from conduit.core.new_jobs import new_job
 from conduit.core.schedule import Overlap, Schedule, parse_schedule
 from conduit.queue.base import Queue
 from conduit.submission import Origin, by_functions
@@ -93,13 +94,7 @@ async def trigger(name: str, *, queue_url: QueueUrl = None) -> None:
     """
     async with existing_queue(queue_url) as queue:
         cron = await _known(queue, name)
-        job = NewJob(
-            id=str(uuid_utils.uuid7()),
-            function=cron.function,
-            queue=cron.queue,
-            priority=cron.priority,
-            max_deliveries=cron.max_deliveries,
-        )
+        job = new_job(str(uuid_utils.uuid7()), cron.function, cron)
         passage = by_functions(await queue.functions())
         (submitted,) = await passage.submit(Origin.CLI, [job], queue.submit)
     emit(submitted.job_id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_origin
 
 import msgspec
 from cyclopts import App, Parameter
@@ -32,6 +32,7 @@ from conduit.cli.output import (
 )
 from conduit.cli.problems import UsageError, did_you_mean
 from conduit.core.errors import ArtifactNotFoundError, ConduitError, JobNotFoundError
+from conduit.core.layout import fields_of
 from conduit.core.model import Artifact, Job, JobStatus, Level, LogLine
 from conduit.queue.base import Queue
 
@@ -203,16 +204,22 @@ def _facts(job: Job, now: int, awaited: list[Text]) -> list[tuple[str, Cell]]:
         ("took", _took(job, now)),
         ("progress", progress.strip()),
         ("arguments", _json(job.args)),
-        ("metadata", _json(job.metadata)),
-        ("checkpoint", _json(job.checkpoint)),
-        ("steps", _json(job.steps)),
-        ("result", _json(job.result)),
+        *((name, _json(getattr(job, name))) for name in _CONTENTS),
     ]
     return [(name, value) for name, value in facts if value]
 
 
-def _json(payload: bytes | None) -> str:
-    """A payload for reading: short ones on one line, long ones indented; empty ones not at all."""
+_CONTENTS = [
+    line.name
+    for line in sorted(fields_of(Job), key=lambda line: line.name == "result")
+    if line.name != "args" and (line.type is bytes or get_origin(line.type) is dict)
+]
+"""What else is JSON, the result last."""
+
+
+def _json(value: bytes | dict[str, str] | None) -> str:
+    """A value for reading: short ones on one line, long ones indented; empty ones not at all."""
+    payload = msgspec.json.encode(value) if isinstance(value, dict) else value
     if payload is None or payload == b"{}":
         return ""
     indent = 2 if len(payload) > 80 else 0

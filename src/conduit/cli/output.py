@@ -215,10 +215,12 @@ def print_json(value: object) -> None:
 
 
 def record(item: Struct) -> dict[str, object]:
-    """A struct's fields by name: times as ISO 8601, payloads as the JSON that they are."""
+    """A struct's fields, its id first: times as ISO 8601, payloads as the JSON that they are."""
+    fields = structs.asdict(item)
+    first = {"id": fields["id"]} if "id" in fields else {}
     return {
         name: _plain(name, value)
-        for name, value in structs.asdict(item).items()
+        for name, value in (first | fields).items()
         if name not in _UNPRINTED and value != NOTHING
     }
 

@@ -16,9 +16,11 @@ from conduit.cli.problems import EXIT_FAILURE, UsageError, did_you_mean, show_me
 from conduit.core.checks import check_priority, check_seconds, check_text
 from conduit.core.codec import DEFAULT_PAYLOAD_LIMIT, encode_value
 from conduit.core.errors import ConduitError, InvalidOptionError, UnknownFunctionError
-from conduit.core.model import FunctionInfo, Job, JobStatus, NewJob
+from conduit.core.model import FunctionInfo, Job, JobStatus
+from conduit.core.new_jobs import new_job
 from conduit.core.validation import bound_arguments
 from conduit.queue.base import Queue, Submitted
+from conduit.queue.gate import fault_of_headers
 from conduit.submission import Origin, by_functions, middleware_in_settings
 
 _POLL_S = 60.0  # a wait returns at once when there is news; this bounds one round of it
@@ -34,6 +36,7 @@ async def submit(
     priority: int | None = None,
     key: str | None = None,
     after: tuple[str, ...] = (),
+    headers: str = "{}",
     wait: bool = False,
     timeout: float | None = None,
     queue_url: QueueUrl = None,
@@ -51,6 +54,7 @@ async def submit(
         key: Names the job: while one of this key is unfinished, its id is answered instead.
         after: The id of a job that has to complete before this one may start, or the id's
             beginning; may be repeated. If that job fails or is cancelled, so is this one.
+        headers: What travels with the job, such as a trace's id: a JSON object of text.
         wait: Wait for the end and print the result as JSON.
         timeout: With --wait: stop waiting after so many seconds; the job goes on.
         json: Print a JSON object: job_id and duplicate, or with --wait the finished job.
@@ -68,18 +72,22 @@ async def submit(
             check_text(option, text, InvalidOptionError)
     positional, named = parse_array("--args", args), parse_object("--kwargs", kwargs)
     middleware_in_settings()
+    told = parse_object("--headers", headers)
+    if fault := fault_of_headers(told):
+        raise UsageError(f"--headers {fault}")
     async with existing_queue(queue_url) as store:
         info = await _find(store, function)
         given = bound_arguments(info, positional, named)
-        job = NewJob(
-            id=str(uuid_utils.uuid7()),
-            function=info.name,
-            queue=info.queue if queue is None else queue,
+        job = new_job(
+            str(uuid_utils.uuid7()),
+            info.name,
+            info,
+            queue=queue,
             args=encode_value(given, path="arguments", limit=DEFAULT_PAYLOAD_LIMIT),
-            priority=info.priority if priority is None else priority,
+            priority=priority,
             delay_ms=math.ceil(delay_s * 1000),
             key=key,
-            max_deliveries=info.max_deliveries,
+            headers=told,
             after=tuple(dict.fromkeys(await whole_ids(store, after))),
         )
         (submitted,) = await by_functions([info]).submit(Origin.CLI, [job], store.submit)

@@ -120,6 +120,10 @@ class QueueError(ConduitError):
     """The queue refused or couldn't do something."""
 
 
+class RefusedError(QueueError):
+    """What a call brings can't be kept: a number or a name out of bounds, what isn't JSON."""
+
+
 class QueueUnavailableError(QueueError):
     """The queue's store can't be reached, is locked, or is full. Trying again may help."""
 

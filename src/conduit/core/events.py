@@ -6,11 +6,22 @@ per job), which attempt, and when by the store's clock. Order is `seq` alone; ti
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
+from operator import attrgetter
+from typing import Final
 
 from msgspec import Raw, Struct
 
-from conduit.core.model import NOTHING, Artifact, JobError, JobStatus, LogLine
+from conduit.core.model import (
+    NOTHING,
+    Artifact,
+    JobError,
+    JobStatus,
+    LogLine,
+    NewJob,
+    Terms,
+)
 
 
 class EventKind(StrEnum):
@@ -37,22 +48,46 @@ class EventKind(StrEnum):
     BEGUN = "job.begun"
 
 
-class Submission(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+KIND_NUMBERS: Final[Mapping[EventKind, int]] = {
+    EventKind.SUBMITTED: 1,
+    EventKind.QUEUED: 2,
+    EventKind.STARTED: 3,
+    EventKind.PROGRESS: 4,
+    EventKind.METADATA: 5,
+    EventKind.CHECKPOINT: 6,
+    EventKind.LOG: 7,
+    EventKind.ARTIFACT: 8,
+    EventKind.RETRYING: 9,
+    EventKind.RELEASED: 10,
+    EventKind.RESCUED: 11,
+    EventKind.COMPLETED: 12,
+    EventKind.FAILED: 13,
+    EventKind.CANCEL_REQUESTED: 14,
+    EventKind.CANCELLED: 15,
+    EventKind.REQUEUED: 16,
+    EventKind.DELETED: 17,
+    EventKind.UNBLOCKED: 18,
+    EventKind.BEGUN: 19,
+}
+"""The number that stands for a kind where events are stored as numbers; given once, for good."""
+
+
+class Submission(Terms, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What is fixed when a job is submitted; rides on its `job.submitted` event."""
 
-    function: str
-    queue: str
     args: Raw
-    priority: int = 0
-    key: str | None = None
-    parent_id: str | None = None
-    root_id: str | None = None
-    retries: int | None = None
-    timeout_ms: int | None = None
-    max_deliveries: int = 0
-    expires_at: int | None = None
     metadata: Raw = NOTHING
-    after: tuple[str, ...] = ()
+    expires_at: int | None = None
+
+
+_terms_in = attrgetter(*Terms.__struct_fields__)
+
+
+def submission_of(job: NewJob, expires_at: int | None) -> Submission:
+    """What is told of a job that has just been kept."""
+    return Submission(
+        *_terms_in(job), args=Raw(job.args), metadata=Raw(job.metadata), expires_at=expires_at
+    )
 
 
 class Event(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):

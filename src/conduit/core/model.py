@@ -11,8 +11,11 @@ them; none can be part of a cycle.
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Any
 
 from msgspec import Raw, Struct
+
+from conduit.core.layout import Counted, Ended, Fixed, Leased, Noted
 
 DEFAULT_QUEUE = "default"
 DEFAULT_MAX_DELIVERIES = 3
@@ -21,6 +24,8 @@ NO_TIMEOUT = 0
 MIN_PRIORITY, MAX_PRIORITY = -100, 100
 MAX_AFTER = 1000
 """For how many jobs one job can wait."""
+MAX_HEADERS = 4096
+"""Bytes of a job's headers as JSON."""
 
 
 NOTHING = Raw()
@@ -75,82 +80,94 @@ class JobError(Struct, frozen=True, omit_defaults=True):
     qualified_name: str | None = None
 
 
-class NewJob(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+class Terms(Struct, frozen=True, gc=False):
+    """What is said of a job when it is submitted, and holds for good.
+
+    What has a default here has it for good: nothing. Other defaults are `NewJob`'s, and are stored.
+    `timeout_ms` and `retries` override the function's own settings. `after` are ids of jobs that
+    have to complete before this one may start, `MAX_AFTER` at most; one that is named twice is
+    waited for once. `headers` travel with the job, `MAX_HEADERS` at most, and mean nothing to it.
+    """
+
+    function: Fixed[str]
+    queue: Fixed[str]
+    priority: Fixed[int]
+    max_deliveries: Fixed[int]
+    key: Fixed[str | None] = None
+    parent_id: Fixed[str | None] = None
+    root_id: Fixed[str | None] = None
+    retries: Fixed[int | None] = None
+    timeout_ms: Fixed[int | None] = None
+    after: Fixed[tuple[str, ...]] = ()
+    headers: Fixed[dict[str, str]] = {}
+
+
+def terms_of(job: Terms) -> dict[str, Any]:
+    """What was said of a job when it was submitted, by name."""
+    return {name: getattr(job, name) for name in Terms.__struct_fields__}
+
+
+class NewJob(Terms, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """A job as it is submitted.
 
     `id` is made by the caller, so that a submit can be repeated safely. `delay_ms` counts from the
     store's clock at submission; `run_at` is absolute and wins. `expires_ms` and `unique_ms` count
-    from submission too. `timeout_ms`, `retries` override the function's own settings. `after` are
-    ids of jobs that have to complete before this one may start, `MAX_AFTER` at most; one that is
-    named twice is waited for once.
+    from submission too.
     """
 
     id: str
-    function: str
     queue: str = DEFAULT_QUEUE
-    args: bytes = b"{}"
     priority: int = 0
+    max_deliveries: int = DEFAULT_MAX_DELIVERIES
+    args: bytes = b"{}"
+    metadata: bytes = b"{}"
     delay_ms: int = 0
     run_at: int | None = None
     expires_ms: int | None = None
-    key: str | None = None
     unique_ms: int | None = None
-    timeout_ms: int | None = None
-    retries: int | None = None
-    max_deliveries: int = DEFAULT_MAX_DELIVERIES
-    metadata: bytes = b"{}"
-    parent_id: str | None = None
-    root_id: str | None = None
-    after: tuple[str, ...] = ()
 
 
-class Job(Struct, frozen=True, gc=False):
+class _Kept(Terms, frozen=True, kw_only=True, gc=False):
+    """What every stored job has beside its terms."""
+
+    id: Fixed[str]
+    args: Fixed[bytes]
+    submitted_at: Fixed[int]
+    status: Counted[JobStatus]
+    run_at: Counted[int]
+
+
+class Job(_Kept, frozen=True, gc=False):
     """A stored job, as the queue knows it now.
 
     `attempt` is what people count: 1 for the first run, one more after each failure or rescue; a
     job that was handed back keeps it. `fence` is what the store counts: the number of leases ever
     granted; it never falls, not even over a retry that opens a new `generation`. `seq` numbers the
-    job's events without a gap. `after` is what it was submitted with, for good. `claimed_at` and
-    `started_at` are the latest attempt's: since when a worker holds it, and when its function
-    began, which is empty until the queue was told so.
+    job's events without a gap. `claimed_at` and `started_at` are the latest attempt's: since when a
+    worker holds it, and when its function began, which is empty until the queue was told so.
     """
 
-    id: str
-    function: str
-    queue: str
-    status: JobStatus
-    args: bytes
-    submitted_at: int
-    run_at: int
-    priority: int = 0
-    key: str | None = None
-    parent_id: str | None = None
-    root_id: str | None = None
-    retries: int | None = None
-    timeout_ms: int | None = None
-    max_deliveries: int = DEFAULT_MAX_DELIVERIES
-    expires_at: int | None = None
-    claimed_at: int | None = None
-    started_at: int | None = None
-    finished_at: int | None = None
-    generation: int = 1
-    attempt: int = 0
-    failures: int = 0
-    rescues: int = 0
-    fence: int = 0
-    seq: int = 1
-    token: str | None = None
-    worker_id: str | None = None
-    cancel_requested: bool = False
-    reason: str | None = None
-    error: JobError | None = None
-    result: bytes | None = None
-    progress: float | None = None
-    progress_message: str | None = None
-    metadata: bytes = b"{}"
-    checkpoint: bytes | None = None
-    steps: bytes = b"{}"
-    after: tuple[str, ...] = ()
+    expires_at: Counted[int | None] = None
+    seq: Counted[int] = 1
+    generation: Counted[int] = 1
+    attempt: Counted[int] = 0
+    failures: Counted[int] = 0
+    rescues: Counted[int] = 0
+    fence: Counted[int] = 0
+    token: Leased[str | None] = None
+    worker_id: Leased[str | None] = None
+    claimed_at: Leased[int | None] = None
+    started_at: Leased[int | None] = None
+    cancel_requested: Leased[bool] = False
+    progress: Leased[float | None] = None
+    progress_message: Leased[str | None] = None
+    finished_at: Ended[int | None] = None
+    reason: Ended[str | None] = None
+    error: Ended[JobError | None] = None
+    result: Ended[bytes | None] = None
+    metadata: Noted[bytes] = b"{}"
+    checkpoint: Noted[bytes | None] = None
+    steps: Noted[bytes] = b"{}"
 
 
 class Lease(Struct, frozen=True, gc=False):

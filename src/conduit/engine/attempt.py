@@ -22,7 +22,7 @@ from msgspec import structs
 
 from conduit import telemetry
 from conduit.core.errors import ConduitError, PayloadError, SerializationError
-from conduit.core.model import NO_TIMEOUT, Job, Lease, Reason
+from conduit.core.model import NO_TIMEOUT, Job, Lease, Reason, terms_of
 from conduit.core.transitions import OutcomeKind
 from conduit.engine import context as current
 from conduit.engine import forks
@@ -391,15 +391,11 @@ class Attempt:
     def _view(self) -> JobView:
         job = self.job
         return JobView(
+            **terms_of(job),
             lease=self.lease,
-            function=job.function,
-            queue=job.queue,
             attempt=job.attempt,
             max_attempts=self._retries() + 1,
             fence=job.fence,
-            key=job.key,
-            parent_id=job.parent_id,
-            root_id=job.root_id,
             timeout=self._timeout(),
             metadata=job.metadata,
             checkpoint=job.checkpoint,

@@ -19,11 +19,11 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
-from msgspec import Struct, structs
+from msgspec import structs
 
 from conduit.core import codec
 from conduit.core.errors import DeadlockError, NoCurrentJobError, PayloadTooLargeError
-from conduit.core.model import Artifact, Lease, LogLine
+from conduit.core.model import Artifact, Lease, LogLine, Terms
 from conduit.core.names import is_file_name
 from conduit.core.retry import LONGEST_DELAY
 from conduit.engine.content_types import guessed_type
@@ -76,18 +76,13 @@ class Fail(Exception):
         super().__init__(reason)
 
 
-class JobView(Struct, frozen=True, kw_only=True):
+class JobView(Terms, frozen=True, kw_only=True):
     """The facts of one attempt, picklable."""
 
     lease: Lease
-    function: str
-    queue: str
     attempt: int
     max_attempts: int
     fence: int
-    key: str | None
-    parent_id: str | None
-    root_id: str | None
     timeout: float | None
     """Seconds that the function may take."""
     metadata: bytes
@@ -230,6 +225,11 @@ class Context:
     def metadata(self) -> dict[str, Any]:
         """A copy of the job's metadata, as submitted and since merged."""
         return dict(self._metadata)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """A copy of the headers that the job was submitted with."""
+        return dict(self._view.headers)
 
     @property
     def checkpoint(self) -> Any:

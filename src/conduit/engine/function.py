@@ -19,6 +19,7 @@ from conduit.core.model import (
     FunctionInfo,
     NewJob,
 )
+from conduit.core.new_jobs import new_job
 from conduit.core.retry import RetryPolicy
 from conduit.core.schedule import Catchup, Overlap, Schedule
 from conduit.engine.context import Context
@@ -135,13 +136,7 @@ class Cron:
 
     def job(self, at: int) -> NewJob:
         """What becomes of the tick at `at`: a new job each time that a clock brings it."""
-        return NewJob(
-            id=f"cron:{self.name}:{secrets.token_hex(4)}:{at}",
-            function=self.function,
-            queue=self.queue,
-            priority=self.priority,
-            max_deliveries=self.max_deliveries,
-        )
+        return new_job(f"cron:{self.name}:{secrets.token_hex(4)}:{at}", self.function, self)
 
     def info(self, worker: str) -> CronInfo:
         """What the queue keeps of this schedule."""

@@ -15,7 +15,7 @@ Rules that hold for every verb:
   finishing with the same token twice, reports success and writes nothing more. A note recorded
   twice leaves the same state, its log lines and events twice.
 * **Input.** What can't be kept (a payload that isn't JSON, a number or a name out of bounds) is
-  refused with a `QueueError`, and nothing of the call is kept. A result that isn't JSON fails its
+  refused with a `RefusedError`, and nothing of the call is kept. A result that isn't JSON fails its
   own job instead.
 * **Dependencies.** A job that was submitted with `after` starts only once all of those jobs have
   completed. The step that completes the last of them makes it `queued`, or `scheduled` if its

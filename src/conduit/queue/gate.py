@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
+from functools import partial
 from math import isfinite
 from typing import Final
 
@@ -16,10 +17,11 @@ import msgspec
 from msgspec import structs
 
 from conduit.core.crons import Tick, Ticked
-from conduit.core.errors import QueueError
+from conduit.core.errors import RefusedError
 from conduit.core.events import Report
 from conduit.core.model import (
     MAX_AFTER,
+    MAX_HEADERS,
     MAX_PRIORITY,
     MIN_PRIORITY,
     Job,
@@ -36,6 +38,8 @@ MOST: Final = 2**53
 """The size of a number at most: whole ones are exact in a double up to here."""
 
 _decode = msgspec.json.Decoder().decode
+_encode = msgspec.json.Encoder().encode
+_headers_from = partial(msgspec.convert, type=dict[str, str])
 _NOT_JSON = object()
 
 
@@ -51,7 +55,7 @@ class Gated(ABC):
         """See `Queue.start`."""
         check_jobs([job])
         if job.after:
-            raise QueueError(
+            raise RefusedError(
                 f"job {job.id} can't be started at once: it waits for others with `after`"
             )
         now = structs.replace(
@@ -106,7 +110,7 @@ class Gated(ABC):
 
 
 def check_jobs(jobs: Iterable[NewJob]) -> None:
-    """Refuse new jobs that couldn't be kept. Raises `QueueError`."""
+    """Refuse new jobs that couldn't be kept. Raises `RefusedError`."""
     for job in jobs:
         what = f"job {job.id[:40]!r}"
         _check_names(what, job.id, job.queue, job.function, job.parent_id, job.root_id)
@@ -114,15 +118,28 @@ def check_jobs(jobs: Iterable[NewJob]) -> None:
             _check_text(what, job.key)
         _check_names(what, *job.after)
         if not MIN_PRIORITY <= job.priority <= MAX_PRIORITY:
-            raise QueueError(
+            raise RefusedError(
                 f"{what}: priority {job.priority} isn't within {MIN_PRIORITY} and {MAX_PRIORITY}"
             )
         if len(job.after) > MAX_AFTER:
-            raise QueueError(f"{what}: it can wait for {MAX_AFTER:,} jobs at most")
+            raise RefusedError(f"{what}: it can wait for {MAX_AFTER:,} jobs at most")
         _check_counts(what, job.retries, job.timeout_ms, job.max_deliveries, job.delay_ms)
         _check_counts(what, job.expires_ms, job.unique_ms, job.run_at)
         _check_json(f"{what}: its arguments", job.args)
         _check_object(f"{what}: its metadata", job.metadata)
+        if job.headers and (fault := fault_of_headers(job.headers)):
+            raise RefusedError(f"{what}: its headers {fault}")
+
+
+def fault_of_headers(headers: object) -> str | None:
+    """Why these can't travel with a job, as the rest of a sentence; None where they can."""
+    try:
+        encoded = _encode(_headers_from(headers))
+    except (msgspec.ValidationError, UnicodeEncodeError):
+        return "must be a dict of text by names that are text, and whole Unicode"
+    if len(encoded) > MAX_HEADERS:
+        return f"take {len(encoded):,} bytes as JSON; they may take {MAX_HEADERS:,}"
+    return None
 
 
 def _storable(outcome: Outcome) -> Outcome:
@@ -145,7 +162,7 @@ def _check_note(note: Note) -> None:
     _check_object(f"{what}: its steps", note.steps)
     _check_json(f"{what}: its checkpoint", note.checkpoint)
     if note.progress is not None and not isfinite(note.progress):
-        raise QueueError(f"{what}: the progress {note.progress} is no number")
+        raise RefusedError(f"{what}: the progress {note.progress} is no number")
     _check_counts(what, note.began_ms_ago, *(line.at for line in note.logs))
 
 
@@ -154,7 +171,7 @@ def _check_names(what: str, *names: str | None) -> None:
         if name is None:
             continue
         if len(name) > MAX_NAME:
-            raise QueueError(
+            raise RefusedError(
                 f"{what}: {name[:40]!r}… is too long: a name has at most {MAX_NAME} characters"
             )
         _check_text(what, name)
@@ -166,7 +183,7 @@ def _check_text(what: str, text: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise QueueError(
+        raise RefusedError(
             f"{what}: {text[:40]!r} holds a lone surrogate, which UTF-8 can't carry"
         ) from None
 
@@ -174,19 +191,19 @@ def _check_text(what: str, text: str) -> None:
 def _check_counts(what: str, *values: int | None) -> None:
     for value in values:
         if value is not None and not 0 <= value <= MOST:
-            raise QueueError(f"{what}: the number {value} isn't within 0 and 2**53")
+            raise RefusedError(f"{what}: the number {value} isn't within 0 and 2**53")
 
 
 def _check_json(what: str, value: bytes | None) -> None:
     if value is not None and not _is_json(value):
-        raise QueueError(f"{what}, {value[:40]!r}, isn't JSON, and has to be")
+        raise RefusedError(f"{what}, {value[:40]!r}, isn't JSON, and has to be")
 
 
 def _check_object(what: str, value: bytes | None) -> None:
     if value is None or value == b"{}":
         return
     if not isinstance(_read(value), dict):
-        raise QueueError(f"{what}, {value[:40]!r}, isn't a JSON object, and has to be")
+        raise RefusedError(f"{what}, {value[:40]!r}, isn't a JSON object, and has to be")
 
 
 def _is_json(value: bytes) -> bool:

@@ -9,6 +9,7 @@ from msgspec import structs
 
 from conduit.core.codec import encode_value
 from conduit.core.model import FunctionInfo, NewJob
+from conduit.core.new_jobs import new_job
 from conduit.core.patterns import compile_pattern, matches, validate_event_name
 from conduit.sdk import registry
 from conduit.sdk.blocking import run_blocking
@@ -135,13 +136,5 @@ class EventHandle:
         if handle is not None and handle.__conduit_function__.event == info.event:
             return handle.prepare(**arguments)
         parent_id, root_id = ancestry()
-        return NewJob(
-            id=new_id(),
-            function=info.name,
-            queue=info.queue,
-            args=encode_value(arguments, path="kwargs", limit=self._home.payload_limit),
-            priority=info.priority,
-            max_deliveries=info.max_deliveries,
-            parent_id=parent_id,
-            root_id=root_id,
-        )
+        args = encode_value(arguments, path="kwargs", limit=self._home.payload_limit)
+        return new_job(new_id(), info.name, info, args=args, parent_id=parent_id, root_id=root_id)

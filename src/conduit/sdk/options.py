@@ -7,7 +7,7 @@ import functools
 import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import Any, ParamSpec, TypeVar, cast
@@ -15,7 +15,8 @@ from typing import Any, ParamSpec, TypeVar, cast
 from conduit.core.checks import check_count, check_priority, check_seconds, check_text
 from conduit.core.codec import DEFAULT_PAYLOAD_LIMIT, encode_value
 from conduit.core.errors import InvalidOptionError, quoted
-from conduit.core.model import NO_TIMEOUT
+from conduit.core.model import NO_TIMEOUT, NewJob
+from conduit.queue.gate import fault_of_headers
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -38,8 +39,8 @@ class SubmitOptions:
     """How a job differs from what its task declares. None: as declared.
 
     `delay_ms`, `unique_ms`, `expires_ms` and `timeout_ms` are spans, `run_at` and `expires_at`
-    moments, all in milliseconds; `wait_timeout` is in seconds. `metadata` is a JSON object. `after`
-    are the ids of jobs, each once.
+    moments, all in milliseconds; `wait_timeout` is in seconds. `metadata` is a JSON object,
+    `headers` are text by name. `after` are the ids of jobs, each once.
     """
 
     delay_ms: int | None = None
@@ -53,8 +54,14 @@ class SubmitOptions:
     retries: int | None = None
     queue: str | None = None
     metadata: bytes | None = None
+    headers: dict[str, str] | None = None
     wait_timeout: float | None = None
     after: tuple[str, ...] | None = None
+
+    @property
+    def said(self) -> dict[str, Any]:
+        """What they say of a new job under its own names."""
+        return {name: getattr(self, name) for name in _OF_A_JOB}
 
     def changed(
         self,
@@ -69,6 +76,7 @@ class SubmitOptions:
         retries: int | None = None,
         queue: str | None = None,
         metadata: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
         wait_timeout: Seconds | None = None,
         after: tuple[str, ...] | None = None,
     ) -> SubmitOptions:
@@ -94,11 +102,16 @@ class SubmitOptions:
             changes["queue"] = check_text("queue", queue, InvalidOptionError)
         if metadata is not None:
             changes["metadata"] = _metadata(metadata)
+        if headers is not None:
+            changes["headers"] = _headers(headers)
         if wait_timeout is not None:
             changes["wait_timeout"] = _span("wait_timeout", wait_timeout, zero=True) / 1000
         if after is not None:
             changes["after"] = after
         return replace(self, **changes)
+
+
+_OF_A_JOB = [each.name for each in fields(SubmitOptions) if each.name in NewJob.__struct_fields__]
 
 
 def unknown_option(function: str, option: str, known: Iterable[str]) -> TypeError:
@@ -175,3 +188,12 @@ def _metadata(value: object) -> bytes:
             f"metadata={quoted(cast('object', value))} must be a dict with text for keys"
         )
     return encode_value(dict(fields), path="metadata", limit=DEFAULT_PAYLOAD_LIMIT)
+
+
+def _headers(value: object) -> dict[str, str]:
+    given: Any = value
+    if isinstance(value, Mapping):
+        given = dict(cast("Mapping[str, str]", value))
+    if fault := fault_of_headers(given):
+        raise InvalidOptionError(f"headers={quoted(given)} {fault}")
+    return given

@@ -15,6 +15,7 @@ from uuid_utils import uuid7
 
 from conduit.core.errors import InvalidOptionError
 from conduit.core.model import NewJob
+from conduit.core.new_jobs import new_job
 from conduit.core.result import TaskResult
 from conduit.engine.context import find_current_job
 from conduit.engine.function import Function, Mode
@@ -113,6 +114,7 @@ class TaskHandle(Generic[P, R]):
         retries: int | None = None,
         queue: str | None = None,
         metadata: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
         wait_timeout: Seconds | None = None,
         after: Awaited | None = None,
     ) -> Self:
@@ -124,7 +126,8 @@ class TaskHandle(Generic[P, R]):
         its own then one made of the arguments. `expires`: cancelled if it hasn't started within
         this span or by this moment. `timeout` (None: no limit), `retries`, `queue`: instead of the
         task's.
-        `metadata`: kept and shown with the job. `wait_timeout`: how long `wait` waits. `after`:
+        `metadata`: kept and shown with the job. `headers`: text by name that travels with it, 4 KiB
+        at most, such as a trace's id. `wait_timeout`: how long `wait` waits. `after`:
         a Future or a job's id, or several: blocked until all of these jobs have completed, and
         cancelled when one of them fails or is cancelled.
 
@@ -143,6 +146,7 @@ class TaskHandle(Generic[P, R]):
             retries=retries,
             queue=queue,
             metadata=metadata,
+            headers=headers,
             wait_timeout=wait_timeout,
             after=None if after is None else job_ids(after),
         )
@@ -161,24 +165,15 @@ class TaskHandle(Generic[P, R]):
         job_id = new_id()
         if options.after and (parent := find_current_job()) is not None:
             parent.submits_behind(job_id, options.after)
-        return NewJob(
-            id=job_id,
-            function=function.name,
-            queue=options.queue or function.queue,
+        said = options.said | {"expires_ms": _expiry(options), "key": key}
+        return new_job(
+            job_id,
+            function.name,
+            function,
             args=payload,
-            priority=function.priority if options.priority is None else options.priority,
-            delay_ms=options.delay_ms or 0,
-            run_at=options.run_at,
-            expires_ms=_expiry(options),
-            key=key,
-            unique_ms=options.unique_ms,
-            timeout_ms=options.timeout_ms,
-            retries=options.retries,
-            max_deliveries=function.max_deliveries,
-            metadata=options.metadata or b"{}",
             parent_id=parent_id,
             root_id=root_id,
-            after=options.after or (),
+            **said,
         )
 
     async def submit_prepared(self, jobs: Sequence[NewJob]) -> list[Future[R]]:

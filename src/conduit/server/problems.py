@@ -173,6 +173,7 @@ def _of_conduit(error: errors.ConduitError) -> ProblemError:
             | errors.SerializationError()
             | errors.InvalidOptionError()
             | errors.InvalidPatternError()
+            | errors.RefusedError()
         ):
             return ProblemError(422, "invalid", "The request isn't valid", str(error))
         case errors.SubmitRefusedError():

@@ -10,6 +10,7 @@ from typing import Any
 
 import uuid_utils
 
+from conduit.core import new_jobs
 from conduit.core.codec import DEFAULT_PAYLOAD_LIMIT, encode_value
 from conduit.core.model import CronInfo, FunctionInfo, NewJob
 from conduit.core.patterns import matches
@@ -39,23 +40,29 @@ def new_job(wanted: SubmitRequest, functions: Iterable[FunctionInfo]) -> NewJob:
     info = _find(wanted.function, functions)
     if wanted.delay and wanted.at is not None:
         raise invalid("body.at", "says when to start, as delay does: give one of them")
-    return NewJob(
-        id=wanted.job_id or new_id(),
-        function=info.name,
-        queue=_text("body.queue", wanted.queue) or info.queue,
-        args=_arguments(info, wanted.args, wanted.kwargs),
-        priority=info.priority if wanted.priority is None else wanted.priority,
+    said = {name: getattr(wanted, name) for name in _SAID_ALIKE}
+    said |= {
+        "queue": _text("body.queue", wanted.queue),
+        "key": _text("body.key", wanted.key),
+        "metadata": encode_value(wanted.metadata, path="metadata", limit=DEFAULT_PAYLOAD_LIMIT),
+        "after": tuple(dict.fromkeys(wanted.after)),
+        "args": _arguments(info, wanted.args, wanted.kwargs),
+    }
+    return new_jobs.new_job(
+        wanted.job_id or new_id(),
+        info.name,
+        info,
+        **said,
         delay_ms=math.ceil(wanted.delay * 1000),
         run_at=None if wanted.at is None else milliseconds(wanted.at),
         expires_ms=_span(wanted.expires),
-        key=_text("body.key", wanted.key),
         unique_ms=_span(wanted.unique_for),
         timeout_ms=_span(wanted.timeout),
-        retries=wanted.retries,
-        max_deliveries=info.max_deliveries,
-        metadata=encode_value(wanted.metadata, path="metadata", limit=DEFAULT_PAYLOAD_LIMIT),
-        after=tuple(dict.fromkeys(wanted.after)),
     )
+
+
+_SAID_ALIKE = set(SubmitRequest.__struct_fields__) & set(NewJob.__struct_fields__) - {"function"}
+"""What a request says as a new job does."""
 
 
 def event_jobs(
@@ -64,14 +71,8 @@ def event_jobs(
     """A job for each function that handles an event of this name. Raises `ArgumentError`."""
     told = encode_value({"event": name})
     return [
-        NewJob(
-            id=new_id(),
-            function=info.name,
-            queue=info.queue,
-            args=_arguments(info, [], arguments),
-            priority=info.priority,
-            max_deliveries=info.max_deliveries,
-            metadata=told,
+        new_jobs.new_job(
+            new_id(), info.name, info, args=_arguments(info, [], arguments), metadata=told
         )
         for info in functions
         if info.event is not None and matches(info.event, name)
@@ -80,13 +81,7 @@ def event_jobs(
 
 def cron_job(cron: CronInfo) -> NewJob:
     """A schedule's job, out of turn."""
-    return NewJob(
-        id=new_id(),
-        function=cron.function,
-        queue=cron.queue,
-        priority=cron.priority,
-        max_deliveries=cron.max_deliveries,
-    )
+    return new_jobs.new_job(new_id(), cron.function, cron)
 
 
 def new_id() -> str:

@@ -494,7 +494,7 @@ def the_history_has_what_the_queue_has(case: Case) -> Iterator[str]:
             told: str | None = getattr(row, name)
             if kept != (told and told.encode()) and _parsed(kept) != _parsed(told):
                 yield _differing(job.id, name, kept, told)
-        if list(job.after) != (_parsed(row.after) or []):
+        if job.after != row.after:
             yield _differing(job.id, "after", job.after, row.after)
         error = None if row.error is None else decode(row.error)["message"]
         if (job.error and job.error.message) != error:

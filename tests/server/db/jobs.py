@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-from msgspec import structs
-
 from conduit.core.model import JobStatus
 from conduit.server.db import tables
 from conduit.server.db.database import Database
 from conduit.server.db.rows import JobRow
+from conduit.server.ingest import bulk
 
 
 def a_job(id: str, **fields: Any) -> JobRow:
@@ -38,16 +36,7 @@ def a_job(id: str, **fields: Any) -> JobRow:
 async def insert(database: Database, *rows: JobRow) -> None:
     """Put jobs into the history, as they are."""
     async with database.begin() as connection:
-        await connection.execute(tables.jobs.insert(), [structs.asdict(row) for row in rows])
-        pairs = [
-            {"job_id": row.id, "after_id": after_id}
-            for row in rows
-            for after_id in msgspec.json.decode(row.after or "[]")
-        ]
+        await bulk.put(connection, tables.jobs, rows)
+        pairs = [{"job_id": row.id, "after_id": after_id} for row in rows for after_id in row.after]
         if pairs:
             await connection.execute(tables.dependencies.insert(), pairs)
-
-
-def after(*job_ids: str) -> str:
-    """What a row says of the jobs that it waits for."""
-    return msgspec.json.encode(job_ids).decode()

@@ -9,7 +9,7 @@ from conduit.server.db import graph
 from conduit.server.db.database import Database
 from conduit.server.db.graph import Graph
 from conduit.server.db.rows import JobRow
-from tests.server.db.jobs import a_job, after, insert
+from tests.server.db.jobs import a_job, insert
 
 
 async def around(database: Database, job_id: str, **limits: int) -> Graph:
@@ -34,12 +34,12 @@ async def shop(database: Database) -> Database:
     await insert(
         database,
         a_job("a"),
-        a_job("b", after=after("a")),
-        a_job("c", after=after("a")),
-        a_job("d", after=after("b", "c")),
-        a_job("e", after=after("d"), started_at=5, finished_at=6),
+        a_job("b", after=("a",)),
+        a_job("c", after=("a",)),
+        a_job("d", after=("b", "c")),
+        a_job("e", after=("d",), started_at=5, finished_at=6),
         a_job("f", parent_id="e", root_id="e"),
-        a_job("g", after=after("f", "forgotten")),
+        a_job("g", after=("f", "forgotten")),
         a_job("x", parent_id="gone", root_id="gone"),
     )
     return database
@@ -58,11 +58,11 @@ async def test_the_nearest_come_first_and_those_waited_for_before_children(
 ) -> None:
     await insert(
         database,
-        a_job("own", after=after("z-needed"), parent_id="y-parent"),
-        a_job("z-needed", after=after("far")),
+        a_job("own", after=("z-needed",), parent_id="y-parent"),
+        a_job("z-needed", after=("far",)),
         a_job("far"),
         a_job("y-parent"),
-        a_job("x-waits", after=after("own")),
+        a_job("x-waits", after=("own",)),
         *(a_job(f"child-{number}", parent_id="own") for number in range(3)),
     )
     nearest = ["own", "z-needed", "x-waits", "y-parent", "child-0", "child-1", "child-2", "far"]
@@ -99,7 +99,7 @@ async def test_edges_have_a_limit_of_their_own(shop: Database) -> None:
 
 async def test_a_large_family_is_asked_for_in_few_statements(database: Database) -> None:
     children = [a_job(f"c-{number:05}", parent_id="root") for number in range(2000)]
-    waiting = [a_job(f"w-{number:05}", after=after("root")) for number in range(200)]
+    waiting = [a_job(f"w-{number:05}", after=("root",)) for number in range(200)]
     await insert(database, a_job("root"), *children, *waiting)
     async with database.read() as connection:
         asked: list[str] = []
@@ -120,7 +120,7 @@ async def test_a_large_family_is_asked_for_in_few_statements(database: Database)
 def chain(length: int) -> list[JobRow]:
     first = a_job("n-0000")
     others = range(1, length)
-    return [first, *(a_job(f"n-{n:04}", after=after(f"n-{n - 1:04}")) for n in others)]
+    return [first, *(a_job(f"n-{n:04}", after=(f"n-{n - 1:04}",)) for n in others)]
 
 
 async def test_a_long_chain_is_followed_both_ways(database: Database) -> None:

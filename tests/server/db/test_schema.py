@@ -143,8 +143,8 @@ async def test_a_file_that_is_no_database_is_refused_and_kept(tmp_path: Path) ->
 _NEXT = """
 import sqlalchemy as sa
 from alembic import op
-revision = "conduit_0007"
-down_revision = "conduit_0006"
+revision = "conduit_0008"
+down_revision = "conduit_0007"
 def upgrade():
     op.create_table("more", sa.Column("id", sa.Integer(), primary_key=True))
 """
@@ -174,7 +174,7 @@ async def test_a_newer_server_refuses_a_postgresql_that_is_behind(
     with pytest.raises(SchemaError) as caught:
         await Database(postgres_url).open()
     assert str(caught.value).endswith(
-        "is at schema conduit_0006 and this Conduit works with conduit_0007: "
+        "is at schema conduit_0007 and this Conduit works with conduit_0008: "
         "run `conduit server db upgrade`"
     )
     await migrate(postgres_url)
@@ -187,7 +187,7 @@ async def test_an_older_server_refuses_what_a_newer_one_has_upgraded(
     newer(True)
     await migrate(database_url)
     newer(False)
-    with pytest.raises(SchemaError, match="conduit_0007 by a newer Conduit"):
+    with pytest.raises(SchemaError, match="conduit_0008 by a newer Conduit"):
         await Database(database_url, migrate=True).open()
 
 
@@ -207,12 +207,20 @@ async def test_an_upgrade_keeps_what_was_there(
 async def structure(connection: AsyncConnection) -> list[Any]:
     """All that a database says of its tables and indexes."""
     if connection.dialect.name == "sqlite":
-        query = (
-            "SELECT name, sql FROM sqlite_master "
-            "WHERE name NOT LIKE '%alembic%' AND type <> 'trigger' ORDER BY 1"
+        columns = (
+            'SELECT tables.name, columns.name, columns.type, "notnull", dflt_value, columns.pk '
+            "FROM sqlite_master AS tables JOIN pragma_table_info(tables.name) AS columns "
+            "WHERE tables.type = 'table' AND tables.name NOT LIKE '%alembic%' ORDER BY 1, 2"
         )
-        rows = await connection.execute(text(query))
-        return [(name, " ".join((sql or "").split())) for name, sql in rows]
+        indexes = (
+            "SELECT name, sql FROM sqlite_master "
+            "WHERE type = 'index' AND name NOT LIKE '%alembic%' ORDER BY 1"
+        )
+        return [
+            tuple(" ".join(str(value).split()) for value in row)
+            for query in (columns, indexes)
+            for row in await connection.execute(text(query))
+        ]
     queries = (
         "SELECT table_name, column_name, data_type, character_maximum_length, is_nullable, "
         "collation_name, column_default FROM information_schema.columns "

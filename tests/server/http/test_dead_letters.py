@@ -25,7 +25,13 @@ def submitted(function: str) -> Event:
         attempt=0,
         at=1,
         status=JobStatus.QUEUED,
-        submission=Submission(function=function, queue="default", args=msgspec.Raw(b"{}")),
+        submission=Submission(
+            function=function,
+            queue="default",
+            priority=0,
+            max_deliveries=3,
+            args=msgspec.Raw(b"{}"),
+        ),
     )
 
 

@@ -19,7 +19,7 @@ from conduit.server.db.database import Database
 from conduit.server.ingest.apply import wall_clock
 from conduit.server.models.fields import iso
 from tests.cli.stock import fill
-from tests.server.db.jobs import a_job, after
+from tests.server.db.jobs import a_job
 from tests.server.db.jobs import insert as insert_jobs
 from tests.server.http.conftest import Serve, client_of
 
@@ -41,7 +41,7 @@ async def told(serve: Serve, history_url: str) -> AsyncIterator[httpx.AsyncClien
             a_job("c", submitted_at=3000, function="thumbnail", queue="slow", key="k",
                   applied_at=now),
             a_job("d", submitted_at=4000, status=JobStatus.COMPLETED, parent_id="a", root_id="a",
-                  after=after("c")),
+                  after=("c",)),
         )  # fmt: skip
         async with database.begin() as connection:
             await connection.execute(

@@ -78,6 +78,7 @@ async def test_options_are_those_of_the_job(api: httpx.AsyncClient, queue: Queue
     options = {
         "queue": "mail", "delay": 60, "priority": -3, "expires": 120.5, "timeout": 2,
         "retries": 4, "metadata": {"tenant": "a"}, "job_id": "mine-1",
+        "headers": {"traceparent": "00-ab-cd-01"},
     }  # fmt: skip
     answer = await api.post("/jobs", json={"function": "report", **options})
 
@@ -88,6 +89,14 @@ async def test_options_are_those_of_the_job(api: httpx.AsyncClient, queue: Queue
     assert job.run_at - job.submitted_at == 60_000
     assert job.expires_at == job.submitted_at + 120_500
     assert job.metadata == b'{"tenant":"a"}'
+    assert job.headers == {"traceparent": "00-ab-cd-01"}
+
+
+async def test_headers_that_are_too_large_are_the_callers_fault(api: httpx.AsyncClient) -> None:
+    headers = {"baggage": "x" * 5000}
+    answer = await api.post("/jobs", json={"function": "report", "headers": headers})
+    assert answer.status_code == 422
+    assert "its headers take 5,014 bytes as JSON" in answer.json()["detail"]
 
 
 async def test_a_repeated_submit_with_the_same_id_is_accepted_once_and_another_job_is_a_conflict(

@@ -28,7 +28,9 @@ def an_event(kind: EventKind, status: JobStatus, seq: int, **over: Any) -> Event
 
 
 def submitted(**over: Any) -> Event:
-    submission = Submission(function="charge", queue="default", args=Raw(b'{"cents":1}'))
+    submission = Submission(
+        function="charge", queue="default", priority=0, max_deliveries=3, args=Raw(b'{"cents":1}')
+    )
     fields: dict[str, Any] = {"attempt": 0, "fence": 0, "submission": submission} | over
     return an_event(EventKind.SUBMITTED, JobStatus.QUEUED, fields.pop("seq", 1), **fields)
 
@@ -142,6 +144,8 @@ ENDED = Job(
     id="job",
     function="charge",
     queue="default",
+    priority=0,
+    max_deliveries=3,
     args=Raw(b"{}"),
     status=JobStatus.FAILED,
     submitted_at=1001,

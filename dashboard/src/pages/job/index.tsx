@@ -79,6 +79,7 @@ function Shown({ job }: { job: Job }) {
           <About job={job} />
           <Family jobId={job.id} isAlone={isAlone} />
           {isSomething(job.metadata) && <Payload title="Metadata" value={job.metadata} fileName={`${name}-metadata`} />}
+          {isSomething(job.headers) && <Payload title="Headers" value={job.headers} fileName={`${name}-headers`} />}
           {isSomething(job.checkpoint) && <Payload title="Checkpoint" value={job.checkpoint} fileName={`${name}-checkpoint`} />}
           {isSomething(job.steps) && <Payload title="Steps" value={job.steps} fileName={`${name}-steps`} />}
         </div>

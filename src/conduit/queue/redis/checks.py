@@ -17,8 +17,8 @@ from conduit.queue.redis.connection import WAITAOF_SINCE, Server
 from conduit.queue.redis.failures import ForeignKeyError
 from conduit.queue.redis.keys import FIXED, Keys
 
-SCHEMA_VERSION = 3
-"""Of what lies in a namespace. Members of lanes say since when their jobs wait."""
+SCHEMA_VERSION = 4
+"""Of what lies in a namespace. States are arrays, and nothing stored relies on a default."""
 WARN_ENTRIES = 250_000
 """Entries of the event stream beyond which some group is so far behind that one should know."""
 

@@ -31,8 +31,8 @@ from conduit.queue.redis.failures import (
     wants_another_node,
 )
 from conduit.queue.redis.keys import Keys
+from conduit.queue.redis.packing import pack
 from conduit.queue.redis.pool import SOCKET_OPTIONS, Client, Pool, close_client
-from conduit.queue.redis.records import pack
 from conduit.queue.redis.scripts import script
 
 ANSWER_TIMEOUT_S = 10.0

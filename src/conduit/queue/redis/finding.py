@@ -13,7 +13,7 @@ from conduit.core.model import FINISHED, Job, JobStatus, QueueInfo, WorkerInfo
 from conduit.queue.base import JobFilter, JobPage
 from conduit.queue.redis import records
 from conduit.queue.redis.connection import Server
-from conduit.queue.redis.records import long
+from conduit.queue.redis.packing import long
 
 _CURSOR = "n"  # a cursor is this letter and the last job's number
 _CHUNK = 1000

@@ -10,7 +10,8 @@ from uuid import uuid4
 from conduit.core.model import Job
 from conduit.queue.redis.connection import Server
 from conduit.queue.redis.listener import Listener
-from conduit.queue.redis.records import ended_from, long
+from conduit.queue.redis.packing import long
+from conduit.queue.redis.records import ended_from
 
 MAX_ENDED = 1000
 FRESH_S = 1.0

@@ -60,7 +60,8 @@ from conduit.queue.redis.address import parse
 from conduit.queue.redis.connection import NotConfirmedError, Server
 from conduit.queue.redis.failures import AnswerLateError, AnswerLostError, ForeignKeyError
 from conduit.queue.redis.hints import Hints
-from conduit.queue.redis.records import long, short, to_json
+from conduit.queue.redis.layout import STATUSES, LeaseRow
+from conduit.queue.redis.packing import long, short, to_json
 from conduit.queue.redis.subscription import Subscriptions
 
 LARGE = 1024 * 1024
@@ -77,7 +78,6 @@ MAX_STREAM_BYTES = 512 * 1024 * 1024
 
 _HELD = (Held.LOST, Held.HELD, Held.CANCEL)
 _FINISHED = (Finished.STALE, Finished.OK, Finished.ALREADY)
-_STATUS = {letter: status for status, letter in records.STATUS_LETTERS.items()}
 
 _function_from = msgspec.json.Decoder(FunctionInfo).decode
 _cron_record = msgspec.msgpack.Decoder(CronRecord).decode
@@ -171,10 +171,10 @@ class RedisQueue(Gated):
     # --- submitting ------------------------------------------------------------------------------
 
     async def _submit(self, jobs: Sequence[NewJob]) -> list[Submitted]:
-        rows = [records.new_job_row(job) for job in jobs]
         try:
-            if await self._submit_plain(jobs, rows):
+            if await self._submit_plain(jobs):
                 return [Submitted(job.id) for job in jobs]
+            rows = [records.new_job_row(job) for job in jobs]
             answers = await self._insist("submit", rows, durable=True)
         except NotConfirmedError as error:
             raise SubmitUnknownError(
@@ -186,17 +186,17 @@ class RedisQueue(Gated):
             ) from error
         _check_kept(answers)
         return [
-            Submitted(job.id) if answer == row[0] else Submitted(long(answer), duplicate=True)
+            Submitted(job.id) if answer == row.id else Submitted(long(answer), duplicate=True)
             for job, row, answer in zip(jobs, rows, map(bytes.decode, answers), strict=True)
         ]
 
-    async def _submit_plain(self, jobs: Sequence[NewJob], rows: list[tuple[Any, ...]]) -> bool:
+    async def _submit_plain(self, jobs: Sequence[NewJob]) -> bool:
         """Submit the short way; False, and nothing is done, where that isn't the way of these."""
-        if len({row[0] for row in rows}) < len(rows) or sum(len(job.args) for job in jobs) > LARGE:
+        if len({job.id for job in jobs}) < len(jobs) or sum(len(job.args) for job in jobs) > LARGE:
             return False
         parts: list[bytes] = []
-        for job, row in zip(jobs, rows, strict=True):
-            part = records.plain_part(job, row)
+        for job in jobs:
+            part = records.plain_part(job)
             if part is None:
                 return False
             parts.append(part)
@@ -209,7 +209,7 @@ class RedisQueue(Gated):
         if answer is None:
             raise SubmitConflictError(f"job {job.id} exists already and can't be started again")
         (started,) = await self.get([job.id])
-        return started or records.job_from(row[0], *answer)
+        return started or records.job_from(row.id, *answer)
 
     # --- running ---------------------------------------------------------------------------------
 
@@ -242,7 +242,7 @@ class RedisQueue(Gated):
     ) -> list[Held]:
         if not leases:
             return []
-        rows = [(short(lease.job_id), lease.token, begun.get(lease)) for lease in leases]
+        rows = [LeaseRow(short(each.job_id), each.token, begun.get(each)) for each in leases]
         answers = await self._run("extend", rows, lease_ms)
         return [_HELD[answer] for answer in answers]
 
@@ -389,7 +389,7 @@ class RedisQueue(Gated):
         stored = [short(job_id) for job_id in job_ids]
         told = await self._run(verb, stored, *inputs, durable=True)
         return [
-            Action(Acted(acted.decode()), _STATUS.get(status.decode()))
+            Action(Acted(acted.decode()), STATUSES.get(status.decode()))
             for acted, status in records.rows_of(told, 2)
         ]
 

@@ -10,7 +10,7 @@ from importlib import resources
 from msgspec import Struct
 
 from conduit.queue.redis.keys import lua_names, lua_types
-from conduit.queue.redis.records import lua_constants
+from conduit.queue.redis.layout import inlined, lua_events, lua_states
 
 _LANES = ("rings", "lanes")
 _END = ("jobs", *_LANES, "look", "ending", "dependants")
@@ -86,12 +86,16 @@ def script(name: str, *, flags: bool) -> Script:
         head = "" if name in (*_GROWS, *_READS) else _OLD_ALLOW_OOM
     parts = (*(() if name in _BARE else ("lib",)), *_PARTS.get(name, ()), name)
     body = "\n".join(map(_read, parts))
-    constants = "" if name in _BARE else lua_constants()
     used = set(_NAME.findall(body))
     types = lua_types(used) if "sound" in parts else ""
-    text = head + lua_names(used) + types + constants + body
+    text = head + lua_names(used) + types + inlined(body)
     return Script(text, hashlib.sha1(text.encode()).hexdigest())
 
 
+_BEFORE = {"lib": lua_events, "jobs": lua_states}
+"""What is made of a job's layout, by the file that it comes before."""
+
+
 def _read(part: str) -> str:
-    return resources.files("conduit.queue.redis").joinpath("scripts", f"{part}.lua").read_text()
+    text = resources.files("conduit.queue.redis").joinpath("scripts", f"{part}.lua").read_text()
+    return _BEFORE[part]() + text if part in _BEFORE else text

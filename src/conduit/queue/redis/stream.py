@@ -3,54 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Any
 
 import msgspec
-from msgspec import Meta, Raw, Struct, field
+from msgspec import Raw, Struct
 
-from conduit.core.events import Entry, Event, EventKind, Report, Submission
-from conduit.core.model import DEFAULT_MAX_DELIVERIES, NOTHING
+from conduit.core.events import KIND_NUMBERS, Entry, Event, EventKind, Report, Submission
+from conduit.core.model import NOTHING
 from conduit.queue.base import StoredEntry, Unreadable
 from conduit.queue.redis import records
+from conduit.queue.redis.layout import STATUSES, TERMS, EventRow, News, terms_from
+from conduit.queue.redis.packing import long
 from conduit.queue.salvage import UNDECODABLE, problem, readable
-
-
-class _Extra(Struct, frozen=True, gc=False):
-    """What an event has beside its counters."""
-
-    lane: str = field(default="", name="L")
-    args: str = field(default="{}", name="A")
-    rest: str = field(default="", name="j")
-    priority: int = field(default=0, name="P")
-    run_at: int | None = field(default=None, name="R")
-    expires_at: int | None = field(default=None, name="x")
-    max_deliveries: int = field(default=DEFAULT_MAX_DELIVERIES, name="D")
-    metadata: str | None = field(default=None, name="M")
-    worker_id: str | None = field(default=None, name="w")
-    began_ms_ago: int | None = field(default=None, name="b")
-    reason: str | None = field(default=None, name="y")
-    ended: str | None = field(default=None, name="i")
-    error: str | None = field(default=None, name="e")
-    result: str | None = field(default=None, name="o")
-    progress: float | None = field(default=None, name="p")
-    message: str | None = field(default=None, name="m")
-    checkpoint: str | None = field(default=None, name="C")
-    steps: str | None = field(default=None, name="S")
-    logs: tuple[int, list[str]] | None = field(default=None, name="l")
-    artifact: str | None = field(default=None, name="F")
-
-
-class _Row(Struct, frozen=True, array_like=True, gc=False):
-    kind: Annotated[int, Meta(ge=1, le=len(records.KINDS))]
-    job_id: str
-    seq: int
-    attempt: int
-    status: str
-    generation: int
-    fence: int
-    failures: int
-    rescues: int
-    extra: _Extra = _Extra()
 
 
 class _Report(Struct, frozen=True, array_like=True):
@@ -59,67 +23,63 @@ class _Report(Struct, frozen=True, array_like=True):
     data: str | None = None
 
 
-_rows_from = msgspec.msgpack.Decoder(list[_Row]).decode
+_rows_from = msgspec.msgpack.Decoder(list[EventRow]).decode
 _reports_from = msgspec.msgpack.Decoder(list[_Report]).decode
+
+_KINDS = {number: kind for kind, number in KIND_NUMBERS.items()}
+_TERM_NAMES = [term.name for term in TERMS]
 
 
 def _raw(value: str | None) -> Raw:
     return NOTHING if value is None else Raw(value.encode())
 
 
-def _submission(row: _Row) -> Submission:
-    extra = row.extra
-    queue, function = records.split_lane(extra.lane.encode())
-    rest = records.rest_from(extra.rest) if extra.rest else records.NO_REST
+def _submission(news: News) -> Submission:
+    queue, function = records.split_lane(news.lane.encode())
+    terms: dict[str, Any] = dict(zip(_TERM_NAMES, terms_from(news.terms), strict=True))
     return Submission(
         function=function,
         queue=queue,
-        args=Raw(extra.args.encode()),
-        priority=extra.priority,
-        key=rest.key,
-        parent_id=rest.parent_id,
-        root_id=rest.root_id,
-        retries=rest.retries,
-        timeout_ms=rest.timeout_ms,
-        max_deliveries=extra.max_deliveries,
-        expires_at=extra.expires_at,
-        metadata=Raw((extra.metadata or "{}").encode()),
-        after=records.ids_of(rest.after),
+        priority=news.priority,
+        **terms,
+        args=Raw(news.args.encode()),
+        metadata=Raw((news.metadata or "{}").encode()),
+        expires_at=news.expires_at,
     )
 
 
-def _event(row: _Row, at: int) -> Event:
-    extra, kind = row.extra, records.KINDS[row.kind - 1]
+def _event(row: EventRow, at: int) -> Event:
+    news, kind = row.news, _KINDS[row.kind]
     submitted = kind is EventKind.SUBMITTED
-    first, lines = extra.logs or (0, ())
+    first, lines = news.logs or (0, ())
     return Event(
         kind=kind,
-        job_id=records.long(row.job_id),
+        job_id=long(row.job_id),
         seq=row.seq,
         attempt=row.attempt,
         at=at,
-        status=records.STATUSES[row.status],
+        status=STATUSES[row.status],
         generation=row.generation,
         fence=row.fence,
         failures=row.failures,
         rescues=row.rescues,
-        submission=_submission(row) if submitted else None,
-        worker_id=extra.worker_id,
-        run_at=at if submitted and extra.run_at is None else extra.run_at,
-        started_at=None if extra.began_ms_ago is None else at - extra.began_ms_ago,
-        reason=records.reason_of(extra.reason, extra.ended),
-        error=None if extra.error is None else records.error_from(extra.error),
-        result=_raw(extra.result),
-        progress=extra.progress,
-        progress_message=extra.message,
-        metadata=NOTHING if submitted else _raw(extra.metadata),
-        checkpoint=_raw(extra.checkpoint),
-        steps=_raw(extra.steps),
+        submission=_submission(news) if submitted else None,
+        worker_id=news.worker_id,
+        run_at=at if submitted and news.run_at is None else news.run_at,
+        started_at=None if news.began_ms_ago is None else at - news.began_ms_ago,
+        reason=records.reason_of(news.reason, news.ended_by),
+        error=None if news.error is None else records.error_from(news.error),
+        result=_raw(news.result),
+        progress=news.progress,
+        progress_message=news.progress_message,
+        metadata=NOTHING if submitted else _raw(news.metadata),
+        checkpoint=_raw(news.checkpoint),
+        steps=_raw(news.steps),
         logs=tuple(
             msgspec.structs.replace(records.line_from(line), attempt=row.attempt, number=first + i)
             for i, line in enumerate(lines)
         ),
-        artifact=None if extra.artifact is None else records.artifact_from(extra.artifact),
+        artifact=None if news.artifact is None else records.artifact_from(news.artifact),
     )
 
 
@@ -146,7 +106,7 @@ def _report(told: _Report, at: int) -> Report:
 
 
 _pieces_from = msgspec.msgpack.Decoder(list[Raw]).decode
-_row_from = msgspec.msgpack.Decoder(_Row).decode
+_row_from = msgspec.msgpack.Decoder(EventRow).decode
 _report_from = msgspec.msgpack.Decoder(_Report).decode
 _anything_from = msgspec.msgpack.Decoder().decode
 
@@ -178,4 +138,4 @@ def _salvaged(
 
 
 def _job_id_in(piece: bytes) -> str:
-    return records.long(_anything_from(piece)[1])
+    return long(_anything_from(piece)[1])

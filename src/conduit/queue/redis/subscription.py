@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from msgspec import Struct
 
 from conduit.queue.base import Claim
-from conduit.queue.redis.records import pack
+from conduit.queue.redis.packing import pack
 
 SLICE = 1000
 """Queues and functions that are made known at a time."""

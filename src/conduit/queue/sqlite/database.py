@@ -33,12 +33,13 @@ from conduit.core.errors import (
 )
 from conduit.queue.forks import inherited, open_queues
 from conduit.queue.sqlite.connection import ThreadConnection, connect, is_busy, translate
+from conduit.queue.sqlite.rows import DEFINITIONS
 
 T = TypeVar("T")
 Piece = Callable[[sqlite3.Connection], T]
 
 APPLICATION_ID = 0x436F6E64  # "Cond"
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 WATCH_FIRST_S = 0.001
 WATCH_REST_S = 0.02
 WATCH_KEEN = 50
@@ -428,7 +429,7 @@ def _schema_of(connection: sqlite3.Connection, path: Path) -> int | None:
 
 def _create_schema(connection: sqlite3.Connection) -> None:
     schema = resources.files("conduit.queue.sqlite").joinpath("schema.sql").read_text("utf-8")
-    for statement in _statements(schema):
+    for statement in _statements(schema.replace("{fields}", DEFINITIONS)):
         connection.execute(statement)
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")

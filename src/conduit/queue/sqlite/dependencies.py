@@ -36,7 +36,7 @@ WHERE n IN (SELECT value FROM json_each(?)) AND status IN ('completed', 'failed'
 _READABLE = """
 CASE WHEN json_valid(after) AND json_type(after) = 'array'
     THEN NOT EXISTS (SELECT 1 FROM json_each(jobs.after) AS named WHERE named.type <> 'text')
-    ELSE after IS NULL
+    ELSE FALSE
 END
 """
 

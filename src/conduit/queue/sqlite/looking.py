@@ -48,7 +48,7 @@ def get(db: sqlite3.Connection, job_ids: Sequence[str]) -> list[Job | None]:
         f"SELECT {rows.COLUMNS} FROM jobs WHERE id IN (SELECT value FROM json_each(?))",
         (rows.ids_json(job_ids),),
     )
-    jobs = {row[0]: rows.job_from(row) for row in found}
+    jobs = {job.id: job for job in map(rows.job_from, found)}
     return [jobs.get(job_id) for job_id in job_ids]
 
 

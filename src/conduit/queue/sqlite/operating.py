@@ -42,8 +42,10 @@ WHERE n = ?1
 
 
 def _load(db: sqlite3.Connection, job_ids: Iterable[str]) -> dict[str, tuple[int, Job]]:
-    found = db.execute(_SELECT, (rows.ids_json(job_ids),))
-    return {row[1]: (row[0], rows.job_from(row[1:])) for row in found}
+    found = [
+        (row[0], rows.job_from(row[1:])) for row in db.execute(_SELECT, (rows.ids_json(job_ids),))
+    ]
+    return {job.id: (n, job) for n, job in found}
 
 
 def cancel(db: sqlite3.Connection, now: int, job_ids: Sequence[str], reason: str) -> list[Action]:

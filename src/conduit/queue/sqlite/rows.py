@@ -4,40 +4,61 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Sequence
-from typing import Any
+from operator import attrgetter
+from typing import Any, get_origin
 
 import msgspec
 from msgspec import Raw, Struct
 
 from conduit.core.events import Entry, Event, EventKind, Report
-from conduit.core.model import NOTHING, Job, JobError, JobStatus
+from conduit.core.layout import Field, Room, fields_of
+from conduit.core.model import NOTHING, Job, JobError, JobStatus, Terms
 from conduit.queue.base import StoredEntry, Unreadable
 from conduit.queue.salvage import UNDECODABLE, problem, readable
 
+LINES = fields_of(Job)
 FIELDS = Job.__struct_fields__
 COLUMNS = ", ".join(FIELDS)  # in the record's own order, so that a row is the record
-_STATUS_AT, _CANCEL_AT, _ERROR_AT, _AFTER_AT = map(
-    FIELDS.index, ("status", "cancel_requested", "error", "after")
+_PLAIN_TYPES = {str: "TEXT", JobStatus: "TEXT", int: "INTEGER", bool: "INTEGER", float: "REAL"}
+_PAYLOADS = (bytes, JobError)
+
+
+def _definition(line: Field) -> str:
+    """A column; a field that isn't given when a job is kept begins as its default."""
+    kind = "BLOB" if line.type in _PAYLOADS else _PLAIN_TYPES.get(line.type, "TEXT")
+    null = "" if line.optional else " NOT NULL"
+    if line.optional or line.room is Room.FIXED or line.required:
+        return f"{line.name} {kind}{null}"
+    begins = f"X'{line.default.hex()}'" if line.type is bytes else int(line.default)
+    return f"{line.name} {kind}{null} DEFAULT {begins}"
+
+
+DEFINITIONS = ",\n    ".join(
+    # What may be large stands last, so that the rest is read without it.
+    map(_definition, sorted(LINES, key=lambda line: line.type in _PAYLOADS))
 )
+"""The columns of a job's fields, for schema.sql."""
+
+_CANCEL_AT = FIELDS.index("cancel_requested")
+_JSON_AT = [
+    (at, msgspec.json.Decoder(line.type).decode)
+    for at, line in enumerate(LINES)
+    if line.type is JobError or get_origin(line.type) in (tuple, dict)
+]
+"""Where there is JSON that this package opens."""
 # The same columns as one JSON array per job. A batch read as a single row takes one step of SQLite,
 # which gives up the interpreter lock at each step: two threads trading it per row cost more than
 # all the work they do.
-_BYTES_AT = tuple(
-    at
-    for at, name in enumerate(FIELDS)
-    if name in ("args", "metadata", "checkpoint", "steps", "result")
-)
+_BYTES_AT = [at for at, line in enumerate(LINES) if line.type is bytes]
 JSON_ROW = "json_array({})".format(
     ", ".join(
-        f"CAST(jobs.{name} AS TEXT)" if at in _BYTES_AT or at == _ERROR_AT else f"jobs.{name}"
-        for at, name in enumerate(FIELDS)
+        f"CAST(jobs.{line.name} AS TEXT)" if line.type in _PAYLOADS else f"jobs.{line.name}"
+        for line in LINES
     )
 )
 _STATUS = {status.value: status for status in JobStatus}
 
 _encode = msgspec.json.Encoder().encode
-_decode_after = msgspec.json.Decoder(tuple[str, ...]).decode
-_decode_error = msgspec.json.Decoder(JobError).decode
 _decode_rows = msgspec.json.Decoder(list[list[Any]]).decode
 _decode_entry = msgspec.json.Decoder(Entry).decode
 _decode_event = msgspec.json.Decoder(Event).decode
@@ -49,39 +70,51 @@ MAX_ENTRY_BYTES = 4 * 1024 * 1024
 
 def job_from(row: Sequence[Any]) -> Job:
     """A job out of a row that selected `COLUMNS`."""
-    fields = list(row)
-    fields[_STATUS_AT] = _STATUS[fields[_STATUS_AT]]
-    fields[_CANCEL_AT] = bool(fields[_CANCEL_AT])
-    if fields[_ERROR_AT] is not None:
-        fields[_ERROR_AT] = _decode_error(fields[_ERROR_AT])
-    fields[_AFTER_AT] = after_from(fields[_AFTER_AT])
-    return Job(*fields)
+    return _job_of(list(row))
 
 
 def jobs_from_json(text: str) -> list[Job]:
     """Jobs out of an array of `JSON_ROW`s."""
     jobs: list[Job] = []
     for fields in _decode_rows(text):
-        fields[_STATUS_AT] = _STATUS[fields[_STATUS_AT]]
-        fields[_CANCEL_AT] = bool(fields[_CANCEL_AT])
-        if fields[_ERROR_AT] is not None:
-            fields[_ERROR_AT] = _decode_error(fields[_ERROR_AT])
         for at in _BYTES_AT:
             if fields[at] is not None:
                 fields[at] = fields[at].encode()
-        fields[_AFTER_AT] = after_from(fields[_AFTER_AT])
-        jobs.append(Job(*fields))
+        jobs.append(_job_of(fields))
     return jobs
 
 
-def after_text(after: tuple[str, ...]) -> str | None:
-    """What a job waits for as it is stored: most jobs wait for nothing."""
-    return _encode(after).decode() if after else None
+def _job_of(fields: list[Any]) -> Job:
+    fields[_CANCEL_AT] = bool(fields[_CANCEL_AT])
+    for at, decode in _JSON_AT:
+        if fields[at] is not None:
+            fields[at] = decode(fields[at])
+    *others, id_, args, submitted_at, status, run_at = fields
+    return Job(
+        *others,
+        id=id_,
+        args=args,
+        submitted_at=submitted_at,
+        status=_STATUS[status],
+        run_at=run_at,
+    )
 
 
-def after_from(stored: str | None) -> tuple[str, ...]:
-    """What a job waits for, as it was given."""
-    return () if stored is None else _decode_after(stored)
+TERMS = ", ".join(Terms.__struct_fields__)
+"""The columns of `terms_row`."""
+_terms_of = attrgetter(*Terms.__struct_fields__)
+_COLLECTED_AT = [
+    at for at, line in enumerate(fields_of(Terms)) if get_origin(line.type) in (tuple, dict)
+]
+_EMPTY = {at: _encode(fields_of(Terms)[at].default).decode() for at in _COLLECTED_AT}
+
+
+def terms_row(job: Terms) -> list[Any]:
+    """A job's terms as they are stored."""
+    values = list(_terms_of(job))
+    for at in _COLLECTED_AT:
+        values[at] = _encode(values[at]).decode() if values[at] else _EMPTY[at]
+    return values
 
 
 def encode_error(error: JobError | None) -> bytes | None:

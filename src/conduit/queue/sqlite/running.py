@@ -328,7 +328,8 @@ def rescue_row(db: sqlite3.Connection, now: int, n: int, job: Job, ending: Endin
 def record(db: sqlite3.Connection, now: int, notes: Sequence[Note]) -> list[bool]:
     """Record news of running jobs; see `Queue.record`."""
     wanted = rows.ids_json(note.lease.job_id for note in notes)
-    jobs = {row[1]: (row[0], rows.job_from(row[1:])) for row in db.execute(_BY_ID, (wanted,))}
+    found = [(row[0], rows.job_from(row[1:])) for row in db.execute(_BY_ID, (wanted,))]
+    jobs = {job.id: (n, job) for n, job in found}
     answers: list[bool] = []
     events: list[Event] = []
     for note in notes:

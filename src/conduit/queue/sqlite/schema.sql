@@ -1,45 +1,12 @@
 -- The embedded queue. Times are milliseconds since the epoch; JSON values are UTF-8 in BLOBs.
 
+-- The braces stand for a column for each line of `Job` in core/model.py; see rows.py.
 CREATE TABLE jobs (
-    n                INTEGER PRIMARY KEY,   -- rises with each submission: first in, first out
-    id               TEXT    NOT NULL UNIQUE,
-    function         TEXT    NOT NULL,
-    queue            TEXT    NOT NULL,
-    status           TEXT    NOT NULL,
-    args             BLOB    NOT NULL,
-    priority         INTEGER NOT NULL,
-    key              TEXT,
-    parent_id        TEXT,
-    root_id          TEXT,
-    retries          INTEGER,
-    timeout_ms       INTEGER,
-    max_deliveries   INTEGER NOT NULL,
-    submitted_at     INTEGER NOT NULL,
-    run_at           INTEGER NOT NULL,
-    expires_at       INTEGER,
-    unique_until     INTEGER,
-    front            INTEGER NOT NULL DEFAULT 1,   -- 0: rescued, goes before the backlog
-    claimed_at       INTEGER,
-    started_at       INTEGER,               -- when its function began; unknown until it is told
-    finished_at      INTEGER,
-    generation       INTEGER NOT NULL DEFAULT 1,
-    attempt          INTEGER NOT NULL DEFAULT 0,
-    failures         INTEGER NOT NULL DEFAULT 0,
-    rescues          INTEGER NOT NULL DEFAULT 0,
-    fence            INTEGER NOT NULL DEFAULT 0,
-    seq              INTEGER NOT NULL DEFAULT 1,
-    token            TEXT,
-    worker_id        TEXT,
-    cancel_requested INTEGER NOT NULL DEFAULT 0,
-    reason           TEXT,
-    error            BLOB,
-    progress         REAL,
-    progress_message TEXT,
-    metadata         BLOB    NOT NULL,
-    checkpoint       BLOB,
-    steps            BLOB    NOT NULL DEFAULT X'7B7D',
-    result           BLOB,
-    after            TEXT
+    n            INTEGER PRIMARY KEY,   -- rises with each submission: first in, first out
+    unique_until INTEGER,
+    front        INTEGER NOT NULL DEFAULT 1,   -- 0: rescued, goes before the backlog
+    {fields},
+    UNIQUE (id)
 ) STRICT;
 
 -- Partial indices hold only what is in that state, so a finished job costs the hot path nothing.

@@ -6,20 +6,17 @@ import secrets
 import sqlite3
 from collections.abc import Sequence
 
-from msgspec import Raw
-
 from conduit.core.errors import SubmitConflictError
-from conduit.core.events import Event, EventKind, Submission
-from conduit.core.model import Job, JobStatus, NewJob
+from conduit.core.events import Event, EventKind, submission_of
+from conduit.core.model import Job, JobStatus, NewJob, Terms
 from conduit.queue.base import Submitted
 from conduit.queue.sqlite import dependencies, rows
 from conduit.queue.sqlite.lanes import Ready
 
-_INSERT = """
+_INSERT = f"""
 INSERT INTO jobs (
-    id, function, queue, status, args, priority, key, parent_id, root_id, retries, timeout_ms,
-    max_deliveries, submitted_at, run_at, expires_at, unique_until, metadata, after
-) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    {rows.TERMS}, id, args, metadata, status, submitted_at, run_at, expires_at, unique_until
+) VALUES ({", ".join("?" * len(Terms.__struct_fields__))}, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (id) DO NOTHING
 """
 
@@ -106,29 +103,10 @@ def _insert(db: sqlite3.Connection, now: int, job: NewJob, events: list[Event]) 
         status = JobStatus.BLOCKED
     expires_at = None if job.expires_ms is None else now + job.expires_ms
     unique_until = None if job.unique_ms is None else now + job.unique_ms
-    cursor = db.execute(
-        _INSERT,
-        (
-            job.id,
-            job.function,
-            job.queue,
-            status.value,
-            job.args,
-            job.priority,
-            job.key,
-            job.parent_id,
-            job.root_id,
-            job.retries,
-            job.timeout_ms,
-            job.max_deliveries,
-            now,
-            run_at,
-            expires_at,
-            unique_until,
-            job.metadata,
-            rows.after_text(job.after),
-        ),
-    )
+    terms = rows.terms_row(job)
+    moments = (now, run_at, expires_at, unique_until)
+    values = (*terms, job.id, job.args, job.metadata, status.value, *moments)
+    cursor = db.execute(_INSERT, values)
     n = cursor.lastrowid
     if cursor.rowcount == 0 or n is None:
         _is_stored(db, job)
@@ -152,21 +130,7 @@ def _submitted(
         at=now,
         status=status,
         run_at=run_at,
-        submission=Submission(
-            function=job.function,
-            queue=job.queue,
-            args=Raw(job.args),
-            priority=job.priority,
-            key=job.key,
-            parent_id=job.parent_id,
-            root_id=job.root_id,
-            retries=job.retries,
-            timeout_ms=job.timeout_ms,
-            max_deliveries=job.max_deliveries,
-            expires_at=expires_at,
-            metadata=Raw(job.metadata),
-            after=job.after,
-        ),
+        submission=submission_of(job, expires_at),
     )
 
 
@@ -175,7 +139,8 @@ def _is_stored(db: sqlite3.Connection, job: NewJob) -> bool:
     stored = db.execute(_SAME, (job.id,)).fetchone()
     if stored is None:
         return False
-    if tuple(stored) != (job.function, job.queue, job.args, rows.after_text(job.after)):
+    *others, after = stored
+    if others != [job.function, job.queue, job.args] or rows.ids_json(job.after) != after:
         raise SubmitConflictError(
             f"job {job.id} is stored already with another function, queue, arguments or `after`; "
             "a new job needs a new id"

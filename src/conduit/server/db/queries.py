@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable
 from enum import StrEnum
-from typing import Any
+from typing import Any, get_origin
 
 import msgspec
 from msgspec import Struct, structs
@@ -31,6 +31,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from conduit.core.layout import fields_of
 from conduit.core.model import JobStatus
 from conduit.server.db import counts, tables
 from conduit.server.db.rows import ArtifactRow, AttemptRow, JobRow, LogRow, job_row
@@ -124,7 +125,10 @@ _PAYLOADS: dict[str, Label[Any]] = {
     "steps": literal("{}").label("steps"),
     "result": null().label("result"),
     "checkpoint": null().label("checkpoint"),
-    "after": null().label("after"),
+} | {
+    line.name: literal("[]" if get_origin(line.type) is tuple else "{}").label(line.name)
+    for line in fields_of(JobRow)
+    if get_origin(line.type) in (tuple, dict)
 }
 _LIGHT = [_PAYLOADS.get(column.name, column) for column in tables.jobs.columns]
 
@@ -141,7 +145,7 @@ async def list_jobs(
 ) -> JobPage:
     """A page of the jobs that match, `offset` rows after the cursor's place.
 
-    The rows' payloads are left out: they are `{}`, or None, and the arguments are cut. With
+    The rows' payloads are left out: they are empty, or None, and the arguments are cut. With
     `by_status` those of each status are counted, too. Raises `ValueError` for a cursor that isn't
     one of this sort.
     """

@@ -1,36 +1,31 @@
 """Rows of the history as frozen records: one field for each column, of the same name and in order.
 
-JSON stays text here, as it is stored; whoever answers with it puts it into the answer as it is.
+Payloads stay text here, as they are stored; whoever answers with one puts it into the answer as it
+is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_origin
 
+import msgspec
 from msgspec import Struct
 
-from conduit.core.model import JobStatus
+from conduit.core.layout import fields_of
+from conduit.core.model import JobStatus, Terms
 
 
-class JobRow(Struct, frozen=True, kw_only=True, gc=False):
+class JobRow(Terms, frozen=True, kw_only=True, gc=False):
     """A job as its events left it; the columns of `tables.jobs`."""
 
     id: str
-    function: str
-    queue: str
     status: JobStatus
     args: str
     submitted_at: int
     run_at: int
-    priority: int
-    key: str | None = None
-    parent_id: str | None = None
-    root_id: str | None = None
-    retries: int | None = None
-    timeout_ms: int | None = None
-    max_deliveries: int
     expires_at: int | None = None
+    claimed_at: int | None = None
     started_at: int | None = None
     finished_at: int | None = None
     generation: int
@@ -50,8 +45,6 @@ class JobRow(Struct, frozen=True, kw_only=True, gc=False):
     checkpoint: str | None = None
     steps: str = "{}"
     applied_at: int
-    after: str | None = None
-    claimed_at: int | None = None
 
 
 class DependencyRow(Struct, frozen=True, gc=False):
@@ -101,11 +94,17 @@ class ArtifactRow(Struct, frozen=True, kw_only=True, gc=False):
     location: str | None = None
 
 
-_STATUS = JobRow.__struct_fields__.index("status")
+_DECODERS = {JobStatus: JobStatus} | {
+    line.type: msgspec.json.Decoder(line.type).decode
+    for line in fields_of(JobRow)
+    if get_origin(line.type) in (tuple, dict)
+}
+_DECODED = {line.name: _DECODERS[line.type] for line in fields_of(JobRow) if line.type in _DECODERS}
 
 
 def job_row(values: Sequence[Any]) -> JobRow:
     """A job from a result's row, its columns selected as `tables.jobs` has them."""
     fields = dict(zip(JobRow.__struct_fields__, values, strict=True))
-    fields["status"] = JobStatus(values[_STATUS])
+    for name, decode in _DECODED.items():
+        fields[name] = decode(fields[name])
     return JobRow(**fields)

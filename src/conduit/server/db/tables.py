@@ -9,6 +9,8 @@ applied. Events that came too early wait in `parked_events` until those before t
 
 from __future__ import annotations
 
+from typing import Any, get_origin
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -22,6 +24,11 @@ from sqlalchemy import (
     Table,
     text,
 )
+from sqlalchemy.types import TypeEngine
+
+from conduit.core.layout import Field, fields_of
+from conduit.core.model import JobStatus
+from conduit.server.db.rows import JobRow
 
 metadata = MetaData(
     naming_convention={"ix": "ix_%(table_name)s_%(column_0_N_name)s", "pk": "pk_%(table_name)s"}
@@ -38,45 +45,32 @@ def _text(length: int | None = None) -> String:
     return String(length).with_variant(String(length, collation="C"), "postgresql")
 
 
+_SMALL = frozenset({"priority", "generation", "attempt", "failures", "rescues", "fence", "seq"})
+_TYPES: dict[Any, TypeEngine[Any]] = {
+    JobStatus: _text(16),
+    bool: Boolean(),
+    int: BigInteger(),
+    float: Double(),
+}
+
+
+def _column_of(line: Field) -> Column[Any]:
+    """The column of a field of a job's row; lists and maps are JSON."""
+    kind = Integer() if line.name in _SMALL else _TYPES.get(line.type, _text())
+    none = {tuple: "[]", dict: "{}"}.get(get_origin(line.type))
+    return Column(
+        line.name,
+        kind,
+        primary_key=line.name == "id",
+        nullable=line.optional,
+        server_default=none,
+    )
+
+
 jobs = Table(
     "jobs",
     metadata,
-    Column("id", _text(), primary_key=True),
-    Column("function", _text(), nullable=False),
-    Column("queue", _text(), nullable=False),
-    Column("status", _text(16), nullable=False),
-    Column("args", _text(), nullable=False),
-    Column("submitted_at", BigInteger, nullable=False),
-    Column("run_at", BigInteger, nullable=False),
-    Column("priority", Integer, nullable=False),
-    Column("key", _text()),
-    Column("parent_id", _text()),
-    Column("root_id", _text()),
-    Column("retries", BigInteger),
-    Column("timeout_ms", BigInteger),
-    Column("max_deliveries", BigInteger, nullable=False),
-    Column("expires_at", BigInteger),
-    Column("started_at", BigInteger),
-    Column("finished_at", BigInteger),
-    Column("generation", Integer, nullable=False),
-    Column("attempt", Integer, nullable=False),
-    Column("failures", Integer, nullable=False),
-    Column("rescues", Integer, nullable=False),
-    Column("fence", Integer, nullable=False),
-    Column("seq", Integer, nullable=False),
-    Column("worker_id", _text()),
-    Column("cancel_requested", Boolean, nullable=False),
-    Column("reason", _text()),
-    Column("error", _text()),  # a JobError
-    Column("result", _text()),
-    Column("progress", Double),
-    Column("progress_message", _text()),
-    Column("metadata", _text(), nullable=False),
-    Column("checkpoint", _text()),
-    Column("steps", _text(), nullable=False),
-    Column("applied_at", BigInteger, nullable=False),  # by this server's clock
-    Column("after", _text()),  # the ids of the jobs that it waits for: JSON
-    Column("claimed_at", BigInteger),
+    *map(_column_of, fields_of(JobRow)),
     postgresql_with={
         # Room on each page for the next version of its rows: progress then touches no index.
         "fillfactor": 80,

@@ -28,7 +28,6 @@ _TURN = 0x436F6E64_496E6773
 
 _to_json = msgspec.json.Encoder().encode
 _event_from = msgspec.json.Decoder(Event).decode
-_ids_from = msgspec.json.Decoder(list[str]).decode
 
 
 class Change(Struct, frozen=True, kw_only=True):
@@ -209,9 +208,8 @@ async def _save_dependencies(
         DependencyRow(each.job_id, after_id)
         for each in histories
         if each.row is not None
-        and each.row.after is not None
         and (each.wiped or each.stored_row is None or each.stored_row.after != each.row.after)
-        for after_id in _ids_from(each.row.after)
+        for after_id in each.row.after
     ]
     await bulk.add(connection, tables.dependencies, rows)
 

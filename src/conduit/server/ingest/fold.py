@@ -183,21 +183,12 @@ def submitted_row(event: Event, now: int) -> JobRow:
     new = event.submission
     assert new is not None
     return JobRow(
+        **soundness.terms(new),
         id=event.job_id,
-        function=soundness.name(new.function) or "",
-        queue=soundness.name(new.queue) or "",
         status=event.status,
         args=_json(new.args) or "{}",
         submitted_at=event.at,
         run_at=event.at if event.run_at is None else event.run_at,
-        priority=new.priority,
-        key=soundness.name(new.key),
-        parent_id=soundness.name(new.parent_id),
-        root_id=soundness.name(new.root_id),
-        after=_ids_json(new.after),
-        retries=new.retries,
-        timeout_ms=new.timeout_ms,
-        max_deliveries=new.max_deliveries,
         expires_at=new.expires_at,
         generation=event.generation,
         attempt=event.attempt,
@@ -213,21 +204,12 @@ def submitted_row(event: Event, now: int) -> JobRow:
 def row_of(job: Job, now: int) -> JobRow:
     """The row of a job as the queue has it now."""
     return JobRow(
+        **soundness.terms(job),
         id=job.id,
-        function=soundness.name(job.function) or "",
-        queue=soundness.name(job.queue) or "",
         status=job.status,
         args=soundness.payload(job.args),
         submitted_at=job.submitted_at,
         run_at=job.run_at,
-        priority=job.priority,
-        key=soundness.name(job.key),
-        parent_id=soundness.name(job.parent_id),
-        root_id=soundness.name(job.root_id),
-        after=_ids_json(job.after),
-        retries=job.retries,
-        timeout_ms=job.timeout_ms,
-        max_deliveries=job.max_deliveries,
         expires_at=job.expires_at,
         started_at=job.started_at,
         finished_at=job.finished_at,
@@ -280,10 +262,6 @@ def artifact_row(job_id: str, artifact: Artifact, at: int) -> ArtifactRow:
         sha256=soundness.text(artifact.sha256) or "",
         at=at,
     )
-
-
-def _ids_json(job_ids: tuple[str, ...]) -> str | None:
-    return _to_json(job_ids).decode() if job_ids else None
 
 
 def _json(raw: msgspec.Raw) -> str | None:

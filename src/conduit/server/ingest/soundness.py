@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import Any, cast
 
 import msgspec
 
 from conduit.core.api_requests import REPORT_KIND, ApiRequests
 from conduit.core.events import Event, EventKind, Report
-from conduit.core.model import FINISHED, JobStatus
+from conduit.core.model import FINISHED, JobStatus, Terms
 from conduit.core.transitions import TABLE
 
 MAX_ID = 500
@@ -52,6 +53,22 @@ def name(value: str | None) -> str | None:
     if value and len(value) > _MAX_INDEXED:
         value = value[: _MAX_INDEXED - 1] + "…"
     return text(value)
+
+
+def terms(job: Terms) -> dict[str, Any]:
+    """A job's terms by name."""
+    return {each: _term(getattr(job, each)) for each in Terms.__struct_fields__}
+
+
+def _term(value: Any) -> Any:
+    if isinstance(value, str):
+        return name(value)
+    if isinstance(value, tuple):
+        return tuple(map(text, cast("tuple[str, ...]", value)))
+    if isinstance(value, dict):
+        told = cast("dict[str, str]", value)
+        return {text(each): text(words) for each, words in told.items()}
+    return value
 
 
 def payload(value: bytes) -> str:

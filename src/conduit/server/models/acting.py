@@ -10,6 +10,7 @@ from msgspec import Meta, Struct
 
 from conduit.core.model import (
     MAX_AFTER,
+    MAX_HEADERS,
     MAX_PRIORITY,
     MIN_PRIORITY,
     JobStatus,
@@ -59,6 +60,13 @@ class SubmitRequest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     timeout: Annotated[float, Meta(gt=0, le=LONGEST_S)] | None = None
     retries: Annotated[int, Meta(ge=0, le=1_000_000)] | None = None
     metadata: dict[str, Any] = msgspec.field(default_factory=dict[str, Any])
+    headers: Annotated[
+        dict[str, str],
+        Meta(
+            description=f"Travel with the job; {MAX_HEADERS:,} bytes as JSON at most",
+            examples=[{"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}],
+        ),
+    ] = msgspec.field(default_factory=dict[str, str])
     job_id: Annotated[str, Meta(pattern=_JOB_ID)] | None = None
 
 

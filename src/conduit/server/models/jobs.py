@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Raw, Struct
 
+from conduit.core import layout
 from conduit.core.model import (
     DEFAULT_QUEUE,
     Job,
@@ -87,12 +88,13 @@ class JobSummary(Struct, frozen=True, kw_only=True):
 
 
 class JobDetail(JobSummary, frozen=True, kw_only=True):
-    """A job with its payloads, and the ids of the jobs that it was submitted to wait for."""
+    """A job with its payloads and headers, and the ids of the jobs that it was to wait for."""
 
     after: list[Id]
     args: Annotated[Raw, Meta(examples=[{"order_id": "o1", "cents": 100}])]
     result: Raw | None
     metadata: Raw
+    headers: dict[str, str]
     checkpoint: Raw | None
     steps: Raw
 
@@ -116,14 +118,14 @@ class JobPageView(Struct, frozen=True, kw_only=True):
 def as_job(row: JobRow) -> Job:
     """A row of the history as the job that it tells of."""
     fields = fields_of(row, _OF_A_ROW)
-    for name in ("args", "metadata", "steps", "result", "checkpoint"):
+    for name in _PAYLOADS:
         fields[name] = None if fields[name] is None else fields[name].encode()
     if row.error is not None:
         fields["error"] = msgspec.json.decode(row.error, type=JobError)
-    fields["after"] = () if row.after is None else tuple(msgspec.json.decode(row.after))
     return Job(**fields)
 
 
+_PAYLOADS = [line.name for line in layout.fields_of(Job) if line.type is bytes]
 _OF_A_ROW = [name for name in JobRow.__struct_fields__ if name != "applied_at"]
 
 
@@ -140,6 +142,7 @@ def detail(job: Job) -> JobDetail:
         args=Raw(job.args),
         result=_raw(job.result),
         metadata=Raw(job.metadata),
+        headers=job.headers,
         checkpoint=_raw(job.checkpoint),
         steps=Raw(job.steps),
     )

@@ -5,12 +5,12 @@ load(ids)
 
 local function stop_waiting(id, st)
   local _, _, _, lane = header(blobs[id])
-  if st.s == S.SCHEDULED then
+  if st.status == S.SCHEDULED then
     write('ZREM', K.scheduled, id)
-  elseif st.s == S.QUEUED then
+  elseif st.status == S.QUEUED then
     leave_lane(id, st)
   end
-  count(st.s .. ':', queue_of(lane), -1)
+  count(st.status .. ':', queue_of(lane), -1)
 end
 
 local answers, asked = {}, {}
@@ -20,25 +20,25 @@ for i = 1, #ids do
   local acted, status = 'unknown', ''
   if blobs[id] then
     if finished(st) then
-      acted, status = 'refused', st.s
-    elseif st.s == S.RUNNING then
-      acted, status = 'requested', st.s
-      if not st.c then
-        st = changed(st, { c = 1, y = reason })
+      acted, status = 'refused', st.status
+    elseif st.status == S.RUNNING then
+      acted, status = 'requested', st.status
+      if not st.cancel_requested then
+        st = changed(st, { cancel_requested = true, reason = reason })
         save(id, st)
-        write('SADD', K.cancels .. st.w, id)
-        asked[st.w] = true
-        event(E.CANCEL_REQUESTED, id, st, { y = reason })
+        write('SADD', K.cancels .. st.worker_id, id)
+        asked[st.worker_id] = true
+        event(E.CANCEL_REQUESTED, id, st, { [NEWS.reason] = reason })
       end
     else
       stop_waiting(id, st)
-      st = changed(st, { s = S.CANCELLED, y = reason, z = now })
-      st.Q = nil
+      st = changed(st, { status = S.CANCELLED, reason = reason, finished_at = now })
+      st.queue = nil
       save(id, st)
       note_end(id)
-      acted, status = 'done', st.s
-      event(E.CANCELLED, id, st, { y = reason })
-      if st.A then
+      acted, status = 'done', st.status
+      event(E.CANCELLED, id, st, { [NEWS.reason] = reason })
+      if st.awaited then
         cancel_dependants(id)
       end
     end

@@ -6,9 +6,9 @@ local found = hmget(K.states, ids)
 local answer = {}
 for i, id in ipairs(ids) do
   local st = found[i] and state_from(found[i])
-  if st and st.s == S.RUNNING and st.c and st.w == input[1] then
+  if st and st.status == S.RUNNING and st.cancel_requested and st.worker_id == input[1] then
     answer[#answer + 1] = id
-    answer[#answer + 1] = st.t
+    answer[#answer + 1] = st.token
   else
     redis.call('SREM', key, id)
   end

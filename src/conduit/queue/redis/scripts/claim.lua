@@ -76,15 +76,15 @@ local function lease(id, queue, st)
   local before = st
   local after = texts[queue] and texts[queue][before]
   if not after then
-    local fence = (before.n or 0) + 1
+    local fence = before.fence + 1
     st = changed(before, {
-      s = S.RUNNING, a = (before.f or 0) + (before.r or 0) + 1, n = fence,
-      t = string.format('%d:%s', fence, random), w = worker_id, h = now, Q = queue,
+      status = S.RUNNING, attempt = before.failures + before.rescues + 1, fence = fence,
+      token = string.format('%d:%s', fence, random), worker_id = worker_id, claimed_at = now,
+      queue = queue, term = lease_ms,
     })
-    st.b = nil
-    st.l = lease_ms ~= LEASE_MS and lease_ms or nil
-    st.p, st.m, st.y = nil, nil, nil
-    after = { st, cmsgpack.pack(st) }
+    st.started_at = nil
+    st.progress, st.progress_message, st.reason = nil, nil, nil
+    after = { st, packed(st) }
     texts[queue] = texts[queue] or {}
     texts[queue][before] = after
   end
@@ -98,7 +98,7 @@ local claimed = 0
 -- Whether a member of a lane counts. Its number tells a job from an earlier one of the same id.
 local function waits(id, number)
   local st = states[id]
-  return blobs[id] and st.s == S.QUEUED and string.sub(blobs[id], 1, 6) == number
+  return blobs[id] and st.status == S.QUEUED and string.sub(blobs[id], 1, 6) == number
 end
 
 local bytes, full = 0, false
@@ -106,7 +106,7 @@ local bytes, full = 0, false
 local function take(queue, id, st)
   local after = lease(id, queue, st)
   write_pair('ZADD', K.leases, now + lease_ms, id)
-  event(E.STARTED, id, after[1], { w = worker_id })
+  event(E.STARTED, id, after[1], { [NEWS.worker_id] = worker_id })
   local extra, size = extra_of(id, after[1]), #answer
   answer[size + 1], answer[size + 2], answer[size + 3], answer[size + 4] =
     id, blobs[id], after[2], extra
@@ -136,10 +136,10 @@ local function claim(queue, lane, members, room)
       local id = ids[i - at + 1]
       local st, counts = states[id], waits(id, string.sub(members[i][2], 1, 6))
       remove(lane, members[i][3])
-      if counts and st.x and st.x <= now then
+      if counts and st.expires_at and st.expires_at <= now then
         expire(id, st, lane)
         write('ZREM', K.expiring, id)
-        if st.A then
+        if st.awaited then
           cancel_dependants(id)
         end
       elseif counts then

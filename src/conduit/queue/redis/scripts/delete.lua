@@ -21,7 +21,7 @@ for i = 1, #ids do
       acted = 'done'
       event(E.DELETED, id, changed(st, {}))
     else
-      acted, status = 'refused', st.s
+      acted, status = 'refused', st.status
     end
   end
   answers[2 * i - 1], answers[2 * i] = acted, status

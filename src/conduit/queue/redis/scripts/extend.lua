@@ -1,27 +1,24 @@
 -- extend: renew leases. See `Queue.extend`.
--- Input: {rows, lease_ms}, each row {id, token, ms since its function began}. Answers per lease: 0
--- lost, 1 held, 2 to be cancelled.
-local rows_, lease_ms = input[1], input[2]
+-- Input: {leases, lease_ms}. Answers per lease: 0 lost, 1 held, 2 to be cancelled.
+local leases, lease_ms = input[1], input[2]
 local ids = {}
-for i = 1, #rows_ do
-  ids[i] = rows_[i][1]
+for i = 1, #leases do
+  ids[i] = leases[i][LEASE.id]
 end
 local found = hmget(K.states, ids)
 local answers = {}
-local term = lease_ms ~= LEASE_MS and lease_ms or nil
 for i = 1, #ids do
   local id, st = ids[i], found[i] and state_from(found[i])
-  if st and st.s == S.RUNNING and st.t == rows_[i][2] then
-    answers[i] = st.c and 2 or 1
+  if st and st.status == S.RUNNING and st.token == leases[i][LEASE.token] then
+    answers[i] = st.cancel_requested and 2 or 1
     write_pair('ZADD', K.leases, now + lease_ms, id)
-    local news = not st.b and rows_[i][3]
-    if news or st.l ~= term then
-      local after = changed(st, { b = began(st, rows_[i][3]) })
-      after.l = term
+    local news = not st.started_at and leases[i][LEASE.began_ms_ago]
+    if news or st.term ~= lease_ms then
+      local after = changed(st, { started_at = began(st, news), term = lease_ms })
       if news then
-        event(E.BEGUN, id, after, { b = ago(after) })
+        event(E.BEGUN, id, after, { [NEWS.began_ms_ago] = ago(after) })
       else
-        after.q = st.q
+        after.seq = st.seq
       end
       save(id, after)
     end

@@ -1,20 +1,18 @@
 -- finish: record how attempts ended. See `Queue.finish` and `transitions.settle`.
--- Input: {outcomes}, each {id, token, kind, result, error, reason, delay_ms, ms since its function
--- began}.
--- Answers per outcome: 0 stale, 1 recorded, 2 recorded before.
+-- Input: {outcomes}. Answers per outcome: 0 stale, 1 recorded, 2 recorded before.
 
 local outcomes = input[1]
 local ids = {}
 for i = 1, #outcomes do
-  ids[i] = outcomes[i][1]
+  ids[i] = outcomes[i][OUTCOME.id]
 end
 local found = hmget(K.states, ids)
 
 local function forget_lease(id, st)
   write('ZREM', K.leases, id)
-  count('r:', st.Q, -1)
-  if st.c then
-    write('SREM', K.cancels .. st.w, id)
+  count('r:', st.queue, -1)
+  if st.cancel_requested then
+    write('SREM', K.cancels .. st.worker_id, id)
   end
 end
 
@@ -30,84 +28,95 @@ local function complete(id, before, result, b)
   end
   local after = alike[result]
   if not after then
-    local st = changed(before, { s = S.COMPLETED, z = now, o = result, b = b })
-    st.y, st.e, st.c, st.l, st.Q, st.A = nil, nil, nil, nil, nil, nil
-    after = { st, cmsgpack.pack(st) }
+    local st = changed(before, {
+      status = S.COMPLETED, finished_at = now, result = result, started_at = b,
+      cancel_requested = false, awaited = false,
+    })
+    st.reason, st.error, st.term, st.queue = nil, nil, nil, nil
+    after = { st, packed(st) }
     alike[result] = after
   end
   save(id, after[1], after[2])
   note_end(id)
-  event(E.COMPLETED, id, after[1], { o = result, b = ago(after[1]) }, #result)
-  if before.A then
+  event(E.COMPLETED, id, after[1], {
+    [NEWS.result] = result, [NEWS.began_ms_ago] = ago(after[1]),
+  }, #result)
+  if before.awaited then
     unblock_dependants(id)
   end
 end
 
 local function give_up(id, before, outcome, b)
-  local cancelled = outcome[3] == 'cancel' or before.c
+  local asked, error = outcome[OUTCOME.kind] == 'cancel', outcome[OUTCOME.error]
+  local cancelled = asked or before.cancel_requested
   local st
   if cancelled then
-    local words = outcome[3] == 'cancel' and outcome[6] or nil
+    local words = asked and outcome[OUTCOME.reason] or nil
     st = changed(before, {
-      s = S.CANCELLED, z = now, b = b, y = words or before.y, e = outcome[5] or before.e,
+      status = S.CANCELLED, finished_at = now, started_at = b, reason = words or before.reason,
+      error = error or before.error,
     })
-    event(E.CANCELLED, id, st, { y = st.y, e = outcome[5], b = ago(st) })
   else
     st = changed(before, {
-      s = S.FAILED, z = now, b = b, f = (before.f or 0) + 1, y = outcome[6] or 'error',
-      e = outcome[5] or before.e,
+      status = S.FAILED, finished_at = now, started_at = b, reason = outcome[OUTCOME.reason] or 'error',
+      error = error or before.error, failures = before.failures + 1,
     })
-    event(E.FAILED, id, st, { y = st.y, e = outcome[5], b = ago(st) })
   end
-  st.l, st.Q = nil, nil
+  event(cancelled and E.CANCELLED or E.FAILED, id, st, {
+    [NEWS.reason] = st.reason, [NEWS.error] = error, [NEWS.began_ms_ago] = ago(st),
+  })
+  st.term, st.queue = nil, nil
   save(id, st)
   note_end(id)
-  if st.A then
+  if st.awaited then
     cancel_dependants(id)
   end
 end
 
 -- Back to its queue, at once or later.
 local function hand_back(id, before, outcome, b)
-  local later = outcome[3] == 'retry_later'
-  local delay = outcome[7] or 0
+  local later = outcome[OUTCOME.kind] == 'retry_later'
+  local delay = outcome[OUTCOME.delay_ms] or 0
   local waits = later or delay > 0
+  local reason, error = outcome[OUTCOME.reason], outcome[OUTCOME.error]
   local st = changed(before, {
-    s = waits and S.SCHEDULED or S.QUEUED, f = later and (before.f or 0) + 1 or before.f,
-    b = b, R = now + delay, y = outcome[6] or before.y, e = outcome[5] or before.e,
+    status = waits and S.SCHEDULED or S.QUEUED, run_at = now + delay, started_at = b,
+    failures = later and before.failures + 1 or before.failures,
+    reason = reason or before.reason, error = error or before.error,
   })
-  st.l = nil
+  st.term = nil
   save(id, st)
   expire_again(id, st)
   if waits then
-    write_pair('ZADD', K.scheduled, st.R, id)
-    count('s:', st.Q, 1)
-    due_later[st.Q] = true
+    write_pair('ZADD', K.scheduled, st.run_at, id)
+    count('s:', st.queue, 1)
+    due_later[st.queue] = true
   else
     blobs[id] = redis.call('HGET', K.jobs, id)
-    requeue(id, ORDINARY, st.R)
+    requeue(id, ORDINARY, st.run_at)
   end
   event(later and E.RETRYING or E.RELEASED, id, st, {
-    R = waits and st.R or nil, y = outcome[6], e = outcome[5], b = ago(st),
+    [NEWS.run_at] = waits and st.run_at or nil, [NEWS.reason] = reason, [NEWS.error] = error,
+    [NEWS.began_ms_ago] = ago(st),
   })
 end
 
 local answers = {}
 for i = 1, #outcomes do
   local outcome = outcomes[i]
-  local id, kind = ids[i], outcome[3]
+  local id, kind = ids[i], outcome[OUTCOME.kind]
   local st = states[id] or (found[i] and state_from(found[i]))
-  if not st or st.t ~= outcome[2] then
+  if not st or st.token ~= outcome[OUTCOME.token] then
     answers[i] = 0
-  elseif st.s ~= S.RUNNING then
+  elseif st.status ~= S.RUNNING then
     answers[i] = 2
   else
     answers[i] = 1
     forget_lease(id, st)
-    local b = began(st, outcome[8])
+    local b = began(st, outcome[OUTCOME.began_ms_ago])
     if kind == 'complete' then
-      complete(id, st, outcome[4] or 'null', b)
-    elseif kind == 'cancel' or st.c or kind == 'fail' then
+      complete(id, st, outcome[OUTCOME.result] or 'null', b)
+    elseif kind == 'cancel' or st.cancel_requested or kind == 'fail' then
       give_up(id, st, outcome, b)
     else
       hand_back(id, st, outcome, b)

@@ -43,7 +43,7 @@ local function settle_dependants(ids)
     end
     if redis.call('EXISTS', unpack(keys)) > 0 then
       for i = from, from + #keys - 1 do
-        if states[ids[i]].s == S.COMPLETED then
+        if states[ids[i]].status == S.COMPLETED then
           unblock_dependants(ids[i])
         else
           cancel_dependants(ids[i])
@@ -56,7 +56,7 @@ end
 
 local function forget(id)
   local st = states[id]
-  if st.s == S.CANCELLED and blobs[id] then
+  if st.status == S.CANCELLED and blobs[id] then
     local _, _, _, lane = header(blobs[id])
     left_lanes[lane] = true
   end
@@ -65,15 +65,15 @@ local function forget(id)
   write('HDEL', K.waits, id)
   write('ZREM', K.finished, id)
   write('ZREM', K.expiring, id)
-  if st.k and (key_holders[st.k] or redis.call('HGET', K.keys, st.k)) == id then
-    write('HDEL', K.keys, st.k)
+  if st.key and (key_holders[st.key] or redis.call('HGET', K.keys, st.key)) == id then
+    write('HDEL', K.keys, st.key)
   end
-  if st.W and blobs[id] then
-    for _, awaited in ipairs(after_in(rest_of(blobs[id]))) do
+  if st.waits_for and blobs[id] then
+    for _, awaited in ipairs(after_in(terms_of(blobs[id]))) do
       stop_waiting(id, awaited)
     end
   end
-  if st.d then
+  if st.parts ~= 0 then
     emptied[#emptied + 1] = id
   end
 end

@@ -10,7 +10,7 @@ local function holder_of(key)
   end
   load({ id })
   local st = states[id]
-  if blobs[id] and (not finished(st) or (st.u or 0) > now) then
+  if blobs[id] and (not finished(st) or (st.unique_until or 0) > now) then
     return id
   end
   return nil

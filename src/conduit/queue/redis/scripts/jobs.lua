@@ -1,11 +1,11 @@
 -- What a job looks like, and reading and writing many of them.
 
 -- A job is a blob, fixed at submission, and a state. One that was never touched since it was queued
--- has no state stored: this is it.
-local FRESH = { s = S.QUEUED, q = 1 }
+-- has no state stored: it is `FRESH`. That, and `is_sound`, `named` and `packed`, between a state as it
+-- is stored and a table of its fields, are made by layout.py, where the fields stand.
 
 -- What stands in the place of a state that isn't one: no verb acts on such a job.
-local BROKEN = { s = '?', q = 0 }
+local BROKEN = { status = '?', seq = 0 }
 
 local unpacked = {} -- the states of a batch are mostly alike: each text is decoded once
 
@@ -16,8 +16,7 @@ local function state_from(text)
   local st = unpacked[text]
   if not st then
     local read, found = pcall(cmsgpack.unpack, text)
-    local sound = read and type(found) == 'table' and type(found.s) == 'string'
-    st = sound and type(found.q) == 'number' and found or BROKEN
+    st = read and is_sound(found) and named(found) or BROKEN
     unpacked[text] = st
   end
   return st
@@ -57,32 +56,38 @@ local function changed(st, with)
   for name, value in pairs(with) do
     copy[name] = value
   end
-  copy.q = st.q + 1
+  copy.seq = st.seq + 1
   return copy
 end
 
 local function save(id, st, text)
   states[id] = st
-  write_pair('HSET', K.states, id, text or cmsgpack.pack(st))
+  write_pair('HSET', K.states, id, text or packed(st))
 end
 
 -- When a function began, by `transitions.began_at`; nil where that isn't known.
 local function began(st, ms_ago)
-  if st.b or not ms_ago then
-    return st.b
+  if st.started_at or not ms_ago then
+    return st.started_at
   end
-  return math.max(math.min(now - ms_ago, now), st.h or 0)
+  return math.max(math.min(now - ms_ago, now), st.claimed_at or 0)
 end
 
 -- How long ago it began, as events tell it.
 local function ago(st)
-  return st.b and now - st.b or nil
+  return st.started_at and now - st.started_at or nil
 end
 
 -- The fixed part of a job: its number, when it was submitted, its priority, its lane.
 local function header(blob)
-  local n, at, priority, lane = struct.unpack('>I6I6BI2c0', blob)
+  local n, at, priority, lane = struct.unpack(BLOB.HEAD, blob)
   return n, at, priority - 100, lane
+end
+
+-- The rest of it, as JSON in the order of `TERM`.
+local function terms_of(blob)
+  local _, _, _, _, _, at = struct.unpack(BLOB.WHOLE, blob)
+  return string.sub(blob, at)
 end
 
 local function lane_of(queue, name)
@@ -100,5 +105,5 @@ local function function_of(lane)
 end
 
 local function finished(st)
-  return st.s == S.COMPLETED or st.s == S.FAILED or st.s == S.CANCELLED
+  return st.status == S.COMPLETED or st.status == S.FAILED or st.status == S.CANCELLED
 end

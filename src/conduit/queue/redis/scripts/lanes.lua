@@ -39,7 +39,7 @@ end
 -- Take a job that is queued out of its lane. In the list it stays, and is passed over.
 local function leave_lane(id, st)
   local n, at, _, lane = header(blobs[id])
-  write('ZREM', K.back .. lane, member(n, st.R or at, id))
+  write('ZREM', K.back .. lane, member(n, st.run_at or at, id))
 end
 
 -- The level of a lane's first job; nil where it has none.
@@ -52,8 +52,8 @@ end
 
 -- A job that waits again may expire again; a sweep strikes out those that run at that time.
 local function expire_again(id, st)
-  if st.x then
-    write_pair('ZADD', K.expiring, st.x, id)
+  if st.expires_at then
+    write_pair('ZADD', K.expiring, st.expires_at, id)
   end
 end
 

@@ -1,8 +1,9 @@
 -- What every script begins with: the clock, the input, batched reads, and one commit at the end.
 --
 -- A script reads and decides first and writes last, because Redis takes nothing back: `commit`
--- appends the events, then applies what was collected. K, E and S come before this text and are
--- made by keys.py and records.py: the names of the keys, of the events and of the statuses.
+-- appends the events, then applies what was collected. K and `event_row` come before this text and
+-- are made by keys.py and layout.py. Names such as E.STARTED, S.QUEUED or NEWS.reason, of events,
+-- statuses and places, are replaced by what layout.py says they stand for.
 --
 -- ARGV[1] is the time in milliseconds where a test holds the clock, else empty: the store's own.
 -- ARGV[2] is the input as MessagePack.
@@ -81,17 +82,16 @@ local function close_entry()
   end
 end
 
--- `heavy` is about how many bytes `extra` brings, where that may be much.
-local function event(kind, id, st, extra, heavy)
+-- `news` are by letters, as layout.py has them; `heavy` is about how many bytes they bring, where that
+-- may be much.
+local function event(kind, id, st, news, heavy)
   weight = weight + (heavy or 0)
   if #rows == MAX_ROWS or (weight > MAX_WEIGHT and #rows > 0) then
     close_entry()
     weight = heavy or 0
   end
-  rows[#rows + 1] = {
-    kind, id, st.q, st.a or 0, st.s, st.g or 1, st.n or 0, st.f or 0, st.r or 0,
-    extra and next(extra) and extra or nil, -- an empty table would be packed as an array
-  }
+  -- an empty table would be packed as an array
+  rows[#rows + 1] = event_row(kind, id, st, news and next(news) and news or nil)
 end
 
 local reports = {}

@@ -1,7 +1,5 @@
 -- Reading jobs: shared by get, watch and claim.
 
-local EXTRAS = 7 -- metadata, checkpoint or steps: bits of a state's `d`
-
 -- What stands under a key of a job's own; `none` where that is nothing, or somebody else's: that must
 -- not keep the job, and all behind it, from its worker.
 local function own(command, key, none)
@@ -12,14 +10,14 @@ end
 -- What a job has beside blob and state, as MessagePack of {metadata, checkpoint, steps}, the first and
 -- the last as arrays of names and values; '' when it has none of them.
 local function extra_of(id, st)
-  local d = st.d or 0
-  if bit.band(d, EXTRAS) == 0 then
+  local parts = st.parts or 0 -- of a broken state, nothing
+  if bit.band(parts, PART.SHOWN) == 0 then
     return ''
   end
   return cmsgpack.pack({
-    bit.band(d, 1) ~= 0 and own('HGETALL', K.metadata .. id, {}) or {},
-    bit.band(d, 2) ~= 0 and own('GET', K.checkpoint .. id, '') or '',
-    bit.band(d, 4) ~= 0 and own('HGETALL', K.steps .. id, {}) or {},
+    bit.band(parts, PART.METADATA) ~= 0 and own('HGETALL', K.metadata .. id, {}) or {},
+    bit.band(parts, PART.CHECKPOINT) ~= 0 and own('GET', K.checkpoint .. id, '') or '',
+    bit.band(parts, PART.STEPS) ~= 0 and own('HGETALL', K.steps .. id, {}) or {},
   })
 end
 

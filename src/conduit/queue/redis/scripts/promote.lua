@@ -15,10 +15,10 @@ local function promote(limit)
     local id = due[i]
     write('ZREM', K.scheduled, id)
     if blobs[id] then -- else its job was lost, as under a policy that evicts
-      local st = changed(states[id], { s = S.QUEUED })
+      local st = changed(states[id], { status = S.QUEUED })
       save(id, st)
-      requeue(id, ORDINARY, st.R)
-      count('s:', st.Q, -1)
+      requeue(id, ORDINARY, st.run_at)
+      count('s:', st.queue, -1)
       event(E.QUEUED, id, st)
     end
   end

@@ -19,7 +19,7 @@ end
 
 -- Whether a job is still queued, or was cancelled in its list. One that has only ever waited has no state.
 local function is_queued(text)
-  return not text or state_from(text).s == S.QUEUED
+  return not text or state_from(text).status == S.QUEUED
 end
 
 local function id_of(value)

@@ -1,16 +1,12 @@
 -- record: keep news of running jobs. See `Queue.record`.
 --
--- Input: {notes}, each {id, token, progress, message, metadata, checkpoint, steps, logs, artifact,
--- ms since its function began}.
--- `metadata` and `steps` are arrays of JSON names and values, `logs` of lines as JSON, `artifact` is
--- {name, description as JSON, place of its bytes: 1 is ARGV[3]}. Answers per note: 1 kept, 0 the lease was lost.
-
-local HAS_METADATA, HAS_CHECKPOINT, HAS_STEPS, HAS_LOGS, HAS_ARTIFACTS = 1, 2, 4, 8, 16
+-- Input: {notes}, and in ARGV the bytes of their artifacts. Answers per note: 1 kept, 0 the lease was
+-- lost.
 
 local notes = input[1]
 local ids = {}
 for i = 1, #notes do
-  ids[i] = notes[i][1]
+  ids[i] = notes[i][NOTE.id]
 end
 local found = hmget(K.states, ids)
 
@@ -47,19 +43,18 @@ end
 local checkpoints, lengths = {}, {}
 
 local function flagged(st, flag)
-  local d = st.d or 0
-  return bit.bor(d, flag)
+  return bit.bor(st.parts, flag)
 end
 
 local function object(key, st, flag)
-  return bit.band(st.d or 0, flag) ~= 0 and merge(key, {}) or '{}'
+  return bit.band(st.parts, flag) ~= 0 and merge(key, {}) or '{}'
 end
 
 local function checkpoint_of(id, st)
   if checkpoints[id] then
     return checkpoints[id]
   end
-  if bit.band(st.d or 0, HAS_CHECKPOINT) == 0 then
+  if bit.band(st.parts, PART.CHECKPOINT) == 0 then
     return nil
   end
   check_type(K.checkpoint .. id, 'string')
@@ -73,55 +68,59 @@ local function keep_logs(id, st, lines)
   lengths[id] = first + #lines - 1
   local size = 0
   for i = 1, #lines do
-    write('RPUSH', key, (st.a or 0) .. ' ' .. lines[i])
+    write('RPUSH', key, st.attempt .. ' ' .. lines[i])
     size = size + #lines[i]
   end
   return { first, lines }, size
 end
 
 local function keep_note(id, st, note)
-  local progress, message, metadata, checkpoint = note[3], note[4], note[5], note[6]
-  local steps, logs, artifact = note[7], note[8], note[9]
-  local b = began(st, note[10])
-  local news = b ~= st.b
-  local function tell(kind, extra, size)
-    extra.b = news and ago(st) or nil -- the first event of the note tells it
+  local progress, message, metadata = note[NOTE.progress], note[NOTE.progress_message], note[NOTE.metadata]
+  local checkpoint, steps = note[NOTE.checkpoint], note[NOTE.steps]
+  local logs, artifact = note[NOTE.logs], note[NOTE.artifact]
+  local b = began(st, note[NOTE.began_ms_ago])
+  local news = b ~= st.started_at
+  local function tell(kind, told, size)
+    told[NEWS.began_ms_ago] = news and ago(st) or nil -- the first event of the note tells it
     news = false
-    event(kind, id, st, extra, size)
+    event(kind, id, st, told, size)
   end
   if progress then
-    st = changed(st, { b = b, p = progress, m = message or st.m })
-    tell(E.PROGRESS, { p = st.p, m = st.m })
+    st = changed(st, {
+      started_at = b, progress = progress, progress_message = message or st.progress_message,
+    })
+    tell(E.PROGRESS, { [NEWS.progress] = st.progress, [NEWS.progress_message] = st.progress_message })
   end
   if metadata then
-    st = changed(st, { b = b, d = flagged(st, HAS_METADATA) })
+    st = changed(st, { started_at = b, parts = flagged(st, PART.METADATA) })
     local whole = merge(K.metadata .. id, metadata)
-    tell(E.METADATA, { M = whole }, #whole)
+    tell(E.METADATA, { [NEWS.metadata] = whole }, #whole)
   end
   if checkpoint or steps then
-    local flags = bit.bor(checkpoint and HAS_CHECKPOINT or 0, steps and HAS_STEPS or 0)
-    st = changed(st, { b = b, d = flagged(st, flags) })
+    local flags = bit.bor(checkpoint and PART.CHECKPOINT or 0, steps and PART.STEPS or 0)
+    st = changed(st, { started_at = b, parts = flagged(st, flags) })
     if checkpoint then
       checkpoints[id] = checkpoint
       collect('SET', K.checkpoint .. id)[1] = checkpoint
     end
-    local whole = steps and merge(K.steps .. id, steps) or object(K.steps .. id, st, HAS_STEPS)
+    local whole = steps and merge(K.steps .. id, steps) or object(K.steps .. id, st, PART.STEPS)
     local last = checkpoint_of(id, st)
-    tell(E.CHECKPOINT, { C = last, S = whole }, #whole + (last and #last or 0))
+    local size = #whole + (last and #last or 0)
+    tell(E.CHECKPOINT, { [NEWS.checkpoint] = last, [NEWS.steps] = whole }, size)
   end
   if logs then
-    st = changed(st, { b = b, d = flagged(st, HAS_LOGS) })
+    st = changed(st, { started_at = b, parts = flagged(st, PART.LOGS) })
     local told, size = keep_logs(id, st, logs)
-    tell(E.LOG, { l = told }, size)
+    tell(E.LOG, { [NEWS.logs] = told }, size)
   end
   if artifact then
-    st = changed(st, { b = b, d = flagged(st, HAS_ARTIFACTS) })
+    st = changed(st, { started_at = b, parts = flagged(st, PART.ARTIFACTS) })
     write_pair('HSET', K.artifacts .. id, artifact[1], artifact[2])
     write_pair('HSET', K.artifact_data .. id, artifact[1], ARGV[2 + artifact[3]])
-    tell(E.ARTIFACT, { F = artifact[2] })
+    tell(E.ARTIFACT, { [NEWS.artifact] = artifact[2] })
   end
   if news then
-    st = changed(st, { b = b })
+    st = changed(st, { started_at = b })
     tell(E.BEGUN, {})
   end
   return st
@@ -131,7 +130,7 @@ local answers, latest = {}, {}
 for i = 1, #notes do
   local id = ids[i]
   local st = latest[id] or (found[i] and state_from(found[i]))
-  if st and st.s == S.RUNNING and st.t == notes[i][2] then
+  if st and st.status == S.RUNNING and st.token == notes[i][NOTE.token] then
     answers[i] = 1
     latest[id] = keep_note(id, st, notes[i])
   else

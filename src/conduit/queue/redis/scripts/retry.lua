@@ -6,14 +6,14 @@ load(ids)
 -- Those that a job still has to wait for; nil where one of them won't complete unless it is retried.
 local function unfinished_of(id, st)
   local unfinished, seen = {}, {}
-  for _, awaited in ipairs(st.W and after_in(rest_of(blobs[id])) or {}) do
+  for _, awaited in ipairs(st.waits_for and after_in(terms_of(blobs[id])) or {}) do
     local first = not seen[awaited]
     seen[awaited] = true
     if first and redis.call('ZSCORE', K.dependants .. awaited, id) then
       local its = state_of(awaited)
-      if not its or its.s == S.FAILED or its.s == S.CANCELLED then
+      if not its or its.status == S.FAILED or its.status == S.CANCELLED then
         return nil
-      elseif its.s == S.COMPLETED then -- another job, under the id of one that was forgotten
+      elseif its.status == S.COMPLETED then -- another job, under the id of one that was forgotten
         stop_waiting(id, awaited)
       else
         unfinished[#unfinished + 1] = awaited
@@ -26,43 +26,43 @@ end
 local function start_over(id, st, unfinished)
   local blocked = #unfinished > 0
   local again = changed(st, {
-    s = blocked and S.BLOCKED or S.QUEUED, g = (st.g or 1) + 1, R = now,
-    W = blocked and #unfinished or nil,
+    status = blocked and S.BLOCKED or S.QUEUED, generation = st.generation + 1, run_at = now,
+    waits_for = blocked and #unfinished or nil, failures = 0, rescues = 0, cancel_requested = false,
   })
-  again.f, again.r, again.c, again.x, again.u, again.i = nil, nil, nil, nil, nil, nil
-  again.h, again.b, again.z, again.y, again.e = nil, nil, nil, nil, nil
-  again.p, again.m = nil, nil
+  again.expires_at, again.unique_until, again.ended_by = nil, nil, nil
+  again.claimed_at, again.started_at, again.finished_at = nil, nil, nil
+  again.reason, again.error, again.progress, again.progress_message = nil, nil, nil, nil
   write('ZREM', K.finished, id)
   write('ZREM', K.expiring, id)
   if blocked then
     local _, _, _, lane = header(blobs[id])
-    again.Q = queue_of(lane)
+    again.queue = queue_of(lane)
     count('b:', queue_of(lane), 1)
     for _, awaited in ipairs(unfinished) do
       wait_for(id, awaited)
     end
   else
-    again.W = nil
+    again.waits_for = nil
     requeue(id, ORDINARY, now)
   end
   save(id, again)
-  event(E.REQUEUED, id, again, { R = now })
-  return again.s
+  event(E.REQUEUED, id, again, { [NEWS.run_at] = now })
+  return again.status
 end
 
 local function retry(id, st)
-  if st.s ~= S.FAILED and st.s ~= S.CANCELLED then
-    return 'refused', st.s
+  if st.status ~= S.FAILED and st.status ~= S.CANCELLED then
+    return 'refused', st.status
   end
   local unfinished = unfinished_of(id, st)
   if not unfinished then
-    return 'dependency', st.s
+    return 'dependency', st.status
   end
-  if st.k then
-    if (holder_of(st.k) or id) ~= id then
-      return 'key_taken', st.s
+  if st.key then
+    if (holder_of(st.key) or id) ~= id then
+      return 'key_taken', st.status
     end
-    take_key(st.k, id)
+    take_key(st.key, id)
   end
   return 'done', start_over(id, st, unfinished)
 end

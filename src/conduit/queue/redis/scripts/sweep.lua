@@ -29,17 +29,17 @@ local function expire_due()
   for _, id in ipairs(due) do
     local st = states[id]
     write('ZREM', K.expiring, id)
-    local waits = blobs[id] and not finished(st) and st.s ~= S.RUNNING
-    if waits and st.x and st.x <= now then
+    local waits = blobs[id] and not finished(st) and st.status ~= S.RUNNING
+    if waits and st.expires_at and st.expires_at <= now then
       local _, _, _, lane = header(blobs[id])
-      if st.s == S.SCHEDULED then
+      if st.status == S.SCHEDULED then
         write('ZREM', K.scheduled, id)
-      elseif st.s == S.QUEUED then
+      elseif st.status == S.QUEUED then
         leave_lane(id, st)
       end
       expire(id, st, lane)
       expired = expired + 1
-      if st.A then
+      if st.awaited then
         awaited[#awaited + 1] = id
       end
     end
@@ -61,76 +61,81 @@ local function guard()
     redis.call('HSET', K.meta, 'last_sweep', now)
     checks = not last or math.floor(now / CHECK_EVERY_MS) ~= math.floor(last / CHECK_EVERY_MS)
   end
-  for _, id in ipairs(redis.call('ZRANGEBYSCORE', K.leases, '(' .. (now + 2 * LEASE_MS), '+inf')) do
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', K.leases, '(' .. (now + 2 * DEFAULT.LEASE_MS), '+inf')) do
     local expires = tonumber(redis.call('ZSCORE', K.leases, id))
-    local term = math.abs(state_from(redis.call('HGET', K.states, id)).l or LEASE_MS)
+    local term = math.abs(state_from(redis.call('HGET', K.states, id)).term or DEFAULT.LEASE_MS)
     if expires > now + 2 * term then
       redis.call('ZADD', K.leases, now + term, id)
     end
   end
-  if last and now >= last and now - last <= LEASE_MS / 2 then
+  if last and now >= last and now - last <= DEFAULT.LEASE_MS / 2 then
     return 0
   end
   redis.call('HSET', K.meta, 'watched_since', now)
   local granted_to = 0
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', K.leases, '-inf', now)) do
     local st = state_from(redis.call('HGET', K.states, id))
-    local term = st.l or LEASE_MS
-    if st.s == S.RUNNING and term > 0 then
-      local after = changed(st, { l = -term })
-      after.q = st.q
-      redis.call('HSET', K.states, id, cmsgpack.pack(after))
-      redis.call('ZADD', K.leases, now + math.floor(term / 2), id)
+    if st.status == S.RUNNING and (st.term or 0) > 0 then
+      local after = changed(st, { term = -st.term })
+      after.seq = st.seq
+      redis.call('HSET', K.states, id, packed(after))
+      redis.call('ZADD', K.leases, now + math.floor(st.term / 2), id)
       granted_to = granted_to + 1
     end
   end
   return granted_to
 end
 
-local function rescued_state(st)
-  local rescues = (st.r or 0) + 1
+local function deliveries_of(id)
+  local sound, terms = pcall(cjson.decode, terms_of(blobs[id]))
+  return sound and tonumber(terms[TERM.max_deliveries]) or 1
+end
+
+local function rescued_state(id, st)
+  local rescues = st.rescues + 1
   local after
-  if st.c then
-    after = changed(st, { s = S.CANCELLED, r = rescues, z = now })
-  elseif rescues >= (st.D or MAX_DELIVERIES) then
+  if st.cancel_requested then
+    after = changed(st, { status = S.CANCELLED, rescues = rescues, finished_at = now })
+  elseif rescues >= deliveries_of(id) then
     local words = string.format(
-      'the worker was lost %d times while running this job, last %s', rescues, st.w or 'unknown'
+      'the worker was lost %d times while running this job, last %s', rescues, st.worker_id or 'unknown'
     )
     after = changed(st, {
-      s = S.FAILED, r = rescues, z = now, y = 'max_deliveries',
-      e = cjson.encode({ type = 'WorkerLost', message = words }),
+      status = S.FAILED, rescues = rescues, finished_at = now, reason = 'max_deliveries',
+      error = cjson.encode({ type = 'WorkerLost', message = words }),
     })
   else
-    after = changed(st, { s = S.QUEUED, r = rescues, R = now })
+    after = changed(st, { status = S.QUEUED, rescues = rescues, run_at = now })
   end
   -- Whoever held that lease comes too late from now on; it hasn't "already" reported anything.
-  after.t, after.l = nil, nil
+  after.token, after.term = nil, nil
   return after
 end
 
 local again, over = 0, 0
 
 local function rescue_one(id, before)
-  local st = rescued_state(before)
-  count('r:', before.Q, -1)
-  if before.c then
-    write('SREM', K.cancels .. before.w, id)
+  local st = rescued_state(id, before)
+  count('r:', before.queue, -1)
+  if before.cancel_requested then
+    write('SREM', K.cancels .. before.worker_id, id)
   end
-  if st.s == S.QUEUED then
+  if st.status == S.QUEUED then
     requeue(id, RESCUED, now)
     expire_again(id, st)
-    event(E.RESCUED, id, st, { w = st.w, b = ago(st) })
+    event(E.RESCUED, id, st, { [NEWS.worker_id] = st.worker_id, [NEWS.began_ms_ago] = ago(st) })
     again = again + 1
   else
-    st.Q = nil
+    st.queue = nil
     note_end(id)
-    event(st.s == S.FAILED and E.FAILED or E.CANCELLED, id, st, {
-      w = st.w, y = st.y, e = st.s == S.FAILED and st.e or nil, b = ago(st),
+    event(st.status == S.FAILED and E.FAILED or E.CANCELLED, id, st, {
+      [NEWS.worker_id] = st.worker_id, [NEWS.reason] = st.reason,
+      [NEWS.error] = st.status == S.FAILED and st.error or nil, [NEWS.began_ms_ago] = ago(st),
     })
     over = over + 1
   end
   save(id, st)
-  if st.A and finished(st) then
+  if st.awaited and finished(st) then
     cancel_dependants(id)
   end
 end
@@ -141,7 +146,7 @@ local function rescue()
   for _, id in ipairs(lapsed) do
     write('ZREM', K.leases, id)
     local before = blobs[id] and states[id]
-    if before and before.s == S.RUNNING then -- else it was lost, as under a policy that evicts
+    if before and before.status == S.RUNNING then -- else it was lost, as under a policy that evicts
       rescue_one(id, before)
     end
   end
@@ -162,12 +167,12 @@ local function purge()
       local st = state_from(texts[i])
       if not texts[i] then -- lost, as under a policy that evicts
         write('ZREM', K.finished, id)
-      elseif (st.u or 0) <= now then
+      elseif (st.unique_until or 0) <= now then
         states[id] = st
-        blobs[id] = st.s == S.CANCELLED and redis.call('HGET', K.jobs, id)
+        blobs[id] = st.status == S.CANCELLED and redis.call('HGET', K.jobs, id)
         gone[#gone + 1] = id
       else -- within its window it stays; it comes up again when that is over
-        redis.call('ZADD', K.finished, st.u - results_ms, id)
+        redis.call('ZADD', K.finished, st.unique_until - results_ms, id)
       end
     end
     settle_dependants(gone)

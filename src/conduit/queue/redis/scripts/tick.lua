@@ -1,5 +1,5 @@
 -- tick: turn due ticks of schedules into jobs. See `Queue.tick`.
--- Input: {ticks}, each {cron, fingerprint, at, job, job id, passed}: the job as keep.lua says, or nil.
+-- Input: {ticks}, each as layout.py says under TickRow, its job as keep.lua says.
 -- Answers {outcome, skipped, last job, ...}. Refuses all as keep.lua says.
 read_roll()
 local jobs, answers, records, changed_crons, made = {}, {}, {}, {}, {}
@@ -38,20 +38,20 @@ local function data_of(at, field, number, job)
 end
 
 local function skip(tick, job)
-  report('cron.skipped', tick[1], data_of(tick[3], 'ticks', tick[6] + 1, job))
+  report('cron.skipped', tick[TICK.cron], data_of(tick[TICK.at], 'ticks', tick[TICK.passed] + 1, job))
 end
 
 -- What becomes of a tick that is accepted: the outcome, and how many were skipped in a row.
 local function settle_tick(record, tick)
-  local overlap = record.definitions[tick[2]].info.overlap
-  local blocked = tick[4] and overlap ~= 'allow' and is_unfinished(record.last_id)
+  local overlap = record.definitions[tick[TICK.fingerprint]].info.overlap
+  local blocked = tick[TICK.job] and overlap ~= 'allow' and is_unfinished(record.last_id)
   if not record.paused and blocked and overlap == 'queue' then
     return 'waits', 0
   end
-  record.mark = tick[3]
+  record.mark = tick[TICK.at]
   if record.paused then
     return 'paused', 0
-  elseif not tick[4] then
+  elseif not tick[TICK.job] then
     skip(tick)
     return 'skipped', 0
   elseif blocked then
@@ -62,24 +62,24 @@ local function settle_tick(record, tick)
     return 'skipped', record.skipped
   end
   local skipped = record.skipped or 0
-  record.skipped, record.last_job, record.last_id = 0, tick[5], tick[4][1]
-  made[tick[4][1]] = true
-  jobs[#jobs + 1] = tick[4]
-  report('cron.ticked', tick[1], data_of(tick[3], 'skipped', skipped))
-  if tick[6] > 0 then
-    report('cron.skipped', tick[1], data_of(tick[3], 'ticks', tick[6]))
+  record.skipped, record.last_job, record.last_id = 0, tick[TICK.job_id], tick[TICK.job][JOB.id]
+  made[tick[TICK.job][JOB.id]] = true
+  jobs[#jobs + 1] = tick[TICK.job]
+  report('cron.ticked', tick[TICK.cron], data_of(tick[TICK.at], 'skipped', skipped))
+  if tick[TICK.passed] > 0 then
+    report('cron.skipped', tick[TICK.cron], data_of(tick[TICK.at], 'ticks', tick[TICK.passed]))
   end
   return 'submitted', skipped
 end
 
 for i, tick in ipairs(input[1]) do
-  local record = record_of(tick[1])
+  local record = record_of(tick[TICK.cron])
   local outcome, skipped, last_job = 'refused', 0, ''
-  if record and accepts(record, tick[2], tick[3]) then
+  if record and accepts(record, tick[TICK.fingerprint], tick[TICK.at]) then
     last_job = record.last_job or ''
     outcome, skipped = settle_tick(record, tick)
-    changed_crons[tick[1]] = changed_crons[tick[1]] or outcome ~= 'waits'
-    last_job = (outcome == 'paused' or not tick[4]) and '' or last_job
+    changed_crons[tick[TICK.cron]] = changed_crons[tick[TICK.cron]] or outcome ~= 'waits'
+    last_job = (outcome == 'paused' or not tick[TICK.job]) and '' or last_job
   end
   answers[3 * i - 2], answers[3 * i - 1], answers[3 * i] = outcome, skipped, last_job
 end

@@ -8,22 +8,22 @@ local function unblock(id, st)
   if not (sound and pcall(queue_of, lane)) then
     return -- it was lost, as under a policy that evicts, or can't be made sense of
   end
-  local queue, due = queue_of(lane), st.R or at
+  local queue, due = queue_of(lane), st.run_at or at
   local later = due > now -- delayed, or the clock was set back
   blobs[id] = string.sub(blob, 1, 15 + #lane) -- all that counts here: arguments may be large
   local after = changed(st, {
-    s = later and S.SCHEDULED or S.QUEUED, R = later and due or now, Q = queue,
+    status = later and S.SCHEDULED or S.QUEUED, run_at = later and due or now, queue = queue,
   })
   save(id, after)
   count('b:', queue, -1)
   if later then
-    write_pair('ZADD', K.scheduled, after.R, id)
+    write_pair('ZADD', K.scheduled, after.run_at, id)
     count('s:', queue, 1)
     due_later[queue] = true
   else
-    requeue(id, ORDINARY, after.R)
+    requeue(id, ORDINARY, after.run_at)
   end
-  event(E.UNBLOCKED, id, after, { R = after.R })
+  event(E.UNBLOCKED, id, after, { [NEWS.run_at] = after.run_at })
 end
 
 -- Those that wait for some less, not saved yet: in a batch many that they wait for may end. These
@@ -32,13 +32,13 @@ local waiting_less = {}
 
 -- The state of a job with one less to wait for.
 local function strike_out(id, st)
-  local left = st.W > 1 and st.W - 1 or nil
+  local left = st.waits_for > 1 and st.waits_for - 1 or nil
   if waiting_less[id] ~= st then
     st = changed(st, {})
-    st.q = st.q - 1
+    st.seq = st.seq - 1
     states[id], waiting_less[id] = st, st
   end
-  st.W = left
+  st.waits_for = left
   return st
 end
 
@@ -63,7 +63,7 @@ local function read_states(ids)
   end
 end
 
--- Call this after the event of the job's own end, where its state has `A`.
+-- Call this after the event of the job's own end, where its state says `awaited`.
 local function unblock_dependants(id)
   local key = K.dependants .. id
   local waiting = waiting_for(id)
@@ -71,9 +71,9 @@ local function unblock_dependants(id)
   for i = 1, #waiting do
     local each = waiting[i]
     local st = states[each]
-    if st and st.W then
+    if st and st.waits_for then
       st = strike_out(each, st)
-      if not st.W and st.s == S.BLOCKED then
+      if not st.waits_for and st.status == S.BLOCKED then
         unblock(each, st)
       end
     end
