@@ -32,6 +32,7 @@ from conduit.core.errors import (
 from conduit.core.model import FunctionInfo, NewJob
 from conduit.core.validation import check_bound
 from conduit.queue.base import Submitted
+from conduit.queue.gate import fault_of_headers
 from conduit.settings import SUBMIT_MIDDLEWARE, load_settings
 
 # --- what a middleware sees ------------------------------------------------------------------
@@ -55,16 +56,17 @@ class Origin(StrEnum):
 class JobDraft:
     """A job that is about to be submitted. What is set here is what the queue keeps.
 
-    `arguments` and `metadata` are dicts of JSON values, to be changed in place or replaced; the
-    arguments have one value per parameter. Setting what can't be raises `InvalidOptionError`.
+    `arguments` and `metadata` are dicts of JSON values, `headers` one of text, to be changed in
+    place or replaced; the arguments have one value per parameter. Setting what can't be raises `InvalidOptionError`.
     """
 
-    __slots__ = ("_arguments", "_job", "_metadata")
+    __slots__ = ("_arguments", "_headers", "_job", "_metadata")
 
     def __init__(self, job: NewJob) -> None:
         self._job = job
         self._arguments: dict[str, Any] | None = None
         self._metadata: dict[str, Any] | None = None
+        self._headers: dict[str, str] | None = None
 
     def __repr__(self) -> str:
         return f"<draft of job {self.id} ({self.function})>"
@@ -115,6 +117,17 @@ class JobDraft:
     @metadata.setter
     def metadata(self, value: dict[str, Any]) -> None:
         self._metadata = value
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What travels with the job, 4 KiB at most as JSON."""
+        if self._headers is None:
+            self._headers = dict(self._job.headers)
+        return self._headers
+
+    @headers.setter
+    def headers(self, value: dict[str, str]) -> None:
+        self._headers = value
 
     @property
     def queue(self) -> str:
@@ -170,6 +183,10 @@ class JobDraft:
         if self._metadata is not None:
             metadata = encode_value(_object("metadata", self._metadata), path="metadata")
             job = structs.replace(job, metadata=metadata)
+        if self._headers is not None and self._headers != job.headers:
+            if fault := fault_of_headers(self._headers):
+                raise InvalidOptionError(f"headers={quoted(self._headers)} {fault}")
+            job = structs.replace(job, headers=self._headers)
         if self._arguments is not None:
             arguments = _object("arguments", self._arguments)
             args = encode_value(arguments, path="arguments", limit=limit)

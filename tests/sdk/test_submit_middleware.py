@@ -172,15 +172,17 @@ async def test_what_a_middleware_sets_is_what_the_queue_keeps(store_url: str) ->
     def change(job: conduit.JobDraft) -> None:
         job.arguments["number"] += 1
         job.metadata["tenant"] = "acme"
+        job.headers["trace"] = "00-1"
         job.queue, job.priority, job.key, job.retries, job.delay = "slow", 50, "k", 2, 60
 
     task = Worker("w", submit_middleware=[changing(change)]).task(double)
-    future = await task.options(metadata={"own": 1}).submit(20)
+    future = await task.options(metadata={"own": 1}, headers={"own": "1"}).submit(20)
     async with looked_at(store_url) as look:
         job = await look(future.job_id)
     assert job is not None
     assert json.loads(job.args) == {"number": 21}
     assert json.loads(job.metadata) == {"own": 1, "tenant": "acme"}
+    assert job.headers == {"own": "1", "trace": "00-1"}
     assert (job.queue, job.priority, job.key, job.retries) == ("slow", 50, "k", 2)
     assert job.run_at - job.submitted_at == 60_000
 
@@ -202,6 +204,7 @@ async def test_changed_arguments_that_do_not_fit_are_refused_at_submit(store_url
         ("retries", -1),
         ("delay", -1),
         ("metadata", [1]),
+        ("headers", {"trace": 1}),
         ("arguments", "text"),
     ],
 )
