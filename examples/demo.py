@@ -25,7 +25,7 @@ import conduit
 from conduit.core.model import Job, JobStatus
 from conduit.queue import Queue, open_queue
 from conduit.queue.base import JobFilter
-from conduit.server.page import BUNDLE
+from conduit.server.http.dashboard_files import BUNDLE
 from conduit.settings import load_settings
 
 TITLE = f"Conduit {version('conduit')}: cataloguing this repository"

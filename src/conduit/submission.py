@@ -57,7 +57,8 @@ class JobDraft:
     """A job that is about to be submitted. What is set here is what the queue keeps.
 
     `arguments` and `metadata` are dicts of JSON values, `headers` one of text, to be changed in
-    place or replaced; the arguments have one value per parameter. Setting what can't be raises `InvalidOptionError`.
+    place or replaced; the arguments have one value per parameter. Setting what can't be raises
+    `InvalidOptionError`.
     """
 
     __slots__ = ("_arguments", "_headers", "_job", "_metadata")

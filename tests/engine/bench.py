@@ -11,8 +11,8 @@ from uuid import uuid4
 from conduit.core.codec import Signature
 from conduit.core.events import Event, EventKind
 from conduit.core.model import Job, JobStatus, NewJob
-from conduit.engine.function import Function, Mode, WorkerSpec
-from conduit.engine.processes import ProcessTarget
+from conduit.engine.attempts.function import Function, Mode, WorkerSpec
+from conduit.engine.executors.processes import ProcessTarget
 from conduit.engine.worker import WorkerService
 from conduit.queue import open_queue
 

@@ -13,8 +13,8 @@ import pytest
 
 from conduit.core.events import EventKind
 from conduit.core.model import NewJob
+from conduit.engine.attempts.function import Function, Hooks, Mode
 from conduit.engine.context import Context, current_job
-from conduit.engine.function import Function, Hooks, Mode
 from tests.engine.bench import Bench, process_task, task
 from tests.engine.process_jobs import clock, double, seconds_left
 from tests.engine.services.slow_to_import import quick

@@ -11,8 +11,8 @@ from contextlib import asynccontextmanager
 import pytest
 
 from conduit.core.model import JobStatus, Reason
+from conduit.engine.attempts.function import Hooks, Next
 from conduit.engine.context import Context
-from conduit.engine.function import Hooks, Next
 from tests.engine.bench import PATIENCE, Bench, task
 from tests.engine.heard import Heard
 

@@ -7,8 +7,8 @@ from collections import Counter
 
 from conduit.core.events import EventKind
 from conduit.core.model import JobStatus
+from conduit.engine.claims.prefetch import MAX_PREFETCH, Pace
 from conduit.engine.context import Retry
-from conduit.engine.pace import MAX_PREFETCH, Pace
 from tests.engine.bench import Bench, task
 
 

@@ -18,8 +18,8 @@ from conduit.core.errors import QueueUnavailableError
 from conduit.core.model import FINISHED, Job, JobStatus
 from conduit.core.schedule import Catchup, Overlap, parse_schedule
 from conduit.engine import ticker
+from conduit.engine.attempts.function import Cron
 from conduit.engine.context import current_job
-from conduit.engine.function import Cron
 from conduit.engine.ticker import tick_forever
 from conduit.queue import Queue
 from conduit.queue.base import JobFilter, Registration

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from conduit.core.retry import RetryPolicy
-from conduit.engine.function import Function
+from conduit.engine.attempts.function import Function
 from tests.engine import process_jobs
 from tests.engine.bench import Bench, process_task, task
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from conduit.core.model import JobStatus
 from conduit.core.retry import RetryPolicy
+from conduit.engine.attempts.function import Hooks, Next
 from conduit.engine.context import Context
-from conduit.engine.function import Hooks, Next
 from tests.engine.bench import Bench, task
 
 

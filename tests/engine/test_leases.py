@@ -12,8 +12,8 @@ import pytest
 
 from conduit.core.errors import LeaseLostError
 from conduit.core.model import Job, JobStatus, Lease
+from conduit.engine.claims.heartbeat import Heartbeat
 from conduit.engine.context import current_job
-from conduit.engine.heartbeat import Heartbeat
 from conduit.engine.worker import WorkerService
 from conduit.queue.base import Claim
 from conduit.queue.sqlite import SqliteQueue
@@ -178,7 +178,7 @@ async def test_a_heartbeat_that_cannot_begin_says_so(
         main.close()  # type: ignore[attr-defined]
         raise OSError("too many open files")
 
-    monkeypatch.setattr("conduit.engine.heartbeat.asyncio.run", no_loop)
+    monkeypatch.setattr("conduit.engine.claims.heartbeat.asyncio.run", no_loop)
     heartbeat = Heartbeat(
         bench.queue.sibling, "orders-1", 900, list, dict, lambda lease, held: None, lambda: None
     )

@@ -12,8 +12,8 @@ import pytest
 from conduit.core.errors import LeaseLostError
 from conduit.core.model import JobStatus, Reason
 from conduit.core.retry import RetryPolicy
+from conduit.engine.attempts.function import Hooks, Next
 from conduit.engine.context import Context, current_job
-from conduit.engine.function import Hooks, Next
 from tests.engine.bench import PATIENCE, Bench, task
 from tests.engine.heard import Heard
 from tests.sdk.support import run_script

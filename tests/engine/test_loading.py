@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from conduit.core.errors import ServiceImportError
-from conduit.engine.loading import ModuleRef, load_service
+from conduit.engine.process.loading import ModuleRef, load_service
 
 
 @pytest.fixture(autouse=True)
@@ -215,7 +215,7 @@ def test_a_package_whose_name_is_taken_is_refused() -> None:
 def load_in_a_fresh_process(ref: ModuleRef, expression: str) -> str:
     """What `expression` says of the module in an interpreter that was told nothing but the ref."""
     code = (
-        "import pickle, sys; from conduit.engine.loading import ModuleRef; "
+        "import pickle, sys; from conduit.engine.process.loading import ModuleRef; "
         f"module = pickle.loads({pickle.dumps(ref)!r}).load(); print(({expression}))"
     )
     environment = {"PYTHONPATH": str(Path(__file__).parents[2] / "src")}

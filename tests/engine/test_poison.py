@@ -12,8 +12,8 @@ import pytest
 
 from conduit.core.model import JobStatus, Lease, Reason
 from conduit.core.transitions import OutcomeKind
+from conduit.engine.attempts.reporter import Reporter
 from conduit.engine.context import Retry, current_job
-from conduit.engine.reporter import Reporter
 from conduit.queue.base import Finished, Note, Outcome
 from tests.engine.bench import Bench, task
 

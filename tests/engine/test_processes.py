@@ -30,14 +30,14 @@ from conduit.core.errors import (
 )
 from conduit.core.model import Lease, Level
 from conduit.engine.context import Fail, JobView, Retry
-from conduit.engine.loading import load_service
-from conduit.engine.processes import (
+from conduit.engine.executors.processes import (
     ProcessPool,
     ProcessTarget,
     RemoteError,
     RemoteTraceback,
     WorkerProcessDied,
 )
+from conduit.engine.process.loading import load_service
 from conduit.queue.base import Note
 from tests.engine.services import jobs
 
@@ -504,7 +504,7 @@ ORPHANING_WORKER = """
     import asyncio, sys
     from tests.engine.services import jobs
     from tests.engine.test_processes import Recorder, Runner
-    from conduit.engine.processes import ProcessPool
+    from conduit.engine.executors.processes import ProcessPool
 
     async def main() -> None:
         async with ProcessPool(1) as pool:
@@ -588,7 +588,7 @@ async def test_another_function_under_the_name_is_not_run_instead(run: Runner) -
 
 async def test_a_function_typed_in_on_standard_input_is_refused() -> None:
     code = """
-from conduit.engine.processes import ProcessTarget
+from conduit.engine.executors.processes import ProcessTarget
 def typed(): ...
 try:
     ProcessTarget.of(typed)
@@ -606,7 +606,7 @@ SCRIPT = """
     from __future__ import annotations
     import asyncio, multiprocessing, os, sys
     import neighbour
-    from conduit.engine.processes import ProcessPool, ProcessTarget
+    from conduit.engine.executors.processes import ProcessPool, ProcessTarget
     from tests.engine.test_processes import Recorder, view
 
     print("imported", os.getpid(), flush=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from conduit.engine.runner import run_services
+from conduit.engine.supervision.runner import run_services
 from tests.sdk.support import run_script
 
 SERVICE = """
@@ -124,8 +124,8 @@ async def test_the_first_crash_brings_all_down_in_reverse_order() -> None:
 STUBS = """
 import asyncio, os, signal, sys, types
 
-from conduit.engine import loop
-from conduit.engine.runner import run_services
+from conduit.engine.process import loop
+from conduit.engine.supervision.runner import run_services
 
 class Crashes:
     name = "crashes"

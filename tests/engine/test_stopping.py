@@ -14,8 +14,8 @@ import pytest
 
 from conduit.core.errors import LeaseLostError
 from conduit.core.model import JobStatus, NewJob
-from conduit.engine import stopping
 from conduit.engine.context import current_job
+from conduit.engine.supervision import shutdown as stopping
 from conduit.queue.sqlite import connection
 from tests.engine.bench import PATIENCE, Bench, task
 

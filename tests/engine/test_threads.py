@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from conduit.core.model import Job, JobStatus
-from conduit.engine.threads import ThreadPool
+from conduit.engine.executors.threads import ThreadPool
 
 
 def a_job(number: int) -> Job:

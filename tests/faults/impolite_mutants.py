@@ -14,7 +14,7 @@ IMPOLITE: tuple[Mutant, ...] = (
     Mutant(
         name="slot-of-the-hung-never-freed",
         mistake="a job that is left behind keeps its slot",
-        path="engine/slots.py",
+        path="engine/claims/slots.py",
         right="self._vacate(attempt, attempt.abandon())",
         wrong="self._report(attempt, attempt.abandon())",
         killers=(SQLITE, Tests(_LEFT_BEHIND, "gives_its_slot_back")),
@@ -22,7 +22,7 @@ IMPOLITE: tuple[Mutant, ...] = (
     Mutant(
         name="blocked-past-the-timeout",
         mistake="a job that blocked the event loop past its timeout counts as completed",
-        path="engine/attempt.py",
+        path="engine/attempts/attempt.py",
         right="if self._on_loop and time.monotonic() >= self._deadline:",
         wrong="if False:",
         killers=(SQLITE, Tests("tests/engine/test_blocked_loop.py", "past_its_timeout")),
@@ -31,7 +31,7 @@ IMPOLITE: tuple[Mutant, ...] = (
     Mutant(
         name="timeout-from-the-claim",
         mistake="the timeout of a job for a process counts before a process has it",
-        path="engine/attempt.py",
+        path="engine/attempts/attempt.py",
         right="            assert function.target is not None\n",
         wrong="            assert function.target is not None\n"
         "            self.begun(time.monotonic())\n",
@@ -40,7 +40,7 @@ IMPOLITE: tuple[Mutant, ...] = (
     Mutant(
         name="more-process-jobs-than-processes",
         mistake="as many jobs for processes are claimed as a worker may run at once of others",
-        path="engine/rooms.py",
+        path="engine/claims/capacity.py",
         right="rooms.append(Room(in_processes, places, ",
         wrong="rooms.append(Room(in_processes, spec.concurrency, ",
         killers=(Tests(_ROOMS, "claims_no_more"),),
@@ -98,7 +98,7 @@ IMPOLITE: tuple[Mutant, ...] = (
     Mutant(
         name="children-of-tasks-not-cut-off",
         mistake="what a task forks has the worker's signal handlers and wake-up descriptor",
-        path="engine/forks.py",
+        path="engine/process/forks.py",
         right="    if _forks.shields:\n        _forks.shields = 0\n",
         wrong="    if False:\n        _forks.shields = 0\n",
         killers=(

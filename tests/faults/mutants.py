@@ -260,7 +260,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         name="answered-without-asking",
         mistake="a cancel or a retry over HTTP is answered 200, and the queue isn't asked",
-        path="server/acting.py",
+        path="server/operations/actions.py",
         right="            await operation.apply(queue, [job_id]),\n",
         wrong="            [Action(Acted.DONE)],\n",
         killers=(SQLITE, Tests(_ACTIONS, "cancelling_a_waiting or failed_job_is_retried")),
@@ -268,7 +268,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         name="answered-without-asking-in-bulk",
         mistake="a cancel in bulk counts as done what it never asked the queue for",
-        path="server/acting.py",
+        path="server/operations/actions.py",
         right="        actions = await parts.link.ask(\n"
         "            lambda queue: operation.apply(queue, batch), patience_s=PATIENT_S\n"
         "        )\n",
@@ -278,7 +278,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         name="refused-without-the-status",
         mistake="a 409 doesn't say which status forbids the act",
-        path="server/acting.py",
+        path="server/operations/actions.py",
         right="job_id,\n                action.status,\n            )\n\n\ndef _unknown",
         wrong="job_id,\n                None,\n            )\n\n\ndef _unknown",
         killers=(SQLITE, Tests(_ACTIONS, "conflict_that_names")),
@@ -286,7 +286,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         name="stream-skips-what-was-missed",
         mistake="a stream that is resumed goes on with what comes next",
-        path="server/live.py",
+        path="server/http/live.py",
         right="position = position if known else start",
         wrong="position = start",
         killers=(SQLITE, Tests(_LIVE, "goes_on_where_it_was")),

@@ -95,7 +95,7 @@ async def until(happened: Callable[[], Awaitable[bool]]) -> None:
 
 LAUNCHER = """
     import asyncio, dataclasses, sys
-    from conduit.engine.runner import run_services
+    from conduit.engine.supervision.runner import run_services
     from conduit.engine.worker import WorkerService
     from service import worker
 

@@ -21,7 +21,7 @@ from uuid import uuid4
 from conduit import Worker
 from conduit.core.errors import QueueError
 from conduit.core.model import NewJob
-from conduit.engine.runner import run_services
+from conduit.engine.supervision.runner import run_services
 from conduit.engine.worker import WorkerService
 from conduit.queue import open_queue
 

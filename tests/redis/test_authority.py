@@ -12,7 +12,7 @@ from conduit.core.errors import QueueAccessError, QueueUnavailableError
 from conduit.core.model import JobStatus
 from conduit.queue.base import Queue
 from conduit.queue.redis import RedisQueue
-from conduit.server.queue_link import QueueLink
+from conduit.server.operations.queue_connection import QueueLink
 from tests.cli.conftest import Cli, cli  # noqa: F401
 from tests.conformance.builders import submit
 from tests.conformance.history import check_history

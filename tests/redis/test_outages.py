@@ -24,7 +24,7 @@ from conduit.core.events import EventKind
 from conduit.core.model import JobStatus
 from conduit.core.schedule import parse_schedule
 from conduit.core.transitions import OutcomeKind
-from conduit.engine.function import Cron
+from conduit.engine.attempts.function import Cron
 from conduit.queue.base import Finished, JobFilter, Registration, Submitted
 from conduit.queue.redis import RedisQueue, connection, listener
 from conduit.queue.redis import queue as queue_module

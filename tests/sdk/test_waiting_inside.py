@@ -8,7 +8,7 @@ import pytest
 
 import conduit
 from conduit import Future, TaskFailedError, Worker, current_job
-from conduit.engine.waits import WAITS
+from conduit.engine.attempts.waits import WAITS
 from tests.sdk import waiting_jobs
 
 PATIENCE = 30.0

@@ -23,7 +23,7 @@ from conduit import (
 )
 from conduit.core.events import EventKind
 from conduit.core.schedule import Catchup
-from conduit.engine.function import Mode
+from conduit.engine.attempts.function import Mode
 from conduit.queue import Queue
 from tests.sdk.support import running_in_thread
 

@@ -17,16 +17,16 @@ from sqlalchemy import select, update
 from conduit.core.model import Artifact, JobStatus, Lease, NewJob
 from conduit.queue import open_queue
 from conduit.queue.base import Claim, Note, Outcome, OutcomeKind, Queue, Retention
-from conduit.server import tidying
+from conduit.server.artifacts import cleaner as tidying
 from conduit.server.artifacts.address import open_store
+from conduit.server.artifacts.cleaner import tidy
+from conduit.server.artifacts.copier import GONE, Copier
 from conduit.server.artifacts.files import FileStore
 from conduit.server.artifacts.store import Store
-from conduit.server.copying import GONE, Copier
 from conduit.server.db import tables
 from conduit.server.db.database import Database
+from conduit.server.db.retention import Keep, Limit, forget
 from conduit.server.db.rows import ArtifactRow
-from conduit.server.retention import Keep, Limit, forget
-from conduit.server.tidying import tidy
 from tests.server.db.jobs import a_job, insert
 from tests.server.http.conftest import (  # noqa: F401
     Serve,

@@ -6,9 +6,15 @@ from itertools import count
 
 import pytest
 
-from conduit.server import guesses
-from conduit.server.guesses import MOST_ADDRESSES, MOST_OF_ALL, MOST_OF_ONE, WINDOW_S, Guesses
-from conduit.server.problems import ProblemError
+from conduit.server.http import sign_in_limiter as guesses
+from conduit.server.http.problems import ProblemError
+from conduit.server.http.sign_in_limiter import (
+    MOST_ADDRESSES,
+    MOST_OF_ALL,
+    MOST_OF_ONE,
+    WINDOW_S,
+    Guesses,
+)
 
 
 class Clock:

@@ -11,11 +11,10 @@ from sqlalchemy import Table, func, select
 
 from conduit.core.errors import ConfigurationError
 from conduit.core.model import JobStatus
-from conduit.server import retention
 from conduit.server.artifacts.files import FileStore
-from conduit.server.db import tables
+from conduit.server.db import retention, tables
 from conduit.server.db.database import Database
-from conduit.server.retention import Forgetting, Forgotten, Keep, Limit, forget, parse_keep
+from conduit.server.db.retention import Forgetting, Forgotten, Keep, Limit, forget, parse_keep
 from tests.server.db.jobs import a_job, insert
 
 NOW = 1_000_000

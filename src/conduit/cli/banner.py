@@ -13,11 +13,11 @@ from rich.text import Text
 from conduit.cli.connect import masked
 from conduit.cli.output import messages, span
 from conduit.cli.plan import Components
-from conduit.engine.rooms import rooms_of
+from conduit.engine.claims.capacity import rooms_of
 from conduit.settings import load_settings
 
 if TYPE_CHECKING:
-    from conduit.engine.function import Cron
+    from conduit.engine.attempts.function import Cron
     from conduit.sdk.worker import Worker
 
 _MOST_NAMES = 6

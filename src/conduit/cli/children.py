@@ -18,9 +18,9 @@ from msgspec import structs
 from conduit.cli.logs import announce
 from conduit.cli.plan import Message, RunPlan, Started, WornOut
 from conduit.cli.problems import EXIT_FAILURE, EXIT_INTERRUPTED
-from conduit.engine.ending import STOP_GRACE_S, Ending
-from conduit.engine.runner import PATIENCE_S
-from conduit.engine.signals import signals_to
+from conduit.engine.process.exits import STOP_GRACE_S, Ending
+from conduit.engine.process.signals import signals_to
+from conduit.engine.supervision.runner import PATIENCE_S
 
 KILL_S = STOP_GRACE_S - 0.2
 """When a child is killed that should have ended by itself before."""

@@ -8,7 +8,7 @@ import sys
 from typing import NoReturn
 
 from conduit.cli.problems import EXIT_FAILURE
-from conduit.engine.dispositions import undo_harm
+from conduit.engine.process.dispositions import undo_harm
 
 _PASSED_ON = ("SIGTERM", "SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGWINCH")
 

@@ -92,7 +92,7 @@ def load_components(plan: RunPlan) -> Components:
     Raises `ServiceImportError`, `ConfigurationError` for two workers of one name or a middleware of
     the settings that can't be loaded and, for a name that isn't there, `UsageError`.
     """
-    from conduit.engine.loading import load_service
+    from conduit.engine.process.loading import load_service
     from conduit.sdk.api import Api
     from conduit.sdk.run import check_components
     from conduit.sdk.worker import Worker

@@ -79,8 +79,8 @@ def carry_out(plan: RunPlan, *, tell: Callable[[Message], None] | None = None) -
     """
     from conduit.cli.logs import announce, configure_logging
     from conduit.cli.server import server_service
-    from conduit.engine.ending import Ending
-    from conduit.engine.runner import patience_of, run_to_end
+    from conduit.engine.process.exits import Ending
+    from conduit.engine.supervision.runner import patience_of, run_to_end
 
     ending = Ending()
     configure_logging(plan.log_format)

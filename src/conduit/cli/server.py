@@ -111,7 +111,7 @@ def server_service(plan: ServerPlan, queue_url: str | None) -> ServerService:
     """The server of a plan. Raises `ConfigurationError`."""
     logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells of each of its plugins
     try:
-        from conduit.server.retention import parse_keep
+        from conduit.server.db.retention import parse_keep
         from conduit.server.service import ServerOptions, ServerService
     except ImportError as error:
         raise ConfigurationError(

@@ -17,8 +17,8 @@ from conduit.cli.logs import announce, configure_logging
 from conduit.cli.plan import RunPlan, ServerPlan
 from conduit.cli.problems import EXIT_INTERRUPTED, UsageError
 from conduit.core.errors import ServiceImportError
-from conduit.engine.ending import Ending
-from conduit.engine.signals import signals_to
+from conduit.engine.process.exits import Ending
+from conduit.engine.process.signals import signals_to
 
 Changes = set[tuple[Change, str]]
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from conduit import telemetry
 from conduit.core.errors import QueueUnavailableError
-from conduit.engine.backoff import Outage, Voice
+from conduit.engine.outage import Outage, Voice
 from conduit.queue.base import Queue, Retention, SweepReport
 
 INTERVAL_S = 1.0

@@ -26,8 +26,8 @@ from conduit.core.errors import (
 )
 from conduit.core.model import NewJob
 from conduit.core.schedule import Catchup, due_ticks
-from conduit.engine.backoff import Outage, Voice
-from conduit.engine.function import Cron
+from conduit.engine.attempts.function import Cron
+from conduit.engine.outage import Outage, Voice
 from conduit.queue.base import Queue, Submitted
 from conduit.submission import NO_MIDDLEWARE, Origin, Passage
 

@@ -27,34 +27,33 @@ from conduit.core.errors import (
     UnknownFunctionError,
 )
 from conduit.core.model import Job, Lease, NewJob, WorkerInfo
-from conduit.engine.attempt import Attempt, Stop, Tools
-from conduit.engine.backoff import Outage, Voice
-from conduit.engine.claiming import Claimer
-from conduit.engine.forks import shielded
-from conduit.engine.function import Function, WorkerSpec
-from conduit.engine.heartbeat import Heartbeat
-from conduit.engine.leases import LeaseWatch
-from conduit.engine.lifespan import Lifespan
+from conduit.engine.attempts.attempt import Attempt, Stop, Tools
+from conduit.engine.attempts.function import Function, WorkerSpec
+from conduit.engine.attempts.reporter import Reporter
+from conduit.engine.claims.capacity import rooms_of
+from conduit.engine.claims.claimer import Claimer
+from conduit.engine.claims.duplicates import warn_of_namesakes
+from conduit.engine.claims.heartbeat import Heartbeat
+from conduit.engine.claims.leases import LeaseWatch
+from conduit.engine.claims.slots import Slots
+from conduit.engine.executors.processes import ProcessPool
+from conduit.engine.executors.threads import ThreadPool
 from conduit.engine.logs import capture_logs
-from conduit.engine.neighbours import warn_of_namesakes
-from conduit.engine.processes import ProcessPool
-from conduit.engine.reporter import Reporter
-from conduit.engine.rooms import rooms_of
-from conduit.engine.slots import Slots
-from conduit.engine.standstill import StandstillWatch
-from conduit.engine.stopping import StopSequence
+from conduit.engine.outage import Outage, Voice
+from conduit.engine.process.exits import CANCELLED_BY_TASK
+from conduit.engine.process.forks import shielded
+from conduit.engine.process.recycling import Wear
+from conduit.engine.supervision.blocked_loop import Watchdog
+from conduit.engine.supervision.lifespan import Lifespan
+from conduit.engine.supervision.shutdown import StopSequence
+from conduit.engine.supervision.standstill import StandstillWatch
 from conduit.engine.sweeper import sweep_forever
-from conduit.engine.threads import ThreadPool
 from conduit.engine.ticker import tick_forever
-from conduit.engine.watchdog import Watchdog
-from conduit.engine.wear import Wear
 from conduit.queue import Source, held, queue_here
 from conduit.queue.base import Registration, Submitted
 from conduit.submission import Origin
 
 logger = logging.getLogger("conduit.engine")
-
-CANCELLED_BY_TASK = "a task cancelled tasks of the event loop that aren't its own"
 
 
 class WorkerService:

@@ -14,8 +14,8 @@ from conduit.core.codec import Signature
 from conduit.core.errors import InvalidTaskError
 from conduit.core.model import DEFAULT_MAX_DELIVERIES
 from conduit.core.retry import Delay, RetryOn, RetryPolicy
-from conduit.engine.function import NO_HOOKS, Function, Hook, Hooks, Mode
-from conduit.engine.processes import ProcessTarget
+from conduit.engine.attempts.function import NO_HOOKS, Function, Hook, Hooks, Mode
+from conduit.engine.executors.processes import ProcessTarget
 from conduit.sdk.options import Seconds, unknown_option
 
 SyncExecutor = Literal["thread", "process"]

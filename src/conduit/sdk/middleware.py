@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any, Self, cast
 
 from conduit.core.errors import InvalidTaskError
-from conduit.engine.function import Middleware
+from conduit.engine.attempts.function import Middleware
 from conduit.submission import SubmitMiddleware, middleware_in_settings
 
 _added: list[AddedMiddleware] = []

@@ -7,8 +7,8 @@ import sys
 from collections.abc import Sequence
 
 from conduit.core.errors import ConfigurationError, quoted
-from conduit.engine.ending import Ending
-from conduit.engine.runner import Service, run_to_end
+from conduit.engine.process.exits import Ending
+from conduit.engine.supervision.runner import Service, run_to_end
 from conduit.sdk.console import show_logs_unless_configured
 from conduit.sdk.worker import Worker
 

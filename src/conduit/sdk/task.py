@@ -17,8 +17,8 @@ from conduit.core.errors import InvalidOptionError
 from conduit.core.model import NewJob
 from conduit.core.new_jobs import new_job
 from conduit.core.result import TaskResult
+from conduit.engine.attempts.function import Function, Mode
 from conduit.engine.context import find_current_job
-from conduit.engine.function import Function, Mode
 from conduit.queue import Source
 from conduit.sdk.blocking import run_blocking
 from conduit.sdk.future import Awaited, Future, job_ids

@@ -23,8 +23,8 @@ from conduit.core.errors import (
 from conduit.core.model import DEFAULT_QUEUE
 from conduit.core.result import TaskResult
 from conduit.core.schedule import Catchup, Overlap, parse_schedule
-from conduit.engine.function import Cron, Function, Middleware, WorkerSpec
-from conduit.engine.wear import MEASURES_MEMORY
+from conduit.engine.attempts.function import Cron, Function, Middleware, WorkerSpec
+from conduit.engine.process.recycling import MEASURES_MEMORY
 from conduit.engine.worker import WorkerService
 from conduit.queue import Queue
 from conduit.sdk import declaration, registry

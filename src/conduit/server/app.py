@@ -15,11 +15,12 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from conduit.server import models, page
-from conduit.server.answers import components
-from conduit.server.edge import API, Edge
-from conduit.server.parts import Parts
-from conduit.server.problems import Problem, problem_of, respond
+from conduit.server import models
+from conduit.server.http import dashboard_files as page
+from conduit.server.http.answers import components
+from conduit.server.http.dependencies import Parts
+from conduit.server.http.middleware import API, Edge
+from conduit.server.http.problems import Problem, problem_of, respond
 from conduit.server.routes import (
     actions,
     crons,

@@ -12,20 +12,20 @@ from msgspec import Struct
 from prometheus_client.metrics_core import Metric
 
 from conduit.http_server import HttpServer
-from conduit.server.access import Access, check_binding, parse_keys
 from conduit.server.app import build_app
 from conduit.server.artifacts.address import open_store
-from conduit.server.copying import Copier
+from conduit.server.artifacts.cleaner import tidy_forever
+from conduit.server.artifacts.copier import Copier
 from conduit.server.db.database import Database
+from conduit.server.db.retention import Forgetting, Keep
+from conduit.server.http.access import Access, check_binding, parse_keys
+from conduit.server.http.dependencies import Parts
+from conduit.server.http.live import Broker
 from conduit.server.ingest.consumer import Ingest
 from conduit.server.ingest.reconciler import Reconciler
-from conduit.server.listings import QUEUES, WORKERS, Listings
-from conduit.server.live import Broker
 from conduit.server.metrics import Metrics, counter, gauge, gauges
-from conduit.server.parts import Parts
-from conduit.server.queue_link import QueueLink
-from conduit.server.retention import Forgetting, Keep
-from conduit.server.tidying import tidy_forever
+from conduit.server.operations.listings import QUEUES, WORKERS, Listings
+from conduit.server.operations.queue_connection import QueueLink
 from conduit.submission import middleware_in_settings
 
 GRACE_S = 10

@@ -13,7 +13,7 @@ from datetime import timedelta
 
 import conduit
 from conduit.engine import sweeper, ticker
-from conduit.engine.function import WorkerSpec
+from conduit.engine.attempts.function import WorkerSpec
 from tests.faults.lab.journal import What, note
 
 LEASE_MS = 1500

@@ -16,10 +16,10 @@ from conduit.queue.base import Acted, Action
 from conduit.server.db import counts, queries, schema, tables, triggers
 from conduit.server.db.database import Database
 from conduit.server.db.queries import JobQuery
+from conduit.server.db.retention import Keep, Limit, forget
 from conduit.server.db.rows import JobRow
 from conduit.server.ingest import bulk, deleting
 from conduit.server.ingest.apply import take_turn
-from conduit.server.retention import Keep, Limit, forget
 from tests.server.db.jobs import a_job, insert
 
 FUNCTIONS, QUEUES, STATUSES = ("charge", "thumbnail", "é" * 500), ("default", "slow"), [*JobStatus]

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from conduit.core.errors import ConfigurationError
-from conduit.server.access import Role, check_binding, parse_keys
+from conduit.server.http.access import Role, check_binding, parse_keys
 from conduit.server.service import ServerOptions, ServerService
 from tests.server.http.conftest import API, Serve, client_of
 

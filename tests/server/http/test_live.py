@@ -16,11 +16,11 @@ import pytest
 from sqlalchemy import insert
 
 from conduit.queue import open_queue
-from conduit.server import live
 from conduit.server.db import tables
 from conduit.server.db.database import Database, DatabaseUnavailableError
+from conduit.server.http import live
+from conduit.server.http.live import ROOM, Broker
 from conduit.server.ingest.apply import Change, wall_clock
-from conduit.server.live import ROOM, Broker
 from conduit.server.models.fields import iso
 from conduit.server.routes import stream as route
 from conduit.server.service import ServerService
@@ -193,7 +193,7 @@ async def test_a_history_that_goes_away_ends_what_is_told_of_the_past_quietly(
             await broker.stream([], None, None)
         assert broker.clients == 0
     told = [each for each in caplog.records if each.levelno >= logging.WARNING]
-    assert len([each for each in told if each.name == "conduit.server.live"]) == 1
+    assert len([each for each in told if each.name == "conduit.server.http.live"]) == 1
 
 
 # --- over HTTP -------------------------------------------------------------------------------

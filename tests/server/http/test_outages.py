@@ -111,7 +111,7 @@ async def test_the_queue_is_found_when_it_comes_and_listings_outlive_it(
         assert_away(await api.post("/jobs/scheduled/cancel"))
     told = [each.name for each in caplog.records if each.levelno >= logging.WARNING]
     told = [name for name in told if name.startswith("conduit.")]
-    assert "conduit.server.queue_link" in told
+    assert "conduit.server.operations.queue_connection" in told
     assert len(told) == len(set(told)), "each of those who work with the queue says so once"
 
     # One that is started meanwhile has it from the history.

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from conduit.server import page
+from conduit.server.http import dashboard_files as page
 from conduit.server.service import ServerService
 from tests.server.http.conftest import Serve
 

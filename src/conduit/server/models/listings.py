@@ -18,7 +18,6 @@ from conduit.core.model import (
     WorkerInfo,
 )
 from conduit.core.schedule import parse_schedule
-from conduit.server.listings import Gone, Listing
 from conduit.server.models.fields import (
     FunctionName,
     Time,
@@ -26,6 +25,7 @@ from conduit.server.models.fields import (
     iso,
     iso_or_none,
 )
+from conduit.server.operations.listings import Gone, Listing
 
 
 class ParameterView(Struct, frozen=True, kw_only=True, omit_defaults=True):

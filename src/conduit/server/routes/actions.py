@@ -6,12 +6,12 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from conduit.server import acting
-from conduit.server.access import Role, require
-from conduit.server.answers import Json, answers, read, takes
+from conduit.server.http.access import Role, require
+from conduit.server.http.answers import Json, answers, read, takes
+from conduit.server.http.dependencies import TheParts, caller_of, needs
 from conduit.server.models.acting import BulkRequest, BulkView, CancelRequest
 from conduit.server.models.jobs import JobDetail, detail
-from conduit.server.parts import TheParts, caller_of, needs
+from conduit.server.operations import actions as acting
 from conduit.server.routes.params import JobId
 
 router = APIRouter(prefix="/jobs", tags=["jobs"], dependencies=[needs(Role.OPERATE)])

@@ -9,17 +9,17 @@ from starlette.responses import Response
 
 from conduit.core.model import CronInfo, FunctionInfo
 from conduit.queue.base import Queue
-from conduit.server.access import Role
-from conduit.server.answers import Json, answers
-from conduit.server.listings import CRONS
+from conduit.server.http.access import Role
+from conduit.server.http.answers import Json, answers
+from conduit.server.http.dependencies import Parts, TheParts, needs
+from conduit.server.http.problems import not_found
 from conduit.server.models.acting import SubmittedView
 from conduit.server.models.fields import iso
 from conduit.server.models.listings import CronsView, CronView, cron_view
-from conduit.server.parts import Parts, TheParts, needs
-from conduit.server.problems import not_found
-from conduit.server.queue_link import PATIENT_S
+from conduit.server.operations.listings import CRONS
+from conduit.server.operations.queue_connection import PATIENT_S
+from conduit.server.operations.submit import cron_job, send
 from conduit.server.routes.params import Name
-from conduit.server.submitting import cron_job, send
 
 router = APIRouter(prefix="/crons", tags=["crons"])
 

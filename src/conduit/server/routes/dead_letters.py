@@ -9,13 +9,13 @@ from fastapi import APIRouter, Path, Query
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.responses import Response
 
-from conduit.server.access import Role
-from conduit.server.answers import Json, answers
+from conduit.server.http.access import Role
+from conduit.server.http.answers import Json, answers
+from conduit.server.http.dependencies import TheParts, needs
+from conduit.server.http.problems import ProblemError, not_found
 from conduit.server.ingest import dead
 from conduit.server.ingest.dead import Replay
 from conduit.server.models.service import DeadLettersView, ReplayView, dead_letter_view
-from conduit.server.parts import TheParts, needs
-from conduit.server.problems import ProblemError, not_found
 
 _LARGEST_ID = 2**63 - 1
 

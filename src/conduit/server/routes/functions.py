@@ -11,9 +11,10 @@ from starlette.responses import Response
 
 from conduit.core.model import FunctionInfo
 from conduit.queue.base import Queue, listed_functions
-from conduit.server.access import Role
-from conduit.server.answers import Json, answers
-from conduit.server.listings import FUNCTIONS
+from conduit.server.http.access import Role
+from conduit.server.http.answers import Json, answers
+from conduit.server.http.dependencies import TheParts, needs
+from conduit.server.http.problems import not_known
 from conduit.server.models.fields import iso
 from conduit.server.models.listings import (
     EventsView,
@@ -24,8 +25,7 @@ from conduit.server.models.listings import (
     function_detail,
     function_view,
 )
-from conduit.server.parts import TheParts, needs
-from conduit.server.problems import not_known
+from conduit.server.operations.listings import FUNCTIONS
 from conduit.server.routes.params import Name
 
 router = APIRouter()

@@ -13,11 +13,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from conduit.core.errors import ConduitError
-from conduit.server.access import Role
-from conduit.server.answers import Json, answers, content
+from conduit.server.http.access import Role
+from conduit.server.http.answers import Json, answers, content
+from conduit.server.http.dependencies import Parts, TheParts, needs
+from conduit.server.http.problems import ProblemError
 from conduit.server.models.service import CheckView, HealthView, ReadyView
-from conduit.server.parts import Parts, TheParts, needs
-from conduit.server.problems import ProblemError
 from conduit.server.version import VERSION
 
 CHECK_S = 3.0

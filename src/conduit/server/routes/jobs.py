@@ -15,9 +15,11 @@ from starlette.responses import Response
 
 from conduit.core.errors import QueueError
 from conduit.core.model import Job, JobStatus
-from conduit.server.answers import Json, answers
 from conduit.server.db import graph, queries
 from conduit.server.db.queries import JobQuery, Sort
+from conduit.server.http.answers import Json, answers
+from conduit.server.http.dependencies import Parts, TheParts
+from conduit.server.http.problems import invalid, job_not_found, not_found, unavailable
 from conduit.server.models.jobs import (
     ArtifactsView,
     AttemptsView,
@@ -34,8 +36,6 @@ from conduit.server.models.jobs import (
     log_view,
     summary,
 )
-from conduit.server.parts import Parts, TheParts
-from conduit.server.problems import invalid, job_not_found, not_found, unavailable
 from conduit.server.routes.params import FileName, JobId, Moment, Text, Texts, Words, moment
 
 MOST_PER_PAGE = 500

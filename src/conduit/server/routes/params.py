@@ -12,8 +12,8 @@ from pydantic import AfterValidator
 from starlette.requests import Request
 
 from conduit.core.names import is_file_name
+from conduit.server.http.problems import Fault, faulty
 from conduit.server.models.fields import LATEST
-from conduit.server.problems import Fault, faulty
 
 _FEWEST_DIGITS = 12
 _IMPOSSIBLE = re.compile(r"[\x00\ud800-\udfff]")

@@ -7,12 +7,12 @@ from starlette.responses import Response
 
 from conduit.core.model import QueueInfo
 from conduit.queue.base import Queue
-from conduit.server.access import Role
-from conduit.server.answers import Json, answers
-from conduit.server.listings import QUEUES
+from conduit.server.http.access import Role
+from conduit.server.http.answers import Json, answers
+from conduit.server.http.dependencies import TheParts, needs
 from conduit.server.models.fields import iso
 from conduit.server.models.listings import QueuesView, QueueView, queue_view
-from conduit.server.parts import TheParts, needs
+from conduit.server.operations.listings import QUEUES
 from conduit.server.routes.params import Name
 
 router = APIRouter(prefix="/queues", tags=["queues"])

@@ -6,10 +6,10 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from conduit.server.access import COOKIE, SESSION_S, Caller, session_of
-from conduit.server.answers import Json, answers, read, takes
+from conduit.server.http.access import COOKIE, SESSION_S, Caller, session_of
+from conduit.server.http.answers import Json, answers, read, takes
+from conduit.server.http.dependencies import Parts, TheParts
 from conduit.server.models.service import SessionRequest, SessionView
-from conduit.server.parts import Parts, TheParts
 
 router = APIRouter(prefix="/session", tags=["session"])
 

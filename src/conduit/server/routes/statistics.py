@@ -10,9 +10,11 @@ from fastapi import APIRouter, Query
 from msgspec import structs
 from starlette.responses import Response
 
-from conduit.server.answers import Json, answers
 from conduit.server.db import apis, statistics
 from conduit.server.db.statistics import MAX_BUCKETS, Window
+from conduit.server.http.answers import Json, answers
+from conduit.server.http.dependencies import TheParts
+from conduit.server.http.problems import invalid, not_found
 from conduit.server.models.fields import iso
 from conduit.server.models.statistics import (
     ActivityView,
@@ -27,8 +29,6 @@ from conduit.server.models.statistics import (
     stats_view,
     trends_view,
 )
-from conduit.server.parts import TheParts
-from conduit.server.problems import invalid, not_found
 from conduit.server.routes.params import Moment, Name, Texts, moment
 
 HOUR_MS = 3_600_000

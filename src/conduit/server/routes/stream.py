@@ -14,10 +14,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Message, Send
 
-from conduit.server.answers import answers
-from conduit.server.live import MOST_CLIENTS
-from conduit.server.parts import TheParts, caller_of
-from conduit.server.problems import unavailable
+from conduit.server.http.answers import answers
+from conduit.server.http.dependencies import TheParts, caller_of
+from conduit.server.http.live import MOST_CLIENTS
+from conduit.server.http.problems import unavailable
 from conduit.server.routes.params import Text
 
 SLOW_S = 30.0

@@ -9,9 +9,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from conduit.core.patterns import validate_event_name
-from conduit.server import submitting
-from conduit.server.access import Role
-from conduit.server.answers import Json, answers, read, takes
+from conduit.server.http.access import Role
+from conduit.server.http.answers import Json, answers, read, takes
+from conduit.server.http.dependencies import TheParts, needs
 from conduit.server.models.acting import (
     HandledBy,
     PublishedView,
@@ -19,8 +19,8 @@ from conduit.server.models.acting import (
     SubmitRequest,
     SubmittedView,
 )
-from conduit.server.parts import TheParts, needs
-from conduit.server.queue_link import PATIENT_S
+from conduit.server.operations import submit as submitting
+from conduit.server.operations.queue_connection import PATIENT_S
 from conduit.server.routes.params import Name
 
 router = APIRouter(dependencies=[needs(Role.OPERATE)])

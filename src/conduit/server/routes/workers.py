@@ -5,8 +5,9 @@ from __future__ import annotations
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from conduit.server.answers import Json, answers
-from conduit.server.listings import WORKERS
+from conduit.server.http.answers import Json, answers
+from conduit.server.http.dependencies import TheParts
+from conduit.server.http.problems import not_known
 from conduit.server.models.fields import iso
 from conduit.server.models.listings import (
     WorkerDetail,
@@ -15,8 +16,7 @@ from conduit.server.models.listings import (
     worker_detail,
     worker_view,
 )
-from conduit.server.parts import TheParts
-from conduit.server.problems import not_known
+from conduit.server.operations.listings import WORKERS
 from conduit.server.routes.params import Name
 
 router = APIRouter(prefix="/workers", tags=["workers"])

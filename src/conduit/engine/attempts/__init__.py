@@ -1,0 +1,1 @@
+"""One run of one job, and what is reported of it."""

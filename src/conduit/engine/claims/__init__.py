@@ -1,0 +1,1 @@
+"""Which jobs a worker holds: claiming them, their places, their leases."""

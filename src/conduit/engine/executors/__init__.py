@@ -1,0 +1,1 @@
+"""Where plain functions run: threads and worker processes."""

@@ -1,0 +1,1 @@
+"""What surrounds every route: access, errors, live updates, the dashboard's files."""
