@@ -190,6 +190,17 @@ SERVICE = """
         for number in range(3):
             os.close(number)
 
+    @worker.task
+    def leave_a_child() -> int:
+        child = os.fork()
+        if child == 0:
+            nothing = os.open(os.devnull, os.O_RDWR)
+            os.dup2(nothing, 1)
+            os.dup2(nothing, 2)
+            time.sleep(600)
+            os._exit(0)
+        return child
+
     @worker.task(timeout=0.5)
     def outlived() -> None:
         subprocess.run(["sleep", "600"])
@@ -289,6 +300,23 @@ def test_what_a_task_forks_does_nothing_to_its_worker(
     assert value(cli, "ping", store) == "pong"
     assert run.stop() == 0
     assert "came back from the task and was ended" in run.seen
+
+
+@pytest.mark.parametrize("options", [(), ("--processes", "2")])
+def test_a_child_that_a_task_leaves_holds_up_no_stop(
+    cli: Cli, start: Start, options: tuple[str, ...]
+) -> None:
+    run = start(*options)
+    child = value(cli, "leave_a_child", {})
+    assert isinstance(child, int)
+    try:
+        run.send(signal.SIGTERM)
+        assert run.process.wait(PATIENCE_S) == 0
+        assert psutil.Process(child).is_running()
+    finally:
+        os.kill(child, signal.SIGKILL)
+    assert run.end() == 0
+    assert "the event loop is blocked" not in run.seen
 
 
 @pytest.mark.parametrize("mode", ["async", "thread", "process"])

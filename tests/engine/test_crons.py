@@ -71,6 +71,29 @@ async def test_a_tick_has_the_priority_and_deliveries_that_its_task_declares(ben
     assert (info.priority, info.max_deliveries) == (50, 1)
 
 
+async def test_a_worker_that_is_stopping_makes_no_jobs_of_ticks(bench: Bench) -> None:
+    began, go = asyncio.Event(), asyncio.Event()
+
+    async def report() -> None: ...
+
+    async def hold() -> None:
+        began.set()
+        await go.wait()
+
+    crons = [often(overlap=Overlap.ALLOW)]
+    worker = await bench.start(task(report), task(hold), crons=crons, shutdown_timeout=60)
+    await bench.submit("hold")
+    await began.wait()
+    await ticked(bench.queue)
+    stopping = asyncio.create_task(worker.stop())
+    await asyncio.sleep(0.2)  # a tick that was under way
+    before = (await bench.queue.find(JobFilter(functions=("report",)))).total
+    await asyncio.sleep(0.5)  # five ticks
+    assert (await bench.queue.find(JobFilter(functions=("report",)))).total == before
+    go.set()
+    await stopping
+
+
 class Flickering(SqliteQueue):
     """A queue whose clock is out of reach for a moment, between one tick and the next."""
 

@@ -294,18 +294,18 @@ class WorkerService:
         """Run every duty; end when stopped, or with the error of the first one to crash."""
         claiming = asyncio.create_task(self._claimer.run(self._slots))
         reporting = asyncio.create_task(self._reporter.run())
+        ticking = asyncio.create_task(
+            tick_forever(
+                self._queue,
+                self._spec.crons,
+                self._unknown.set,
+                self._voice,
+                self._spec.passage,
+            )
+        )
         duties = [
             asyncio.create_task(self._watch.listen(self._queue, self.id, self._voice)),
             asyncio.create_task(sweep_forever(self._queue, self.id, voice=self._voice)),
-            asyncio.create_task(
-                tick_forever(
-                    self._queue,
-                    self._spec.crons,
-                    self._unknown.set,
-                    self._voice,
-                    self._spec.passage,
-                )
-            ),
             asyncio.create_task(self._stay_registered()),
             asyncio.create_task(StandstillWatch(self._queue, self._slots, self._info()).run()),
         ]
@@ -315,8 +315,9 @@ class WorkerService:
             duties.append(asyncio.create_task(self._wear.watch(self.name)))
         try:
             try:
-                await _first_of([claiming, reporting, *duties], self._stop.asked.wait())
+                await _first_of([claiming, reporting, ticking, *duties], self._stop.asked.wait())
                 self._claimer.stop()
+                ticking.cancel()  # else it makes jobs that it won't run
                 self._slots.close()
                 self._stop.say_what_runs(self._slots, self._spec.shutdown_timeout)
                 await _first_of(
@@ -326,7 +327,7 @@ class WorkerService:
                     timeout=self._spec.shutdown_timeout,
                 )
             finally:
-                await self._end(claiming, reporting, duties)
+                await self._end(claiming, reporting, [ticking, *duties])
         finally:
             self._stopped.set()
 

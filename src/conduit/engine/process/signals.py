@@ -22,6 +22,8 @@ _STOPS = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 )
 _DUMP = getattr(signal, "SIGQUIT", None)
+_END = 0
+"""No signal's number: the thread that hears them ends."""
 
 Handle = Callable[[int], None]
 
@@ -103,10 +105,16 @@ class _Listener:
             # All threads have ended when this is called, and the interpreter is about to give the
             # signals back to the system, for which they would be a reason to kill it.
             atexit.register(ignore_signals)
-        os.close(self._writing)
-        self._thread.join()
-        os.close(self._reading)
+        self._end_thread()
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+    def _end_thread(self) -> None:
+        """Have it read a number that no signal has: forked children keep the pipe open."""
+        os.set_blocking(self._writing, True)
+        os.write(self._writing, bytes([_END]))
+        self._thread.join()
+        os.close(self._writing)
+        os.close(self._reading)
 
     def _numbers(self) -> list[int]:
         stops: list[int] = [
@@ -135,8 +143,11 @@ class _Listener:
             _tell_of_change(number, "it is as before, as all jobs of the worker rely on it")
 
     def _listen(self) -> None:
-        while numbers := os.read(self._reading, 256):
+        while True:
+            numbers = os.read(self._reading, 256)
             for number in numbers:
+                if number == _END:
+                    return
                 try:
                     self._hear(number)
                 except Exception:  # whatever it is, the next signal has to be heard
