@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import sys
 from textwrap import dedent
@@ -193,6 +194,44 @@ def test_a_worker_process_is_replaced_after_max_jobs(cli: Cli, options: tuple[st
     assert len(set(pids)) >= 3
     assert run.stop() == 0
     assert "is worn out: it has run 3 jobs (max_jobs); another one takes its place" in run.seen
+
+
+def test_a_worn_out_process_lets_its_jobs_finish_and_has_one_follower(cli: Cli) -> None:
+    cli.write(
+        "mixed.py",
+        """
+        import asyncio, os, pathlib, sys
+        import conduit
+
+        worker = conduit.Worker("mixed", concurrency=2, max_jobs=2, shutdown_timeout=0.1)
+
+        @worker.task
+        async def number() -> int:
+            return os.getpid()
+
+        @worker.task
+        async def slow() -> int:
+            print("begun", file=sys.stderr, flush=True)
+            while not pathlib.Path("go").exists():
+                await asyncio.sleep(0.02)
+            return os.getpid()
+        """,
+    )
+    run = cli.start("run", "mixed.py")
+    run.until(STARTED)
+    slow = cli.submit("slow")
+    run.until("begun")
+    first = {cli.value("number") for _ in range(2)}
+    run.until("another one takes its place")
+    second = {cli.value("number") for _ in range(4)}
+    assert len(first) == len(second) == 1
+    assert first != second
+    cli.write("go", "")
+    run.until("another one takes its place")  # the second one's, as the first has ended
+    (job,) = cli.with_queue(lambda queue: queue.wait_finished([slow], 10))
+    assert {json.loads(job.result or b"null")} == first
+    assert run.stop() == 0
+    assert run.seen.count("begun") == 1
 
 
 def test_a_worker_process_is_replaced_when_it_has_grown_too_large(cli: Cli) -> None:

@@ -67,27 +67,39 @@ class Child:
     async def messages(self) -> AsyncIterator[Message]:
         """What it says, until it has ended. What it has forked may hold the line for longer."""
         end = asyncio.ensure_future(self._process.wait())
-        line = asyncio.ensure_future(self._reader.readline())
+        line = asyncio.ensure_future(self._read())
         while True:
             await asyncio.wait({line, end}, return_when=asyncio.FIRST_COMPLETED)
-            if not line.done() or not line.result():
+            said = await line if line.done() else b""
+            if not said:
                 break
-            message = _decoder.decode(line.result())
+            message = _decoder.decode(said)
             if isinstance(message, Started):
                 self.patience = message.patience
                 self._has_started = True
             else:
                 self.worn_out = True
             yield message
-            line = asyncio.ensure_future(self._reader.readline())
+            line = asyncio.ensure_future(self._read())
         line.cancel()
         await end
         self._writer.close()
+
+    async def _read(self) -> bytes:
+        """The next line; nothing at the end."""
+        try:
+            return await self._reader.readline()
+        except ConnectionResetError:  # it ended and hadn't read what was said to it
+            return b""
 
     async def wait(self) -> None:
         """Until it has ended."""
         async for _ in self.messages():
             pass
+
+    async def until_ended(self) -> None:
+        """The same, while somebody else reads its messages."""
+        await self._process.wait()
 
     def send(self, number: int) -> None:
         """Send it a signal, if it still runs.
@@ -98,6 +110,11 @@ class Child:
         if self._process.returncode is None:
             with suppress(ProcessLookupError):
                 os.kill(self.pid, number)
+
+    def may_retire(self) -> None:
+        """Let it be replaced once it is worn out; until then it goes on."""
+        with suppress(OSError):
+            self._writer.write(b"\n")
 
     def dump(self) -> None:
         """Have it show its stacks, once it can: before that the signal would end it."""
@@ -181,13 +198,14 @@ class _Children:
             for life in done:
                 life.result()
 
-    async def _begin(self, plan: RunPlan) -> None:
+    async def _begin(self, plan: RunPlan, before: Child | None = None) -> None:
         child = await Child.start(plan)
         self._children.append(child)
         # While it was being started, the others were asked to stop: it hasn't heard of it.
         for number in self._asked or [signal.SIGTERM] * (self._first is not None):
             child.send(number)
         self._lives.add(asyncio.create_task(self._live(child, plan)))
+        self._lives.add(asyncio.create_task(self._let_retire(child, before)))
 
     async def _live(self, child: Child, plan: RunPlan) -> None:
         async for message in child.messages():
@@ -196,7 +214,7 @@ class _Children:
                     self._note_start()
                 case WornOut(why) if not self._stopping:
                     announce(self._plan, f"process {child.pid}: {why}; another one takes its place")
-                    await self._begin(plan)
+                    await self._begin(plan, before=child)
                 case WornOut():
                     pass
         if child.worn_out:
@@ -205,6 +223,16 @@ class _Children:
             self._first = child
             announce(self._plan, f"process {child.pid} {child.end}; stopping the others")
             self._stop(signal.SIGTERM)
+
+    async def _let_retire(self, child: Child, before: Child | None) -> None:
+        """Let a process be replaced when the jobs of the one `before` it are over.
+
+        In each place there are two at the most, one that claims and one whose jobs finish: else
+        slow jobs would pile up processes.
+        """
+        if before is not None:
+            await before.until_ended()
+        child.may_retire()
 
     def _note_start(self) -> None:
         self._to_start -= 1

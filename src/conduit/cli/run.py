@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -18,7 +18,6 @@ from conduit.cli.plan import (
     Message,
     RunPlan,
     Started,
-    WornOut,
     load_components,
 )
 from conduit.cli.problems import UsageError, show_crash
@@ -72,10 +71,15 @@ def run(
     return carry_out(plan)
 
 
-def carry_out(plan: RunPlan, *, tell: Callable[[Message], None] | None = None) -> int:
+def carry_out(
+    plan: RunPlan,
+    *,
+    tell: Callable[[Message], None] | None = None,
+    on_worn_out: Callable[[str], Awaitable[None]] | None = None,
+) -> int:
     """Run a plan in this process, or in children of it; the exit code.
 
-    `tell` passes on what a supervisor is to know.
+    `tell` passes on what a supervisor is to know; see `run_services` for `on_worn_out`.
     """
     from conduit.cli.logs import announce, configure_logging
     from conduit.cli.server import server_service
@@ -118,12 +122,8 @@ def carry_out(plan: RunPlan, *, tell: Callable[[Message], None] | None = None) -
         keeper=server,
         on_started=started_here,
         on_crash=show_crash,
-        on_worn_out=_telling(tell) if plan.supervised else None,
+        on_worn_out=on_worn_out if plan.supervised else None,
     )
-
-
-def _telling(tell: Callable[[Message], None] | None) -> Callable[[str], None] | None:
-    return None if tell is None else lambda why: tell(WornOut(why))
 
 
 def _announce_components(plan: RunPlan, components: Components) -> None:

@@ -82,6 +82,8 @@ class WorkerService:
         self._heartbeat: Heartbeat | None = None
         self._unknown = asyncio.Event()  # the queue may have forgotten this worker
         self._stopped = asyncio.Event()
+        self._retired = asyncio.Event()  # it claims no more
+        self._drained = asyncio.Event()  # it claims no more, and its jobs are over
         self._broken = False
         self.keeps_loop = False
         """Whether the event loop isn't ended before this worker was stopped."""
@@ -131,6 +133,11 @@ class WorkerService:
     async def worn_out(self) -> str:
         """Until this process is to be replaced, by `max_jobs` or `max_memory`; why, in words."""
         return await self._wear.out()
+
+    async def retire(self) -> None:
+        """Claim no more, and wait until the jobs that run are over, however long they take."""
+        self._retired.set()
+        await self._drained.wait()
 
     async def wait(self) -> None:
         """Until the worker has stopped. Raises what it crashed of."""
@@ -315,16 +322,20 @@ class WorkerService:
             duties.append(asyncio.create_task(self._wear.watch(self.name)))
         try:
             try:
-                await _first_of([claiming, reporting, ticking, *duties], self._stop.asked.wait())
+                asked, busy = self._stop.asked.wait, [claiming, reporting, ticking, *duties]
+                await _first_of(busy, asked(), self._retired.wait())
                 self._claimer.stop()
                 ticking.cancel()  # else it makes jobs that it won't run
+                if self._retired.is_set() and not self._stop.asked.is_set():
+                    await _first_of([reporting, *duties], self._drain(claiming), asked())
                 self._slots.close()
-                self._stop.say_what_runs(self._slots, self._spec.shutdown_timeout)
+                patience = self._spec.shutdown_timeout
+                self._stop.say_what_runs(self._slots, f"for up to {patience:g} s")
                 await _first_of(
                     [reporting, *duties],
                     self._until_jobs_are_over(claiming),
                     self._stop.hurried.wait(),
-                    timeout=self._spec.shutdown_timeout,
+                    timeout=patience,
                 )
             finally:
                 await self._end(claiming, reporting, [ticking, *duties])
@@ -345,6 +356,14 @@ class WorkerService:
             await self._stop.hand_back_orphans()
         await self._stop.sign_off()
         await self._close()
+
+    async def _drain(self, claiming: asyncio.Task[None]) -> None:
+        """Let jobs finish, and stay until the stop is asked for."""
+        self._slots.close()
+        self._stop.say_what_runs(self._slots, "as long as it takes")
+        await self._until_jobs_are_over(claiming)
+        self._drained.set()
+        await asyncio.Event().wait()
 
     async def _until_jobs_are_over(self, claiming: asyncio.Task[None]) -> None:
         # A claim under way is let through: the jobs that it leases are there to be handed back.

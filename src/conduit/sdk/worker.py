@@ -427,6 +427,11 @@ class Worker:
             return await asyncio.Future()
         return await self._service.worn_out()
 
+    async def retire(self) -> None:
+        """Claim no more, and wait until the jobs that run are over."""
+        if self._service is not None:
+            await self._service.retire()
+
     def hand_back_from_outside(self, seconds: float) -> None:
         """Give up every job from another thread, when the event loop is blocked for good."""
         if self._service is not None and self._running:

@@ -8,7 +8,7 @@ import logging
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import nullcontext, suppress
 from typing import Any, Protocol, runtime_checkable
 
@@ -74,6 +74,10 @@ class RunsJobs(Protocol):
         """Until the process is to be replaced by a fresh one; why, in words."""
         ...
 
+    async def retire(self) -> None:
+        """Claim no more, and wait until the jobs that run are over, however long they take."""
+        ...
+
     def hand_back_from_outside(self, seconds: float) -> None:
         """Give up every job from another thread, as the event loop is blocked."""
         ...
@@ -96,6 +100,8 @@ def patience_of(services: Sequence[Service]) -> float:
 
 
 OnCrash = Callable[[str, BaseException], None]
+OnWornOut = Callable[[str], Awaitable[None]]
+"""Told why this process wants to be replaced; answers when it may claim no more."""
 
 
 def show_crash(name: str, error: BaseException) -> None:
@@ -115,7 +121,7 @@ def run_to_end(
     keeper: Service | None = None,
     on_started: Callable[[], None] | None = None,
     on_crash: OnCrash = show_crash,
-    on_worn_out: Callable[[str], None] | None = None,
+    on_worn_out: OnWornOut | None = None,
 ) -> int:
     """`run_services` on an event loop of its own, whose end tasks can't hold up; the exit code.
 
@@ -158,7 +164,7 @@ async def run_services(
     keeper: Service | None = None,
     on_started: Callable[[], None] | None = None,
     on_crash: OnCrash = show_crash,
-    on_worn_out: Callable[[str], None] | None = None,
+    on_worn_out: OnWornOut | None = None,
     ending: Ending | None = None,
 ) -> int:
     """Run until a signal or the first component that ends; the exit code.
@@ -170,7 +176,8 @@ async def run_services(
     first and stopped last. `ending`: the process ends next, with this code.
 
     A worker that is worn out ends the run in good order. `on_worn_out` is told why, to have this
-    process replaced, and the code is 0; without it, it is 1.
+    process replaced: the end waits for jobs as long as they take, and the code is 0. Without it
+    nobody else claims meanwhile: jobs get `shutdown_timeout`, and the code is 1.
     """
     run = _Run(services, on_crash, on_worn_out, ending)
     here = asyncio.get_running_loop()
@@ -225,7 +232,7 @@ class _Run:
         self,
         services: Sequence[Service],
         on_crash: OnCrash,
-        on_worn_out: Callable[[str], None] | None,
+        on_worn_out: OnWornOut | None,
         ending: Ending | None,
     ) -> None:
         self.code = EXIT_OK
@@ -286,14 +293,15 @@ class _Run:
             self._exit_with(error.exit_code if isinstance(error, ConduitError) else EXIT_CRASHED)
         self.stop_asked.set()
 
-    def _worn_out(self, worker: RunsJobs, why: str) -> None:
-        why = f"worker {worker.name} is worn out: {why}"
+    async def _until_worn_out(self, worker: RunsJobs) -> None:
+        """Until the run is to end because a worker is worn out."""
+        why = f"worker {worker.name} is worn out: {await worker.worn_out()}"
         if self._on_worn_out is not None:
-            self._on_worn_out(why)
+            await self._on_worn_out(why)
+            await asyncio.gather(*(each.retire() for each in self._jobs))
         else:
             logger.warning("%s; the run ends, for whoever started it to start it anew", why)
             self._exit_with(EXIT_CRASHED)
-        self.stop_asked.set()
 
     def _exit_with(self, code: int) -> None:
         self.code = code
@@ -323,19 +331,20 @@ class _Run:
     async def until_ended(self) -> None:
         """Until a signal, until any component ends, or until a worker is worn out."""
         ends = {asyncio.ensure_future(each.wait()): each for each in self._started}
-        worn = {asyncio.ensure_future(each.worn_out()): each for each in self._jobs}
+        worn = {asyncio.ensure_future(self._until_worn_out(each)) for each in self._jobs}
         asked = asyncio.ensure_future(self.stop_asked.wait())
         waits: set[asyncio.Future[Any]] = {*ends, *worn, asked}
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         if not self.stop_asked.is_set():
-            for wear, worker in worn.items():
+            for wear in worn:
                 if wear.done():
-                    self._worn_out(worker, wear.result())
+                    wear.result()
             for end, service in ends.items():
                 if end.done() and not end.cancelled():
                     words = "it ended without having been told to"
                     self._crashed(service.name, end.exception() or ServiceCrashedError(words))
                     self._over.append(service)
+            self.stop_asked.set()
         for wait in waits:
             wait.cancel()
         await asyncio.wait(waits)

@@ -69,16 +69,16 @@ class StopSequence:
             self._over_at = _in(STOP_GRACE_S)
         return max(self._over_at - rest, _in(at_least))
 
-    def say_what_runs(self, slots: Slots, shutdown_timeout: float) -> None:
+    def say_what_runs(self, slots: Slots, how_long: str) -> None:
         """Log what the worker waits for before it ends."""
         running = slots.running()
         if running and not self.hurried.is_set():
             run_logger.info(
-                "%s still %s (%s), for up to %g s",
+                "%s still %s (%s), %s",
                 _jobs(len(running)),
                 "runs" if len(running) == 1 else "run",
                 _names(running),
-                shutdown_timeout,
+                how_long,
             )
 
     async def hand_back(self, slots: Slots, claiming: asyncio.Task[None] | None = None) -> None:
