@@ -74,8 +74,8 @@ IMPOLITE: tuple[Mutant, ...] = (
         name="overlap-ignored-redis",
         mistake="a tick becomes a job while the last one's is unfinished",
         path="queue/redis/scripts/tick.lua",
-        right="local blocked = tick[4] and overlap ~= 'allow' and is_unfinished(record.last_id)",
-        wrong="local blocked = false",
+        right="tick[TICK.job] and overlap ~= 'allow' and is_unfinished(record.last_id)",
+        wrong="false",
         killers=(VALKEY, Tests(_OVERLAP, "redis and ticks_are_skipped")),
     ),
     Mutant(

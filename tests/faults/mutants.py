@@ -33,7 +33,7 @@ MUTANTS: tuple[Mutant, ...] = (
         name="finish-unfenced-redis",
         mistake="finish takes an outcome under any token",
         path="queue/redis/scripts/finish.lua",
-        right="if not st or st.t ~= outcome[2] then",
+        right="if not st or st.token ~= outcome[OUTCOME.token] then",
         wrong="if not st then",
         killers=(VALKEY, Tests(_LEASES, "redis and zombie and finish")),
     ),
@@ -49,8 +49,8 @@ MUTANTS: tuple[Mutant, ...] = (
         name="record-unfenced-redis",
         mistake="news of an attempt is kept under any token",
         path="queue/redis/scripts/record.lua",
-        right="st.s == S.RUNNING and st.t == notes[i][2] then",
-        wrong="st.s == S.RUNNING then",
+        right="st.status == S.RUNNING and st.token == notes[i][NOTE.token] then",
+        wrong="st.status == S.RUNNING then",
         killers=(Tests(_LEASES, "redis and zombie_can_record"),),
     ),
     Mutant(
@@ -65,8 +65,8 @@ MUTANTS: tuple[Mutant, ...] = (
         name="extend-unfenced-redis",
         mistake="a zombie extends its successor's lease",
         path="queue/redis/scripts/extend.lua",
-        right="st.s == S.RUNNING and st.t == rows_[i][2] then",
-        wrong="st.s == S.RUNNING then",
+        right="st.status == S.RUNNING and st.token == leases[i][LEASE.token] then",
+        wrong="st.status == S.RUNNING then",
         killers=(Tests(_LEASES, "redis and extend"),),
     ),
     Mutant(
@@ -81,8 +81,8 @@ MUTANTS: tuple[Mutant, ...] = (
         name="rescue-keeps-token-redis",
         mistake="a rescue leaves the lost lease's token in place",
         path="queue/redis/scripts/sweep.lua",
-        right="after.t, after.l = nil, nil",
-        wrong="after.l = nil",
+        right="after.token, after.term = nil, nil",
+        wrong="after.term = nil",
         killers=(Tests(_LEASES, "redis and zombie_cannot_finish"),),
     ),
     Mutant(
@@ -98,7 +98,11 @@ MUTANTS: tuple[Mutant, ...] = (
         name="no-event-of-completion-redis",
         mistake="finish completes a job and appends no event",
         path="queue/redis/scripts/finish.lua",
-        right="  event(E.COMPLETED, id, after[1], { o = result, b = ago(after[1]) }, #result)\n",
+        right=(
+            "  event(E.COMPLETED, id, after[1], {\n"
+            "    [NEWS.result] = result, [NEWS.began_ms_ago] = ago(after[1]),\n"
+            "  }, #result)\n"
+        ),
         wrong="",
         killers=(VALKEY,),
     ),
@@ -106,7 +110,10 @@ MUTANTS: tuple[Mutant, ...] = (
         name="no-event-of-rescue-redis",
         mistake="a rescue appends no event",
         path="queue/redis/scripts/sweep.lua",
-        right="    event(E.RESCUED, id, st, { w = st.w, b = ago(st) })\n",
+        right=(
+            "    event(E.RESCUED, id, st, "
+            "{ [NEWS.worker_id] = st.worker_id, [NEWS.began_ms_ago] = ago(st) })\n"
+        ),
         wrong="",
         killers=(VALKEY,),
     ),
@@ -219,7 +226,7 @@ MUTANTS: tuple[Mutant, ...] = (
         name="key-never-released-redis",
         mistake="a key stays with a job that has finished",
         path="queue/redis/scripts/holders.lua",
-        right="if blobs[id] and (not finished(st) or (st.u or 0) > now) then",
+        right="if blobs[id] and (not finished(st) or (st.unique_until or 0) > now) then",
         wrong="if blobs[id] then",
         killers=(Tests("tests/conformance/test_submit.py", "redis and releases_the_key"),),
     ),
@@ -227,8 +234,8 @@ MUTANTS: tuple[Mutant, ...] = (
         name="key-released-by-another-redis",
         mistake="a job that is forgotten frees the key that another one holds by now",
         path="queue/redis/scripts/forget.lua",
-        right="if st.k and (key_holders[st.k] or redis.call('HGET', K.keys, st.k)) == id then",
-        wrong="if st.k then",
+        right="st.key and (key_holders[st.key] or redis.call('HGET', K.keys, st.key)) == id then",
+        wrong="st.key then",
         killers=(Tests("tests/conformance/test_submit.py", "redis and old_holder"),),
     ),
     Mutant(
@@ -244,8 +251,8 @@ MUTANTS: tuple[Mutant, ...] = (
         name="freed-too-early-redis",
         mistake="a job that waits for two is freed by the first that completes",
         path="queue/redis/scripts/unblock.lua",
-        right="if not st.W and st.s == S.BLOCKED then",
-        wrong="if st.s == S.BLOCKED then",
+        right="if not st.waits_for and st.status == S.BLOCKED then",
+        wrong="if st.status == S.BLOCKED then",
         killers=(VALKEY, Tests(_DEPENDENCIES, "redis and waits_for_all")),
     ),
     Mutant(
