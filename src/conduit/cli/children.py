@@ -102,11 +102,14 @@ class Child:
         await self._process.wait()
 
     def send(self, number: int) -> None:
-        """Send it a signal, if it still runs.
+        """Send it a signal, if it still runs; SIGTERM instead of SIGINT before it has started, as
+        Python would show a traceback.
 
         Not by the process's own `send_signal`, which may collect the exit code behind asyncio's
         back: it would be 255 then, or never come.
         """
+        if number == signal.SIGINT and not self._has_started:
+            number = signal.SIGTERM
         if self._process.returncode is None:
             with suppress(ProcessLookupError):
                 os.kill(self.pid, number)
@@ -187,7 +190,9 @@ class _Children:
     async def run(self, plans: list[RunPlan]) -> None:
         """Start a child for each plan, and wait until all have ended."""
         self._to_start = len(plans)
-        announce(self._plan, f"starting {len(plans)} processes")
+        announce(
+            self._plan, f"starting {len(plans)} {'process' if len(plans) == 1 else 'processes'}"
+        )
         for each in plans:
             if self._stopping:
                 break
@@ -280,5 +285,6 @@ class _Children:
         asked = self._asked[0]
         interrupted = EXIT_INTERRUPTED if asked == signal.SIGINT else 0
         # A child that hadn't yet come to handle the signal ends of it.
-        codes = [each.exit_code for each in self._children if each.killed_by != asked]
+        by_us = (asked, signal.SIGTERM)
+        codes = [each.exit_code for each in self._children if each.killed_by not in by_us]
         return next((code for code in codes if code not in (0, EXIT_INTERRUPTED)), interrupted)

@@ -240,30 +240,38 @@ class _Ticker:
         return all(answer.outcome is not TickOutcome.REFUSED for answer in answers)
 
 
+def _counted(ticks: int) -> tuple[str, str, str]:
+    return ("1 tick", "was", "is") if ticks == 1 else (f"{ticks} ticks", "were", "are")
+
+
 def _say(tick: Tick, answer: Ticked, *, waited: bool) -> None:
     """Log what became no job: by the one worker whose call decided it, and once per streak."""
     match answer.outcome:
         case TickOutcome.SUBMITTED if tick.passed:
-            why = "passed while one waited" if waited else "were missed"
+            ticks, were, are = _counted(tick.passed)
             logger.warning(
-                "%d ticks of schedule %r %s and are skipped; that of %s runs",
-                tick.passed,
+                "%s of schedule %r %s and %s skipped; that of %s runs",
+                ticks,
                 tick.cron,
-                why,
+                "passed while one waited" if waited else f"{were} missed",
+                are,
                 _words(tick.at),
             )
         case TickOutcome.SUBMITTED if answer.skipped:
             logger.info(
-                "schedule %r ticks again; job %s has ended, and %d ticks were skipped meanwhile",
+                "schedule %r ticks again; job %s has ended, and %s %s skipped meanwhile",
                 tick.cron,
                 answer.last_job,
-                answer.skipped,
+                *_counted(answer.skipped)[:2],
             )
         case TickOutcome.SKIPPED if tick.job is None:
+            ticks, were, are = _counted(tick.passed + 1)
             logger.warning(
-                "%d ticks of schedule %r were missed and are skipped, the last one that of %s",
-                tick.passed + 1,
+                "%s of schedule %r %s missed and %s skipped, the last one that of %s",
+                ticks,
                 tick.cron,
+                were,
+                are,
                 _words(tick.at),
             )
         case TickOutcome.SKIPPED if answer.skipped == 1:
