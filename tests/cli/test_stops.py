@@ -107,6 +107,7 @@ def test_one_signal_ends_a_run_and_hands_its_job_back(cli: Cli, function: str) -
     job_id = cli.submit(function)
     run.until("begun")
     assert run.stop() == 0
+    assert "stopping; once more hands back now what still runs" in run.seen
     assert run.seen.endswith("stopped\n")
     (job,) = cli.with_queue(lambda queue: queue.get([job_id]))
     assert job is not None

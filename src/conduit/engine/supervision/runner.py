@@ -258,6 +258,7 @@ class _Run:
                 self._ending.hurry()
             return
         self.told = True
+        logger.info("stopping; once more hands back now what still runs")
         if self.code == EXIT_OK:  # else it ends for another reason already
             self._exit_with(EXIT_INTERRUPTED if number == signal.SIGINT else EXIT_OK)
         self.begin_to_end()
@@ -267,8 +268,6 @@ class _Run:
         self._signals += 1
         if self._signals > 1:
             self._now.set()
-        else:
-            logger.info("stopping; once more hands back now what still runs")
         self.stop_asked.set()
 
     def dump(self, loop: asyncio.AbstractEventLoop) -> None:
