@@ -61,9 +61,10 @@ class Run(Protocol):
 
 async def check_namespace(run: Run, server: Server) -> None:
     """Refuse a user without the rights, foreign keys under our names, and another version's."""
-    types = [part for pair in FIXED.items() for part in pair]
-    answer = await run("open", SCHEMA_VERSION, types, needed(server.keys, server.confirmation()))
-    verdict, *details = [part.decode() for part in answer]
+    verdict, *details = await _open(run, server)
+    if verdict == "NEW":
+        await run("found", SCHEMA_VERSION)
+        verdict, *details = await _open(run, server)  # another version may have come first
     if verdict == "DENIED":
         raise QueueAccessError(
             f"this user may not {details[0]}: see the rights that Conduit needs in docs/redis.md"
@@ -79,6 +80,12 @@ async def check_namespace(run: Run, server: Server) -> None:
             f"this namespace was written by {age} Conduit (schema {details[0]}, this one knows "
             f"{SCHEMA_VERSION}); use the same version everywhere, or another namespace"
         )
+
+
+async def _open(run: Run, server: Server) -> list[str]:
+    types = [part for pair in FIXED.items() for part in pair]
+    answer = await run("open", SCHEMA_VERSION, types, needed(server.keys, server.confirmation()))
+    return [part.decode() for part in answer]
 
 
 async def name_foreign_key(server: Server, error: ForeignKeyError) -> QueueUnavailableError:
@@ -97,7 +104,7 @@ async def name_foreign_key(server: Server, error: ForeignKeyError) -> QueueUnava
 async def health(server: Server) -> Health:
     """Ask the server how it is, and what about it deserves a warning."""
     info = await server.command("INFO")
-    warnings = [*_about_memory(info), *await _about_disk(server, info)]
+    warnings = [*_about_snapshots(info), *_about_memory(info), *await _about_disk(server, info)]
     warnings += await _about_events(server)
     durable = bool(int(info.get("aof_enabled", 0)))
     warnings += _about_replicas(server, info)
@@ -109,6 +116,15 @@ async def health(server: Server) -> Health:
         durable=durable,
         warnings=tuple(warnings),
     )
+
+
+def _about_snapshots(info: dict[str, Any]) -> list[str]:
+    if info.get("rdb_last_bgsave_status") in (None, "ok"):
+        return []
+    return [
+        "the server's last snapshot failed: it may take no writes until one succeeds "
+        "(stop-writes-on-bgsave-error); look at its log, its disk and its memory"
+    ]
 
 
 def _about_memory(info: dict[str, Any]) -> list[str]:

@@ -61,7 +61,7 @@ _BARE = ("submit_plain",)
 _GROWS = ("submit", "submit_plain", "start", "tick", "report")
 """Scripts that a server out of memory is to refuse; all others are needed to drain it."""
 
-_READS = ("get", "queues", "workers", "functions", "crons")
+_READS = ("open", "get", "queues", "workers", "functions", "crons")
 """Scripts that a server answers even where it takes no writes."""
 
 _OLD_ALLOW_OOM = "redis.call('DEL', KEYS[1])\n"

@@ -1,7 +1,8 @@
 -- open: check that this user may do all that is needed, and that what lies under our names is ours and of
 -- a version we know.
 -- Input: {schema, types, needed}: `types` as {key, type, ...}, `needed` are commands as their words.
--- Answers {complaint, detail...}, or {'OK'}.
+-- Answers {complaint, detail...}, {'NEW'} where there is nothing yet, or {'OK'}. It writes nothing, since
+-- who only looks is answered by a server that takes no writes, too.
 local schema, types, needed = input[1], input[2], input[3]
 if redis.acl_check_cmd then -- since Redis 7
   for _, words in ipairs(needed) do
@@ -20,7 +21,4 @@ local stored = redis.call('HGET', K.meta, 'schema')
 if stored and tonumber(stored) ~= schema then
   return { 'SCHEMA', stored }
 end
-if not stored then
-  redis.call('HSET', K.meta, 'schema', schema)
-end
-return { 'OK' }
+return { stored and 'OK' or 'NEW' }
