@@ -144,12 +144,16 @@ async def test_a_job_that_nobody_waits_for_costs_what_it_did(
         counts.append(commands_run(server))
         return [after - before for before, after in pairwise(counts)]
 
+    async def least() -> list[int]:
+        """Without what the queue's connection does beside them, now and then."""
+        return list(map(min, zip(*[await cost() for _ in range(3)], strict=True)))
+
     await cost()
-    alone = await cost()
+    alone = await least()
     awaited = await submit(queue, queue="other")
     for _ in range(50):
         await submit(queue, queue="other", after=(awaited.id,))
-    assert await cost() == alone
+    assert await least() == alone
 
 
 async def test_a_thousand_that_wait_for_one_are_let_go_in_one_step(queue: RedisQueue) -> None:
