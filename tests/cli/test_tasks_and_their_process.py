@@ -406,7 +406,7 @@ def test_streams_that_a_task_closes_are_open_again(
 
 
 def test_jobs_run_on_when_nobody_reads_what_the_worker_says(cli: Cli, start: Start) -> None:
-    run = start("--log-format", "text")
+    run = start("--log-format", "text", PYTHONUNBUFFERED="")
     assert run.process.stderr is not None
     run.process.stderr.close()
     assert value(cli, "sort_input", {}) == ""

@@ -48,6 +48,13 @@ def did_you_mean(name: str, known: Collection[str]) -> str:
 
 def guarded(action: Callable[[], int | None]) -> int:
     """Run a command and turn whatever it raises into a message and an exit code."""
+    try:
+        return _guarded(action)
+    finally:
+        _let_go_of_stderr()
+
+
+def _guarded(action: Callable[[], int | None]) -> int:
     code = None
     try:
         code = action()
@@ -67,6 +74,16 @@ def guarded(action: Callable[[], int | None]) -> int:
         show_problem(error)
         return EXIT_FAILURE
     return code or 0
+
+
+def _let_go_of_stderr() -> None:
+    """Where nobody reads it any more: Python flushes it at exit, and the exit code would be 120."""
+    try:
+        sys.stderr.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+    except ValueError:  # it is closed
+        pass
 
 
 def show_problem(error: BaseException) -> None:
