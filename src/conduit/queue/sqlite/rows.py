@@ -12,7 +12,8 @@ from msgspec import Raw, Struct
 
 from conduit.core.events import Entry, Event, EventKind, Report
 from conduit.core.layout import Field, Room, fields_of
-from conduit.core.model import NOTHING, Job, JobError, JobStatus, Terms
+from conduit.core.model import NOTHING, Job, JobError, JobStatus, Lease, Terms
+from conduit.core.transitions import began_at
 from conduit.queue.base import StoredEntry, Unreadable
 from conduit.queue.salvage import UNDECODABLE, problem, readable
 
@@ -132,7 +133,36 @@ def raw(value: bytes | None) -> Raw:
     return NOTHING if value is None else Raw(value)
 
 
-def event(kind: EventKind, job: Job, at: int, **news: Any) -> Event:
+class State(Struct, array_like=True, gc=False):
+    """The part of a job that decides what an outcome does to it, as `finish` reads it."""
+
+    id: str
+    n: int
+    status: JobStatus
+    token: str | None
+    cancel_requested: int
+    generation: int
+    attempt: int
+    failures: int
+    rescues: int
+    fence: int
+    seq: int
+    claimed_at: int | None
+    started_at: int | None
+    reason: str | None
+    awaited: int
+
+    def began(self, now: int, ms_ago: int | None) -> None:
+        """Take in when the function began, unless that is known or it never did."""
+        if self.started_at is None and ms_ago is not None:
+            self.started_at = began_at(now, ms_ago, self.claimed_at)
+
+    def held_by(self, lease: Lease) -> bool:
+        """Whether that lease is the job's present one."""
+        return self.status is JobStatus.RUNNING and self.token == lease.token
+
+
+def event(kind: EventKind, job: Job | State, at: int, **news: Any) -> Event:
     """The event of a step after which the job is `job`."""
     return Event(
         kind=kind,

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
-from msgspec import Struct
 
 from conduit.core.events import Event, EventKind
 from conduit.core.model import Job, JobStatus, Lease, LogLine
@@ -16,6 +15,7 @@ from conduit.core.transitions import Ending, began_at, settle
 from conduit.queue.base import Claim, Finished, Held, Note, Outcome
 from conduit.queue.sqlite import dependencies, rows
 from conduit.queue.sqlite.lanes import Ready, choose
+from conduit.queue.sqlite.rows import State
 from conduit.queue.sqlite.turns import Turns
 
 _CLAIM = """
@@ -146,63 +146,19 @@ def extend(
         if state.started_at is None and lease in begun:
             state.began(now, begun[lease])
             state.seq += 1
-            events.append(state.event(EventKind.BEGUN, now, started_at=state.started_at))
+            events.append(rows.event(EventKind.BEGUN, state, now, started_at=state.started_at))
             db.execute(_BEGUN, (state.n, state.seq, state.started_at))
     db.executemany("UPDATE leases SET expires = ?, term = ? WHERE n = ?", renewed)
     rows.append(db, now, events)
     return answers
 
 
-class _State(Struct, array_like=True, gc=False):
-    """The part of a job that decides what an outcome does to it, in the order of `_STATE`."""
-
-    job_id: str
-    n: int
-    status: JobStatus
-    token: str | None
-    cancel_requested: int
-    generation: int
-    attempt: int
-    failures: int
-    rescues: int
-    fence: int
-    seq: int
-    claimed_at: int | None
-    started_at: int | None
-    reason: str | None
-    awaited: int
-
-    def began(self, now: int, ms_ago: int | None) -> None:
-        """Take in when the function began, unless that is known or it never did."""
-        if self.started_at is None and ms_ago is not None:
-            self.started_at = began_at(now, ms_ago, self.claimed_at)
-
-    def event(self, kind: EventKind, now: int, **news: Any) -> Event:
-        """The event of a step that leaves the job running."""
-        return Event(
-            kind=kind,
-            job_id=self.job_id,
-            seq=self.seq,
-            attempt=self.attempt,
-            at=now,
-            status=self.status,
-            generation=self.generation,
-            fence=self.fence,
-            failures=self.failures,
-            rescues=self.rescues,
-            **news,
-        )
-
-    def held_by(self, lease: Lease) -> bool:
-        return self.status is JobStatus.RUNNING and self.token == lease.token
+_decode_states = msgspec.json.Decoder(list[State]).decode
 
 
-_decode_states = msgspec.json.Decoder(list[_State]).decode
-
-
-def _states(db: sqlite3.Connection, job_ids: Iterable[str]) -> dict[str, _State]:
+def _states(db: sqlite3.Connection, job_ids: Iterable[str]) -> dict[str, State]:
     (found,) = db.execute(_STATE, (rows.ids_json(job_ids),)).fetchone()
-    return {state.job_id: state for state in _decode_states(found)}
+    return {state.id: state for state in _decode_states(found)}
 
 
 def finish(db: sqlite3.Connection, now: int, outcomes: Sequence[Outcome]) -> list[Finished]:
@@ -237,9 +193,10 @@ def finish(db: sqlite3.Connection, now: int, outcomes: Sequence[Outcome]) -> lis
             completed.append((state.n, result, state.started_at))
         else:
             others.append(_end_row(state.n, ending, now, state.started_at))
-        events.append(_end_event(state, ending, now, outcome.result))
+        result = outcome.result if ending.move.target is JobStatus.COMPLETED else None
+        events.append(_end_event(state, ending, now, result=rows.raw(result)))
         if state.awaited and ending.move.target.finished:
-            awaited.append((state.job_id, ending.move.target))
+            awaited.append((state.id, ending.move.target))
         state.status = ending.move.target  # the same lease twice in a batch: the second is a repeat
     if completed:
         db.execute(_COMPLETE, (_encode(completed).decode(), now))
@@ -280,32 +237,7 @@ def _end_row(
     )
 
 
-def _end_event(state: _State, ending: Ending, now: int, result: bytes | None = None) -> Event:
-    target = ending.move.target
-    return Event(
-        kind=ending.move.event,
-        job_id=state.job_id,
-        seq=state.seq + 1,
-        attempt=state.attempt,
-        at=now,
-        status=target,
-        generation=state.generation,
-        fence=state.fence,
-        failures=state.failures + ending.failures,
-        rescues=state.rescues + ending.rescues,
-        run_at=now + ending.delay_ms if target is JobStatus.SCHEDULED else None,
-        started_at=state.started_at,
-        reason=ending.reason or (state.reason if target is JobStatus.CANCELLED else None),
-        error=ending.error,
-        result=rows.raw(result if target is JobStatus.COMPLETED else None),
-    )
-
-
-def rescue_row(db: sqlite3.Connection, now: int, n: int, job: Job, ending: Ending) -> Event:
-    """Write what `transitions.rescue` decided for a job whose lease ran out."""
-    db.execute(_END, _end_row(n, ending, now, job.started_at, front=0))
-    # Whoever held that lease comes too late from now on; it hasn't "already" reported anything.
-    db.execute("UPDATE jobs SET token = NULL WHERE n = ?", (n,))
+def _end_event(job: Job | State, ending: Ending, now: int, **news: Any) -> Event:
     target = ending.move.target
     return Event(
         kind=ending.move.event,
@@ -316,13 +248,22 @@ def rescue_row(db: sqlite3.Connection, now: int, n: int, job: Job, ending: Endin
         status=target,
         generation=job.generation,
         fence=job.fence,
-        failures=job.failures,
-        rescues=job.rescues + 1,
-        worker_id=job.worker_id,
+        failures=job.failures + ending.failures,
+        rescues=job.rescues + ending.rescues,
+        run_at=now + ending.delay_ms if target is JobStatus.SCHEDULED else None,
         started_at=job.started_at,
         reason=ending.reason or (job.reason if target is JobStatus.CANCELLED else None),
         error=ending.error,
+        **news,
     )
+
+
+def rescue_row(db: sqlite3.Connection, now: int, n: int, job: Job, ending: Ending) -> Event:
+    """Write what `transitions.rescue` decided for a job whose lease ran out."""
+    db.execute(_END, _end_row(n, ending, now, job.started_at, front=0))
+    # Whoever held that lease comes too late from now on; it hasn't "already" reported anything.
+    db.execute("UPDATE jobs SET token = NULL WHERE n = ?", (n,))
+    return _end_event(job, ending, now, worker_id=job.worker_id)
 
 
 def record(db: sqlite3.Connection, now: int, notes: Sequence[Note]) -> list[bool]:
