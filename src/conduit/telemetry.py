@@ -146,7 +146,6 @@ class Observation:
     def __init__(self, listener: Listener) -> None:
         """Use `observe`."""
         self._listener = listener
-        self._starting = threading.Lock()
         self._failed = False
         self.dropped = 0
         """How many events were left out, because the listener was too slow."""

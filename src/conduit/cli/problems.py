@@ -8,6 +8,7 @@ import sys
 import traceback
 from collections.abc import Callable, Collection
 from contextlib import suppress
+from typing import TextIO
 
 from cyclopts import CycloptsError
 from rich.box import ROUNDED
@@ -67,7 +68,7 @@ def _guarded(action: Callable[[], int | None]) -> int:
         return UsageError.exit_code
     except BrokenPipeError:
         # Whoever read our output has seen enough. Python flushes stdout once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _write_to_nobody(sys.stdout)
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except Exception as error:
@@ -81,9 +82,13 @@ def _let_go_of_stderr() -> None:
     try:
         sys.stderr.flush()
     except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+        _write_to_nobody(sys.stderr)
     except ValueError:  # it is closed
         pass
+
+
+def _write_to_nobody(stream: TextIO) -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def show_problem(error: BaseException) -> None:

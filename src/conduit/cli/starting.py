@@ -7,7 +7,6 @@ import os
 import signal
 import sys
 from contextlib import suppress
-from functools import partial
 
 _end = os._exit  # as it is before anybody replaces it
 
@@ -21,11 +20,11 @@ def heed_signals() -> None:
         number = getattr(signal, name, None)
         # `nohup` has it ignored, for good reason.
         if number is not None and signal.getsignal(number) is signal.SIG_DFL:
-            signal.signal(number, partial(_leave, 0))
+            signal.signal(number, _leave)
     if sys.platform != "win32":
         with suppress(OSError, ValueError, RuntimeError):  # stderr is closed
             faulthandler.register(signal.SIGQUIT)
 
 
-def _leave(code: int, *_: object) -> None:
-    _end(code)
+def _leave(*_: object) -> None:
+    _end(0)

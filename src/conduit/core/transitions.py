@@ -194,16 +194,18 @@ def rescue(
 ) -> Ending:
     """Decide by `RESCUED` when a job's lease has run out."""
     decision = RESCUED[cancel_requested, rescues + 1 >= max_deliveries]
-    words = (
-        f"the worker was lost {rescues + 1} times while running this job, "
-        f"last {worker_id or 'unknown'}"
-    )
-    failed = decision.target is JobStatus.FAILED
+    error = None
+    if decision.target is JobStatus.FAILED:
+        words = (
+            f"the worker was lost {rescues + 1} times while running this job, "
+            f"last {worker_id or 'unknown'}"
+        )
+        error = JobError(type="WorkerLost", message=words)
     return Ending(
         move(decision.verb, JobStatus.RUNNING, decision.target),
         rescues=decision.rescues,
         reason=decision.reason,
-        error=JobError(type="WorkerLost", message=words) if failed else None,
+        error=error,
     )
 
 
